@@ -1,0 +1,55 @@
+"""Checks of arguments: each error names the argument, the value it got and what to write instead."""
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from typing import Iterable, Optional
+
+__all__ = ["number", "integer", "choice", "unknown_option"]
+
+
+def number(name: str, value, instead: str, *, low: float = -math.inf, high: float = math.inf,
+           open_low: bool = False, open_high: bool = False) -> float:
+    """``value`` as a float in [low, high] (ends excluded where open), or an error that says ``instead``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}; {instead}")
+    x = float(value)
+    below = x <= low if open_low else x < low
+    above = x >= high if open_high else x > high
+    if math.isnan(x) or math.isinf(x) or below or above:
+        left = "(" if open_low or math.isinf(low) else "["
+        right = ")" if open_high or math.isinf(high) else "]"
+        raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}; {instead}")
+    return x
+
+
+def integer(name: str, value, instead: str, *, low: Optional[int] = None, high: Optional[int] = None) -> int:
+    """``value`` as an int in [low, high], or an error that says ``instead``. An integral float is accepted."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}; {instead}")
+    if not math.isfinite(value) or value != int(value):
+        raise ValueError(f"{name} must be a whole number, got {value!r}; {instead}")
+    i = int(value)
+    if (low is not None and i < low) or (high is not None and i > high):
+        bound = f"at least {low}" if high is None else f"in [{low}, {high}]"
+        raise ValueError(f"{name} must be {bound}, got {value!r}; {instead}")
+    return i
+
+
+def choice(name: str, value, options: Iterable[str]) -> str:
+    """``value`` if it is one of the ``options``, or an error that lists them."""
+    options = tuple(options)
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return value
+
+
+def unknown_option(owner: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a TypeError if a name is not known, naming the closest known one."""
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise TypeError(f"{owner} got an unknown option {name!r}; {hint}options: {', '.join(known)}")

@@ -1,0 +1,108 @@
+"""Gaussian priors: w ~ N(0, 1/precision), with a precision for each parameter.
+
+A prior is given to a sampler as ``prior=``: a number, the word ``'fan_in'``, a dictionary from name patterns
+to either, or an object of this module. Where it says nothing about a parameter, the sampler's ``wd`` holds.
+"""
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, Optional, Sequence, Tuple
+
+from ._check import number
+
+__all__ = ["Prior", "Constant", "FanIn", "ByName", "as_prior"]
+
+_HOW = "write prior=10.0, prior='fan_in' or prior={'.*weight': 'fan_in', '.*bias': 1.0}"
+
+
+class Prior:
+    """Base of the priors. A subclass implements :meth:`precision`."""
+
+    def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
+        """Precision of one parameter (1 / variance, > 0 or 0 for a flat prior), or None for the default ``wd``.
+
+        ``names`` are the names it goes by: Gluon's own (``dense0_weight``) and, in a
+        :class:`~sgmcmc_mx.BayesianTrainer`, the structural one (``0.weight``).
+        """
+        raise NotImplementedError
+
+    def check(self, names: Iterable[Sequence[str]]) -> None:
+        """Raise ValueError if the prior cannot be meant for parameters of these names."""
+
+
+class Constant(Prior):
+    """The same precision for every parameter."""
+
+    def __init__(self, precision: float):
+        self.value = number("prior", precision, "a precision is 1 / variance: " + _HOW, low=0.0)
+
+    def precision(self, names, shape):
+        return self.value
+
+
+class FanIn(Prior):
+    """Variance ``scale / fan_in``, as networks are initialised: precision fan_in / scale.
+
+    The fan-in of a weight of shape (out, in, ...) is the product of all axes but the first. Parameters with
+    one axis (biases, BatchNorm's gamma and beta) have none and keep the default ``wd``.
+    """
+
+    def __init__(self, scale: float = 1.0):
+        self.scale = number("scale", scale, "FanIn(scale=2.0) means variance 2 / fan_in", low=0.0, open_low=True)
+
+    def precision(self, names, shape):
+        if len(shape) < 2:
+            return None
+        fan_in = 1
+        for n in shape[1:]:
+            fan_in *= n
+        return fan_in / self.scale
+
+
+class ByName(Prior):
+    """A prior for each name pattern: the first regular expression that matches decides.
+
+    Patterns match from the start of a name, as in Gluon's ``collect_params(select)``. A pattern that matches
+    no parameter is an error, since it is a typing mistake as a rule.
+    """
+
+    def __init__(self, patterns: Dict[str, object]):
+        if not patterns:
+            raise ValueError(f"prior is an empty dictionary; {_HOW}")
+        self.items = []
+        for pattern, value in patterns.items():
+            if not isinstance(pattern, str):
+                raise TypeError(f"prior has the key {pattern!r} of type {type(pattern).__name__}, not a name "
+                                f"pattern; {_HOW}")
+            try:
+                compiled = re.compile(pattern)
+            except re.error as e:
+                raise ValueError(f"prior has the key {pattern!r}, which is no regular expression ({e}); {_HOW}") from e
+            self.items.append((compiled, as_prior(value)))
+
+    def precision(self, names, shape):
+        for pattern, prior in self.items:
+            if any(pattern.match(n) for n in names):
+                return prior.precision(names, shape)
+        return None
+
+    def check(self, names):
+        names = [tuple(n) for n in names]
+        for pattern, _ in self.items:
+            if names and not any(pattern.match(n) for group in names for n in group):
+                seen = ", ".join("/".join(group) for group in names[:8])
+                raise ValueError(f"prior has the pattern {pattern.pattern!r}, which matches no parameter; "
+                                 f"the parameters are {seen}{', ...' if len(names) > 8 else ''}")
+
+
+def as_prior(value) -> Prior:
+    """The prior that a user wrote as a number, ``'fan_in'``, a dictionary or a :class:`Prior`."""
+    if isinstance(value, Prior):
+        return value
+    if isinstance(value, dict):
+        return ByName(value)
+    if isinstance(value, str):
+        if value == "fan_in":
+            return FanIn()
+        raise ValueError(f"prior got the word {value!r}, the one it knows is 'fan_in'; {_HOW}")
+    return Constant(value)

@@ -1,0 +1,11 @@
+"""The samplers; importing this package registers them with ``mxnet.optimizer``."""
+from mxnet.optimizer import Optimizer
+
+from .sghmc import SGHMC
+from .sgld import SGLD
+from .sgnht import SGNHT
+
+__all__ = ["SGLD", "SGHMC", "SGNHT"]
+
+# Not Optimizer.register: it would warn that the built-in ``sgld`` is overridden, which is the purpose here.
+Optimizer.opt_registry.update({cls.__name__.lower(): cls for cls in (SGLD, SGHMC, SGNHT)})

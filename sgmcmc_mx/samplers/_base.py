@@ -1,0 +1,351 @@
+"""What every sampler shares: the one place that forms the gradient of U, and the check of every knob.
+
+A process that only serves parameters unpickles these classes while MXNet is half imported, so this module
+and the samplers import nothing of MXNet but ``ndarray`` and ``optimizer``.
+"""
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from typing import Optional
+
+from mxnet import ndarray as nd
+from mxnet.optimizer import Optimizer
+
+from .. import kernels
+from .._check import integer, number, unknown_option
+from ..priors import as_prior
+
+__all__ = ["Sampler", "DEFAULT_LEARNING_RATE"]
+
+DEFAULT_LEARNING_RATE = 0.01
+_N_HELP = ("num_data=N says how many examples the full data set has, so that the minibatch mean gradient stands "
+           "for the whole; write num_data=len(dataset)")
+
+
+class Sampler(Optimizer):
+    r"""A Markov chain whose step is an optimizer's update.
+
+    The target is the posterior of a loss that is one negative log likelihood an example, ::
+
+        U(w) = sum_i -log p(y_i | x_i, w) - log p(w),     stationary density ~ exp(-U / T)
+
+    with the prior w ~ N(0, 1/wd). From the minibatch mean gradient g (what ``trainer.step(batch_size)`` forms)
+    a step uses  grad U = N g + wd w  at the step size  eta = learning_rate / N.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        Step size l on the scale of SGD's; eta = l / N. Default 0.01, or what ``lr_scheduler`` says.
+    lr_scheduler : mxnet.lr_scheduler.LRScheduler, optional
+        Any MXNet schedule. Momentum, friction and thermostat follow a changing step. At step size 0 the chain
+        stands still.
+    num_data : int, optional
+        N, the number of examples in the data set. Left out, N = 1: the loss itself is U, and a warning says so.
+    wd : float, default 1.0
+        Prior precision of every parameter, biases too (MXNet's own ``wd`` is this number divided by N).
+        ``wd_mult`` of a parameter multiplies it.
+    prior : float, 'fan_in', dict or sgmcmc_mx.priors.Prior, optional
+        Precision by parameter, where one number is not enough; see :mod:`sgmcmc_mx.priors`.
+    temperature : float, default 1.0
+        T. Below 1 the posterior is sharpened ("cold"), at 0 the sampler is an optimizer.
+    seed : int, optional
+        Key of the noise, 0 <= seed < 2^64. Left out, it is drawn from MXNet's generator, so that
+        ``mx.random.seed`` makes a script repeatable.
+    clip_gradient : float, optional
+        Clips the minibatch mean gradient elementwise, as in MXNet. The law is then no longer exact; a warning
+        says so.
+    **kwargs
+        The rest of :class:`mxnet.optimizer.Optimizer`: ``rescale_grad``, ``multi_precision``,
+        ``begin_num_update``, ``param_dict``, ``param_idx2name``, ``sym``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For every wrong argument, naming it, the value and what to write instead.
+    """
+
+    second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
+
+    def __init__(self, learning_rate: Optional[float] = None, num_data: Optional[int] = None, wd: float = 1.0,
+                 prior=None, temperature: float = 1.0, seed: Optional[int] = None,
+                 clip_gradient: Optional[float] = None, lr_scheduler=None, **kwargs):
+        name = type(self).__name__.lower()
+        unknown_option(name, kwargs, _options(type(self)))
+        learning_rate = _learning_rate(learning_rate, lr_scheduler)
+        self.base_learning_rate = lr_scheduler.base_lr if learning_rate is None else learning_rate
+        wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
+        if clip_gradient is not None:
+            clip_gradient = number("clip_gradient", clip_gradient, "leave it out not to clip", low=0.0, open_low=True)
+            warnings.warn(f"clip_gradient={clip_gradient:g} changes the gradient wherever it is larger, so {name} no "
+                          "longer samples the posterior exactly; a smaller learning_rate keeps the law",
+                          stacklevel=3)
+        self.temperature = number("temperature", temperature, "temperature=1.0 is the posterior", low=0.0)
+        if num_data is None:
+            warnings.warn(f"{name} without num_data takes N = 1: the loss itself is U, the temperature is that of a "
+                          f"single example. {_N_HELP}", stacklevel=3)
+            num_data = 1
+        self.num_data = integer("num_data", num_data, _N_HELP, low=1)
+        self.prior = None if prior is None else as_prior(prior)
+        self.seed = _draw_seed() if seed is None else integer(
+            "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
+        self._rounds = 0        # how often a trainer announced a step
+        self._calls = 0         # how often an update was carried out
+        self._failure = None    # what went wrong in a call whose caller may not have seen it
+        self._devices = {}
+        super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
+                         lr_scheduler=lr_scheduler, **kwargs)
+        self.allow_np_array = True
+        self.aggregate_num = 2 ** 30    # all tensors of a step in one call, wherever MXNet has a choice
+
+    # ---------------------------------------------------------------- what a sampler defines
+
+    def _coefficients(self, t, index, device, eta: float, lr: float) -> None:
+        """Fill in what the step of this sampler needs of tensor ``t``."""
+        raise NotImplementedError
+
+    def _prepare(self, t, state, index, device) -> None:
+        """Hand the arrays of ``state`` to tensor ``t``."""
+
+    # ---------------------------------------------------------------- the optimizer protocol
+
+    @property
+    def rescale_grad(self) -> float:
+        """What the gradient is multiplied by to be the minibatch mean. A trainer sets it at each step's begin."""
+        return self._rescale_grad
+
+    @rescale_grad.setter
+    def rescale_grad(self, value):
+        self._rescale_grad = value
+        self._rounds += 1
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    @property
+    def param_dict(self) -> dict:
+        """Gluon's parameters by index; what cannot be sampled is refused when they are set."""
+        return self._param_dict
+
+    @param_dict.setter
+    def param_dict(self, params):
+        for p in params.values():
+            if getattr(p, "_stype", "default") != "default":
+                raise ValueError(f"parameter {p.name} has stype={p._stype!r}; every row of a sampled weight moves at "
+                                 "every step, so build it dense (sparse gradients are welcome: sparse_grad=True)")
+            if str(p.dtype) in ("float16", "<class 'numpy.float16'>") and not self.multi_precision:
+                raise ValueError(_half(p.name))
+        if self.prior is not None and params:
+            self.prior.check([(p.name,) for p in params.values()])
+        self._param_dict = params
+
+    def set_wd_mult(self, args_wd_mult):
+        """As in MXNet, but biases keep their multiplier of 1: at 0 their prior would be improper."""
+        super().set_wd_mult({})
+        if self.sym_info:
+            attributes, names = self.sym_info
+            given = {n: float(attributes[n]["__wd_mult__"]) for n in names
+                     if "__wd_mult__" in attributes.get(n, {})}
+        else:
+            given = {}
+        self.wd_mult = {**given, **args_wd_mult}
+
+    def create_state_multi_precision(self, index, weight):
+        """State of one parameter; a float16 one gets a float32 master copy."""
+        if weight.dtype.__name__ == "float16":
+            if not self.multi_precision:
+                raise ValueError(_half(self._name(index)))
+            master = weight.astype("float32")
+            return master, self.create_state(index, master)
+        return self.create_state(index, weight)
+
+    def update(self, index, weight, grad, state) -> None:
+        """One step of one parameter, or of a list of them."""
+        if isinstance(index, (tuple, list)):
+            self._guarded(index, weight, grad, state)
+        else:
+            self._guarded((index,), (weight,), (grad,), (state,))
+
+    def update_multi_precision(self, index, weight, grad, state) -> None:
+        """As :meth:`update`; float16 weights move through their float32 master copies."""
+        if not isinstance(index, (tuple, list)):
+            index, weight, grad, state = (index,), (weight,), (grad,), (state,)
+        if self.multi_precision and weight[0].dtype.__name__ == "float16":
+            masters = [s[0] for s in state]
+            self._guarded(index, masters, [g.astype("float32") for g in grad], [s[1] for s in state])
+            for w, m in zip(weight, masters):
+                nd.cast(m, dtype="float16", out=w)
+        else:
+            self._guarded(index, weight, grad, state)
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        state.pop("_param_dict", None)
+        state["_failure"] = None
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._param_dict = {}
+
+    # ---------------------------------------------------------------- the step
+
+    def _guarded(self, indices, weights, grads, states) -> None:
+        # MXNet drops an exception raised inside a kvstore's update: it is raised again when the next step begins.
+        try:
+            self._step(indices, weights, grads, states)
+        except Exception as e:
+            self._failure = e
+            raise
+
+    def _step(self, indices, weights, grads, states) -> None:
+        self._update_count(indices)     # first: the schedule must see this step's number
+        self._calls += 1
+        lr = self._current_learning_rate()
+        if lr == 0.0:
+            return
+        device = self._device(weights[0].context)
+        device.begin(self, indices)
+        device.lr = lr
+        tensors = []
+        for index, w, g, state in zip(indices, weights, grads, states):
+            mult = self._multiplier("lr_mult", index)
+            if mult == 0.0 or w.size == 0:
+                continue
+            t = device.tensor(index)
+            t.weight = w
+            t.grad = g if g.stype == "default" else g.tostype("default")
+            t.ordinal, t.count = self._ordinal(index), self._index_update_count[index]
+            t.prior = self.precision(index, w.shape) / self.num_data
+            self._prepare(t, state, index, device)
+            self._coefficients(t, index, device, lr * mult / self.num_data, lr * mult)
+            tensors.append(t)
+        if tensors:
+            shared = device.shared(self, lr, tensors)
+            kernels.step(kernels.Job(tensors, self.seed, self.rescale_grad, self.clip_gradient, shared))
+
+    def _current_learning_rate(self) -> float:
+        lr = self.learning_rate
+        if not (lr >= 0.0 and math.isfinite(lr)):
+            raise ValueError(f"learning_rate is {lr!r} at step {self.num_update}; it must be finite and not negative: "
+                             "look at the lr_scheduler or at what was given to set_learning_rate")
+        return lr
+
+    def _device(self, context):
+        key = (context.device_typeid, context.device_id)
+        if key not in self._devices:
+            self._devices[key] = self._new_device()
+        return self._devices[key]
+
+    def _new_device(self):
+        return Device()
+
+    # ---------------------------------------------------------------- looked up by index
+
+    def precision(self, index, shape) -> float:
+        """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
+        value = None
+        if self.prior is not None:
+            value = self.prior.precision((self._name(index),), shape)
+        return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
+
+    def _multiplier(self, kind: str, index) -> float:
+        param = self._param_dict.get(index)
+        if param is not None:
+            return getattr(param, kind)
+        table = getattr(self, kind)
+        if index in table:
+            return table[index]
+        return table.get(self.idx2name.get(index), 1.0)
+
+    def _name(self, index) -> str:
+        param = self._param_dict.get(index)
+        return param.name if param is not None else str(self.idx2name.get(index, index))
+
+    def _ordinal(self, index) -> int:
+        """Place of the parameter in its trainer: the same on every device and along every road.
+
+        Gluon's index is that place. Module's is index * devices + device off the kvstore, and the name on it.
+        """
+        if not self.idx2name:
+            return int(index)
+        name = self.idx2name.get(index, index)
+        ordinals = self.__dict__.get("_ordinals")
+        if ordinals is None:
+            order = dict.fromkeys(self.idx2name[i] for i in sorted(self.idx2name))
+            ordinals = self._ordinals = {n: i for i, n in enumerate(order)}
+        return ordinals[name]
+
+
+class Device:
+    """What a sampler remembers about the tensors of one context."""
+
+    def __init__(self):
+        self.round = None       # the announced step that the last call belonged to
+        self.lr = 0.0           # what the schedule says at this step
+        self.moved = {}         # index -> Tensor, those of the step under way or last done
+        self._tensors = {}
+
+    def begin(self, sampler, indices) -> None:
+        """Note a call. A step is one call, or one a parameter on a kvstore: a new one begins when the trainer
+        announced it, or when a parameter comes round again."""
+        if self.round != sampler._rounds or any(i in self.moved for i in indices):
+            self.round, self.moved = sampler._rounds, {}
+            self.new_step()
+
+    def new_step(self) -> None:
+        """Called before the first tensor of a step."""
+
+    def shared(self, sampler, lr, tensors):
+        """The thermostat that all tensors share, or None."""
+        return None
+
+    def tensor(self, index):
+        t = self._tensors.get(index)
+        if t is None:
+            t = self._tensors[index] = kernels.Tensor(None, None, 0, 0, 0.0, 0.0, 0.0)
+        self.moved[index] = t
+        return t
+
+    def __getstate__(self):
+        # Arrays belong to the updater's states; what is kept here is found again at the next step.
+        state = self.__dict__.copy()
+        state["moved"] = dict.fromkeys(self.moved)
+        state["_tensors"] = {}
+        return state
+
+
+def _options(cls) -> set:
+    names = set()
+    for c in cls.__mro__:
+        if "__init__" in vars(c) and issubclass(c, Optimizer):
+            names |= set(inspect.signature(c.__init__).parameters)
+    return names - {"self", "kwargs"}
+
+
+def _learning_rate(learning_rate, lr_scheduler):
+    if learning_rate is not None:
+        learning_rate = number("learning_rate", learning_rate, "a step size such as learning_rate=0.1",
+                               low=0.0, open_low=True)
+    if lr_scheduler is None:
+        return DEFAULT_LEARNING_RATE if learning_rate is None else learning_rate
+    if not callable(lr_scheduler) or not hasattr(lr_scheduler, "base_lr"):
+        raise TypeError(f"lr_scheduler must be an mxnet.lr_scheduler.LRScheduler, got {lr_scheduler!r}; "
+                        "write lr_scheduler=mx.lr_scheduler.CosineScheduler(max_update=10000, base_lr=0.1)")
+    if learning_rate is not None:
+        # MXNet overwrites base_lr too, but leaves the copies that the cosine, polynomial and warm-up formulas use.
+        for name in ("base_lr", "base_lr_orig", "warmup_final_lr"):
+            if hasattr(lr_scheduler, name):
+                setattr(lr_scheduler, name, learning_rate)
+    return None
+
+
+def _draw_seed() -> int:
+    high, low = nd.random.randint(0, 2 ** 31 - 1, shape=(2,), dtype="int32").asnumpy().tolist()
+    return (high << 31) | low
+
+
+def _half(name: str) -> str:
+    return (f"parameter {name} is float16: noise below half a unit in its last place would be lost; write "
+            "multi_precision=True, which keeps a float32 master copy")

@@ -1,0 +1,104 @@
+"""What the second-order samplers share: a momentum that starts in its stationary law and follows the step size."""
+from __future__ import annotations
+
+import math
+from typing import Optional
+
+from mxnet import ndarray as nd
+
+from .. import noise
+from .._check import number
+from ._base import Device, Sampler
+
+__all__ = ["MomentumSampler", "MomentumDevice", "standard_momentum"]
+
+_FRICTION_HELP = "friction=0.1 damps a tenth of the momentum a step, as SGD's momentum=0.9 does"
+_NOISE_HELP = ("gradient_noise is the variance of a coordinate of grad U due to minibatches (N^2 times that of the "
+               "mean gradient)")
+
+
+class MomentumSampler(Sampler):
+    """Base of SGHMC and SGNHT. v = h p, h = sqrt(eta): v ~ N(0, eta T) in equilibrium.
+
+    When the step size goes from eta to eta', v and every friction are multiplied by sqrt(eta'/eta): in the
+    papers' letters p, A and xi stay what they were. ``friction`` is meant at the base step size.
+    """
+
+    second_order = True
+
+    def __init__(self, friction: float = 0.1, gradient_noise=None, **kwargs):
+        self.friction = number("friction", friction, _FRICTION_HELP, low=0.0, high=1.0, open_low=True)
+        self.gradient_noise = self._checked_noise(gradient_noise)
+        super().__init__(**kwargs)
+
+    def _checked_noise(self, value):
+        return None if value is None else number("gradient_noise", value, _NOISE_HELP, low=0.0)
+
+    def friction_at(self, lr: float) -> float:
+        """Friction per step at the learning rate ``lr``: friction * sqrt(lr / base learning rate)."""
+        if lr == self.base_learning_rate:
+            return self.friction
+        a = self.friction * math.sqrt(lr / self.base_learning_rate)
+        if a > 1.0:
+            raise ValueError(f"learning_rate {lr:g} at step {self.num_update} makes friction {a:g}, above 1: friction="
+                             f"{self.friction:g} is meant at the base learning rate {self.base_learning_rate:g} and "
+                             "grows with its square root; write a smaller friction or a lower schedule")
+        return a
+
+    @property
+    def kinetic_temperature(self) -> Optional[nd.NDArray]:
+        """Mean of v^2 / eta over all weights after the last step, one element, T in equilibrium; None before it.
+
+        An NDArray that the engine fills in: reading the property does not wait, ``.asscalar()`` does.
+        """
+        for device in self._devices.values():
+            if device.energy is not None:
+                return device.energy()
+        return None
+
+    def _new_device(self):
+        return MomentumDevice()
+
+    def _momentum(self, index, weight):
+        """A momentum from N(0, I); the first step scales it by sqrt(eta T)."""
+        device = self._device(weight.context)
+        if self.temperature == 0.0:
+            device.eta.pop(index, None)
+            return nd.zeros(weight.shape, ctx=weight.context, dtype=weight.dtype)
+        device.eta[index] = 1.0 / self.temperature
+        count = self._index_update_count.get(index, self.begin_num_update)
+        return standard_momentum(self, weight, count, self._ordinal(index))
+
+
+class MomentumDevice(Device):
+    """Also remembers the step size that each momentum belongs to."""
+
+    def __init__(self):
+        super().__init__()
+        self.eta = {}
+
+    def ratio(self, index, eta: float) -> float:
+        """sqrt(eta' / eta) for this momentum; eta' is remembered."""
+        before = self.eta.get(index, eta)
+        self.eta[index] = eta
+        return 1.0 if before == eta else math.sqrt(eta / before)
+
+    @property
+    def energy(self):
+        """A function that forms the kinetic temperature, or None before the first step."""
+        moved = [(i, t) for i, t in self.moved.items() if t is not None and t.momentum is not None]
+        return (lambda: self._kinetic(moved)) if moved else None
+
+    def _kinetic(self, moved):
+        total, size = 0.0, 0
+        for index, t in moved:
+            flat = t.momentum.reshape((-1,))
+            total = total + nd.dot(flat, flat).astype("float32") / self.eta[index]
+            size += flat.size
+        return total / size
+
+
+def standard_momentum(sampler, weight, count: int, ordinal: int):
+    """Standard normals in the shape of ``weight``, from the momentum stream."""
+    p = noise.normal(weight.size, sampler.seed, count, ordinal, noise.MOMENTUM).reshape(weight.shape)
+    return nd.array(p, ctx=weight.context, dtype=weight.dtype)

@@ -1,0 +1,204 @@
+"""Stochastic gradient Nose-Hoover thermostat."""
+from __future__ import annotations
+
+import math
+from typing import Dict, Optional, Union
+
+from mxnet import ndarray as nd
+
+from .. import kernels
+from .._check import choice, number
+from ._momentum import MomentumDevice, MomentumSampler
+
+__all__ = ["SGNHT", "default_thermal_mass"]
+
+RESPONSE = 100.0    # steps within which the default thermostat answers
+SPREAD = 1.0 / 3.0  # and the largest fluctuation it may have of its own, relative to the friction
+
+
+def default_thermal_mass(eta: float, friction: float, temperature: float, size: int) -> float:
+    """The lightest mass that answers within 100 steps and does not rattle.
+
+    Near equilibrium a thermostat of mass mu answers in mu a / (eta T) steps, and fluctuates by itself with the
+    variance eta T / (mu d) of a group of d weights. So mu = eta T max(100 / a, 9 / (d a^2)): the first for an
+    answer within 100 steps, the second to keep the fluctuation below a third of the friction a.
+    """
+    return eta * temperature * max(RESPONSE / friction, 1.0 / (size * (SPREAD * friction) ** 2))
+
+
+class SGNHT(MomentumSampler):
+    r"""Stochastic gradient Nose-Hoover thermostat (Ding et al. 2014, alg. 2; Gan et al. 2015 for ``element``). ::
+
+        v <- (1 - alpha) v - eta grad U(w) + sqrt(2 a eta T) n,      n ~ N(0, I),   eta = learning_rate / N
+        w <- w + v
+        alpha <- alpha + (|v|^2 / d - eta T) / mu                    with the new v
+
+    A constant wind (friction ``a``, per step) and a friction alpha that adjusts itself until the kinetic
+    temperature is T, whatever heat the minibatches add. Stationary density as eta -> 0 (h = sqrt(eta),
+    alpha = h xi, a = h A) ::
+
+        exp(-U(w)/T - |v|^2 / (2 eta T)) * N(xi; A + h V / (2 T), T / (mu d))
+
+    where V is the variance of a coordinate of the gradient of U, assumed the same for the d weights that share
+    the thermostat. Where it differs between them, one thermostat for all is biased: it balances the heat on
+    average, leaving some weights too hot and others too cold; ``thermostat='element'`` has no such bias.
+    The error of this discretisation is O(h): var T (1 - alpha/2) on U = w^2/2 for large d.
+
+    Parameters
+    ----------
+    friction : float, default 0.1
+        a, in (0, 1/2): beyond, the discretised thermostat has no fixed point.
+    thermostat : 'global', 'tensor' or 'element', default 'global'
+        What shares an alpha: the network, each parameter, each weight.
+    thermal_mass : float, optional
+        mu. The papers' is 1; on a network it would take mu a / (eta T) steps to answer, often more than a run
+        has. Default: :func:`default_thermal_mass` of each group at the base step size. The law of w is the same.
+    gradient_noise : float, optional
+        V, where it is known: alpha starts at a + eta V / (2 T), its stationary mean, and not at a.
+    **kwargs
+        As for :class:`~sgmcmc_mx.samplers._base.Sampler`; ``temperature`` must be positive, for at T = 0 a
+        thermostat only grows.
+    """
+
+    def __init__(self, friction: float = 0.1, thermostat: str = "global", thermal_mass: Optional[float] = None,
+                 gradient_noise: Optional[float] = None, **kwargs):
+        number("friction", friction, "a Nose-Hoover thermostat needs friction below 1/2 (2 a + eta V / T < 1); "
+               "write friction=0.1", low=0.0, high=0.5, open_low=True, open_high=True)
+        self.groups = choice("thermostat", thermostat, ("global", "tensor", "element"))
+        self.thermal_mass = None if thermal_mass is None else number(
+            "thermal_mass", thermal_mass, "the papers' is 1.0; leave it out for the default", low=0.0, open_low=True)
+        number("temperature", kwargs.get("temperature", 1.0), "at 0 a thermostat only grows: write sghmc, which at "
+               "temperature=0 is SGD with momentum", low=0.0, open_low=True)
+        super().__init__(friction=friction, gradient_noise=gradient_noise, **kwargs)
+
+    # ---------------------------------------------------------------- readable at any step
+
+    @property
+    def thermostat(self) -> Union[nd.NDArray, Dict[str, nd.NDArray], None]:
+        """alpha after the last step: one element ('global'), or by parameter name; None before the first step.
+
+        Copies that the engine fills in: reading the property does not wait, ``.asscalar()`` does.
+        """
+        for device in self._devices.values():
+            if self.groups == "global":
+                if device.alpha is not None:
+                    return device.settled(self)
+            else:
+                found = {self._name(i): t.alpha.copy() for i, t in device.moved.items() if t is not None}
+                if found:
+                    return found
+        return None
+
+    # ---------------------------------------------------------------- state
+
+    def create_state(self, index, weight):
+        """[momentum, thermostat]; the global thermostat is one array that all states share."""
+        v, device = self._momentum(index, weight), self._device(weight.context)
+        eta = self.base_learning_rate * self._multiplier("lr_mult", index) / self.num_data
+        if self.groups == "global":
+            eta = self.base_learning_rate / self.num_data
+            if device.alpha is not None:
+                return [v, device.alpha]
+        start = self.friction + eta * (self.gradient_noise or 0.0) / (2.0 * self.temperature)
+        shape = weight.shape if self.groups == "element" else (1,)
+        alpha = nd.full(shape, start, ctx=weight.context, dtype=weight.dtype)
+        if self.groups == "global":
+            device.adopt(alpha, self.base_learning_rate)
+        else:
+            device.alpha_lr[index] = self.base_learning_rate
+        return [v, alpha]
+
+    def _new_device(self):
+        return ThermostatDevice()
+
+    def _prepare(self, t, state, index, device):
+        t.momentum = state[0]
+        if self.groups == "global":
+            device.link(state, t.weight)
+        else:
+            t.alpha = state[1]
+
+    def _coefficients(self, t, index, device, eta, lr):
+        a, T = self.friction_at(device.lr), self.temperature
+        if a >= 0.5:
+            raise ValueError(f"learning_rate {device.lr:g} at step {self.num_update} makes friction {a:g}, and a "
+                             "thermostat has no fixed point from 0.5 on; write a smaller friction")
+        t.drift, t.ratio = lr, device.ratio(index, eta)
+        t.noise, t.heat = math.sqrt(2.0 * a * eta * T), eta * T
+        if self.groups == "global":
+            t.share = device.lr / lr
+            return
+        before = device.alpha_lr.get(index, device.lr)
+        device.alpha_lr[index] = device.lr
+        t.alpha_ratio = math.sqrt(device.lr / before)
+        size = 1 if self.groups == "element" else t.weight.size
+        t.inverse_mass = 1.0 / self._mass(self.base_learning_rate * (lr / device.lr), size)
+
+    def _mass(self, lr: float, size: int) -> float:
+        if self.thermal_mass is not None:
+            return self.thermal_mass
+        return default_thermal_mass(lr / self.num_data, self.friction, self.temperature, size)
+
+
+class ThermostatDevice(MomentumDevice):
+    """Also holds the thermostat that all tensors of a context share, and the account of the step under way."""
+
+    def __init__(self):
+        super().__init__()
+        self.alpha = self.excess = None
+        self.size = 0               # weights whose v^2 is in the account
+        self.shared_lr = None       # the learning rate that the shared alpha is expressed at
+        self.alpha_lr = {}          # the same for alphas of single tensors
+        self._due = False           # whether the account must be settled before the next tensor
+        self._restored = False
+
+    def adopt(self, alpha, lr) -> None:
+        """Take ``alpha`` as the shared thermostat, with an empty account."""
+        self.alpha, self.excess = alpha, nd.zeros_like(alpha)
+        self.size, self.shared_lr = 0, lr
+
+    def link(self, state, weight) -> None:
+        """See to it that ``state`` holds the one shared alpha, also after states were loaded."""
+        if self.alpha is None:
+            self.adopt(state[1], self.lr)
+        elif state[1] is not self.alpha:
+            if self._restored:      # came with the sampler itself: it knows more than the state does
+                self.alpha = self.alpha.as_in_context(weight.context)
+                self.excess = self.excess.as_in_context(weight.context)
+                state[1] = self.alpha
+            else:
+                self.adopt(state[1], self.lr)
+        if self.alpha.dtype != weight.dtype:
+            raise TypeError(f"thermostat='global' is one number of type {self.alpha.dtype.__name__}, but a parameter "
+                            f"is {weight.dtype.__name__}; cast the network to one type, or write thermostat='tensor'")
+
+    def new_step(self):
+        self._due = True
+        if self._tensors:
+            self._restored = False
+
+    def shared(self, sampler, lr, tensors):
+        if self.alpha is None:
+            return None
+        shared = kernels.Shared(self.alpha, self.excess)
+        if self._due:
+            ratio, gain = math.sqrt(lr / self.shared_lr), self.gain(sampler)
+            if gain or ratio != 1.0:
+                shared.settle = ratio, gain
+            self.size, self.shared_lr, self._due = 0, lr, False
+        self.size += sum(t.weight.size for t in tensors)
+        return shared
+
+    def gain(self, sampler) -> float:
+        """1 / (mu d) of the step in the account."""
+        if not self.size:
+            return 0.0
+        return 1.0 / (self.size * sampler._mass(sampler.base_learning_rate, self.size))
+
+    def settled(self, sampler):
+        """The shared alpha as it will be once the account is settled, as a new array."""
+        return self.alpha + self.excess * self.gain(sampler)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._restored = True
