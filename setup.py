@@ -1,0 +1,123 @@
+"""Packaging of sgmcmc_mx. Two things in it are not usual.
+
+*Which MXNet is required.* PyPI has one module, ``mxnet``, under several names: ``mxnet`` (CPU), ``mxnet-cu112`` and its
+kin (GPU). pip takes them for unrelated, so a requirement on ``mxnet`` would put the CPU files over an installed GPU
+wheel. What is there cannot be looked at from here: pip builds in an isolated environment and may keep the wheel for
+another one. So whoever has another MXNet says so, and the requirement names it::
+
+    SGMCMC_MX_MXNET=mxnet-cu112 pip install .     # nothing is overwritten, pip check is content
+    SGMCMC_MX_MXNET=none pip install .            # an MXNet built by hand: no requirement at all
+
+*The native step.* Every ``sgmcmc_mx/kernels/src/*.c`` is compiled into one plain shared library, which ctypes loads.
+Without a compiler the build goes on without it, and the package takes its NumPy steps.
+"""
+
+import glob
+import os
+import re
+import shlex
+import subprocess
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# Never -ffast-math, and no contraction to fused multiply-add behind the source's back: the same numbers everywhere.
+CFLAGS = ["-O3", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=off"]
+
+
+def read(*path):
+    name = os.path.join(HERE, *path)
+    if not os.path.exists(name):
+        return ""
+    with open(name, encoding="utf-8") as text:
+        return text.read()
+
+
+def mxnet_requirement():
+    name = os.environ.get("SGMCMC_MX_MXNET", "").strip() or "mxnet"
+    if name == "none":
+        return []
+    if not re.fullmatch(r"mxnet(-[a-z0-9]+)*", name):
+        raise SystemExit(
+            f"SGMCMC_MX_MXNET={name!r}: write the name of the MXNet distribution to require, such as mxnet-cu112, "
+            "or none for an MXNet that pip does not know"
+        )
+    return [f"{name}>=1.9.1,<2"]
+
+
+class BuildStep(build_ext):
+    """Compile an extension's sources into ``<its name>.so`` by one call of the C compiler (``$CC``, else cc)."""
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def build_extension(self, ext):
+        target = self.get_ext_fullpath(ext.name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+        failures = []
+        for openmp in (["-fopenmp"], []):
+            partial = f"{target}.{os.getpid()}.tmp"
+            command = [*compiler, *CFLAGS, *openmp, "-o", partial, *ext.sources, "-lm"]
+            self.announce(shlex.join(command), level=2)
+            try:
+                subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE)
+                os.replace(partial, target)  # a process that has the old library loaded keeps it
+                return
+            except OSError as error:
+                failures.append(f"{compiler[0]}: {error}")
+            except subprocess.CalledProcessError as error:
+                failures.append(f"{shlex.join(command)}\n{error.stdout}")
+            if os.path.exists(partial):
+                os.remove(partial)
+        # The extension is optional: setuptools turns this into a warning.
+        raise CompileError("the native step was not compiled, the NumPy steps are used.\n" + "\n".join(failures))
+
+
+SOURCES = sorted(
+    os.path.relpath(path, HERE) for path in glob.glob(os.path.join(HERE, "sgmcmc_mx", "kernels", "src", "*.c"))
+)
+
+TEST = [
+    "pytest>=7.0",
+    "pytest-timeout>=2.1",
+    "hypothesis>=6.0",
+    "scikit-learn>=1.0",
+    "scipy>=1.6",
+    "ruff==0.17.6",
+]
+
+setup(
+    name="sgmcmc_mx",
+    version=re.search(r'__version__ = "([^"]+)"', read("sgmcmc_mx", "_version.py")).group(1),
+    description="Bayesian deep learning by stochastic-gradient MCMC on Apache MXNet (Gluon)",
+    long_description=read("README.md"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["sgmcmc_mx", "sgmcmc_mx.*"]),
+    package_data={"sgmcmc_mx": ["data_files/*"], "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"]},
+    ext_modules=[Extension("sgmcmc_mx.kernels._step", SOURCES, optional=True)] if SOURCES else [],
+    cmdclass={"build_ext": BuildStep},
+    zip_safe=False,
+    # NumPy below 2 does not build on Python 3.14.
+    python_requires=">=3.8,<3.14",
+    install_requires=[
+        *mxnet_requirement(),
+        # MXNet by itself imports with NumPy below 1.24. Python 3.12 has no such NumPy; sgmcmc_mx/_compat.py bridges the gap.
+        'numpy>=1.20,<1.24; python_version < "3.12"',
+        'numpy>=1.26,<2; python_version >= "3.12"',
+        "matplotlib>=3.5",
+        "tqdm>=4.50",
+    ],
+    extras_require={"test": TEST},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
