@@ -5,9 +5,14 @@ Importing the package registers ``sgld``, ``sghmc`` and ``sgnht`` as optimizers:
     import sgmcmc_mx as sg
     trainer = gluon.Trainer(net.collect_params(), 'sgnht', {'learning_rate': 0.1, 'num_data': len(train)})
 """
-from . import priors
+from . import _compat  # noqa: F401  isort: skip  (first: it makes MXNet importable)
+from . import datasets, likelihoods, metrics, priors, schedules
+from ._version import __version__
 from .kernels import backend
+from .predictive import Regression
 from .samplers import SGHMC, SGLD, SGNHT
+from .store import MemoryStore, Sample
+from .trainer import BayesianTrainer
 
-__version__ = "0.1.0"
-__all__ = ["SGLD", "SGHMC", "SGNHT", "backend", "priors"]
+__all__ = ["BayesianTrainer", "MemoryStore", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "__version__",
+           "backend", "datasets", "likelihoods", "metrics", "priors", "schedules"]

@@ -18,6 +18,13 @@ _HOW = "write prior=10.0, prior='fan_in' or prior={'.*weight': 'fan_in', '.*bias
 class Prior:
     """Base of the priors. A subclass implements :meth:`precision`."""
 
+    aliases: Dict[str, str] = {}    # further name of a parameter, by its Gluon name
+
+    def names(self, name: str) -> Tuple[str, ...]:
+        """All names that the parameter with this Gluon name goes by."""
+        alias = self.aliases.get(name)
+        return (name,) if alias is None else (name, alias)
+
     def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         """Precision of one parameter (1 / variance, > 0 or 0 for a flat prior), or None for the default ``wd``.
 
@@ -26,8 +33,8 @@ class Prior:
         """
         raise NotImplementedError
 
-    def check(self, names: Iterable[Sequence[str]]) -> None:
-        """Raise ValueError if the prior cannot be meant for parameters of these names."""
+    def check(self, names: Iterable[str]) -> None:
+        """Raise ValueError if the prior cannot be meant for parameters of these Gluon names."""
 
 
 class Constant(Prior):
@@ -87,7 +94,7 @@ class ByName(Prior):
         return None
 
     def check(self, names):
-        names = [tuple(n) for n in names]
+        names = [self.names(n) for n in names]
         for pattern, _ in self.items:
             if names and not any(pattern.match(n) for group in names for n in group):
                 seen = ", ".join("/".join(group) for group in names[:8])

@@ -26,8 +26,8 @@ def step(job) -> None:
 
 def _tensor(t, job, shared) -> None:
     w, v = t.weight, t.momentum
-    common = dict(lr=t.drift, wd=t.prior, rescale_grad=job.rescale,
-                  clip_gradient=-1.0 if job.clip is None else job.clip)
+    common = {"lr": t.drift, "wd": t.prior, "rescale_grad": job.rescale,
+              "clip_gradient": -1.0 if job.clip is None else job.clip}
     n = _noise(t, job)
     if v is None:
         nd.sgd_update(w, t.grad, out=w, **common)

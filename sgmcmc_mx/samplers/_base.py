@@ -137,7 +137,7 @@ class Sampler(Optimizer):
             if str(p.dtype) in ("float16", "<class 'numpy.float16'>") and not self.multi_precision:
                 raise ValueError(_half(p.name))
         if self.prior is not None and params:
-            self.prior.check([(p.name,) for p in params.values()])
+            self.prior.check([p.name for p in params.values()])
         self._param_dict = params
 
     def set_wd_mult(self, args_wd_mult):
@@ -247,7 +247,7 @@ class Sampler(Optimizer):
         """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
         value = None
         if self.prior is not None:
-            value = self.prior.precision((self._name(index),), shape)
+            value = self.prior.precision(self.prior.names(self._name(index)), shape)
         return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
 
     def _multiplier(self, kind: str, index) -> float:

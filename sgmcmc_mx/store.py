@@ -1,0 +1,89 @@
+"""Where samples are kept, and what a sample is."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Dict, Optional
+
+import numpy as np
+
+__all__ = ["Sample", "MemoryStore"]
+
+
+class Sample(Mapping):
+    """One draw of all parameters: structural name (``0.weight``, as in ``net.save_parameters``) -> NDArray.
+
+    Attributes
+    ----------
+    step : int
+        The step of the chain it was taken after.
+    weight : float
+        What it counts in an average: 1 while the step size is constant, proportional to the step eta for SGLD and
+        to sqrt(eta) for samplers with momentum where it changes.
+    potential, temperature, friction : float or None
+        U(w) estimated from the last minibatch, kinetic temperature and friction in force, where known.
+    """
+
+    def __init__(self, arrays: Dict[str, object], step: int, weight: float = 1.0, potential=None, temperature=None,
+                 friction=None):
+        self._arrays = arrays
+        self.step, self.weight = step, weight
+        self._potential, self._temperature, self._friction = potential, temperature, friction
+
+    # Read when asked for, since collecting must not wait for the engine.
+    @property
+    def potential(self) -> Optional[float]:
+        return _scalar(self._potential)
+
+    @property
+    def temperature(self) -> Optional[float]:
+        return _scalar(self._temperature)
+
+    @property
+    def friction(self) -> Optional[float]:
+        return _scalar(self._friction)
+
+    def __getitem__(self, name):
+        try:
+            return self._arrays[name]
+        except KeyError:
+            raise KeyError(f"{name!r} is no parameter of this sample; it has {', '.join(self._arrays)}") from None
+
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __len__(self):
+        return len(self._arrays)
+
+    def __repr__(self):
+        return f"Sample(step={self.step}, {len(self)} arrays, {sum(a.size for a in self.values()):,} numbers)"
+
+
+class MemoryStore(Sequence):
+    """Samples in memory, in the order they were drawn."""
+
+    def __init__(self, samples=()):
+        self._samples = list(samples)
+
+    def append(self, sample: Sample) -> None:
+        """Keep one more sample."""
+        self._samples.append(sample)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """What each sample counts in an average, summing to 1; shape (samples,)."""
+        w = np.array([s.weight for s in self._samples], dtype=np.float64)
+        return w / w.sum() if len(w) else w
+
+    def __getitem__(self, i):
+        return MemoryStore(self._samples[i]) if isinstance(i, slice) else self._samples[i]
+
+    def __len__(self):
+        return len(self._samples)
+
+    def __repr__(self):
+        where = f", steps {self[0].step} to {self[-1].step}" if len(self) else ""
+        return f"{type(self).__name__}({len(self)} samples{where})"
+
+
+def _scalar(value):
+    return value if value is None or isinstance(value, float) else float(value.asscalar())
