@@ -1,0 +1,51 @@
+"""The choice of backend, made once, and the one place that calls it."""
+from __future__ import annotations
+
+import logging
+import os
+
+__all__ = ["backend", "step"]
+
+_NAMES = ("native", "ndarray")
+_log = logging.getLogger("sgmcmc_mx")
+_chosen = None      # name, step function
+
+
+def backend() -> str:
+    """Name of the backend that carries out the steps: ``"native"`` or ``"ndarray"``.
+
+    The environment variable ``SGMCMC_MX_BACKEND`` forces one. Arrays that the native backend does not handle
+    (GPU contexts, sparse gradients) take the NDArray road in any case.
+
+    Raises
+    ------
+    ValueError
+        If ``SGMCMC_MX_BACKEND`` names no backend.
+    RuntimeError
+        If the backend it names cannot be used.
+    """
+    return _choose()[0]
+
+
+def step(job) -> None:
+    """Carry out one :class:`~sgmcmc_mx.kernels.job.Job` with the backend in force."""
+    (_chosen or _choose())[1](job)
+
+
+def _choose():
+    global _chosen
+    if _chosen is None:
+        forced = os.environ.get("SGMCMC_MX_BACKEND") or None
+        if forced not in (None, *_NAMES):
+            raise ValueError(f"SGMCMC_MX_BACKEND={forced}: there is no such backend; write native or ndarray, or unset it")
+        from . import native, ndarray
+        missing = None if forced == "ndarray" else native.load()
+        if forced == "native" and missing:
+            raise RuntimeError(f"SGMCMC_MX_BACKEND=native, but {missing}; unset it to fall back on NDArray operators")
+        if forced == "ndarray" or missing:
+            _chosen = "ndarray", ndarray.step
+            _log.info("steps are composed of NDArray operators: %s", missing or "SGMCMC_MX_BACKEND=ndarray")
+        else:
+            _chosen = "native", native.step
+            _log.info("steps are fused, one pass over the memory (%s)", native.instruction_set())
+    return _chosen

@@ -1,0 +1,79 @@
+/* The arithmetic, compiled once for each instruction set from the same source.
+ *
+ * Nothing here is -ffast-math: that flag, at link time, would turn on flush-to-zero for the whole process.
+ * Multiply-adds are contracted where the instruction set has them, so results are bitwise equal within one
+ * instruction set, and agree to a few ulps across them.
+ */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-math-errno", "no-trapping-math")
+#endif
+
+#include <math.h>
+#include <string.h>
+
+#include "step.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SG_DISPATCH 1
+#else
+#define SG_DISPATCH 0
+#endif
+
+/* A vector has LANES words of 32 bits. MUL32 multiplies the low halves of 64-bit lanes. */
+
+#if SG_DISPATCH
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")
+#define ISA(name) name##_avx512
+#define ISA_NAME "avx512"
+#define LANES 16
+#define MUL32(a, b) ((ISA(vl))_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#define SQRT(x) ((ISA(vf))_mm512_sqrt_ps((__m512)(x)))
+#include "kernel_body.h"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define ISA(name) name##_avx2
+#define ISA_NAME "avx2"
+#define LANES 8
+#define MUL32(a, b) ((ISA(vl))_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#define SQRT(x) ((ISA(vf))_mm256_sqrt_ps((__m256)(x)))
+#include "kernel_body.h"
+#pragma GCC pop_options
+#endif
+
+#define ISA(name) name##_base
+#define ISA_NAME "baseline"
+#define LANES 4
+#if defined(__x86_64__)
+#define MUL32(a, b) ((ISA(vl))_mm_mul_epu32((__m128i)(a), (__m128i)(b)))
+#define SQRT(x) ((ISA(vf))_mm_sqrt_ps((__m128)(x)))
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#define MUL32(a, b) ((ISA(vl))vmull_u32(vmovn_u64((uint64x2_t)(a)), vmovn_u64((uint64x2_t)(b))))
+#define SQRT(x) ((ISA(vf))vsqrtq_f32((float32x4_t)(x)))
+#else
+#define MUL32(a, b) (((a) & 0xFFFFFFFFu) * ((b) & 0xFFFFFFFFu))
+#define SQRT(x) ((ISA(vf)){sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3])})
+#endif
+#include "kernel_body.h"
+
+const sg_isa *sg_isa_of_rank(int rank)
+{
+#if SG_DISPATCH
+    __builtin_cpu_init();
+    if (rank == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma"))
+        return &isa_avx512;
+    if (rank == 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &isa_avx2;
+#endif
+    return rank == 0 ? &isa_base : 0;
+}
