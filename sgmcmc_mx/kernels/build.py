@@ -9,9 +9,9 @@ import sys
 __all__ = ["FLAGS", "command"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Never -ffast-math: linked into a shared library it turns on flush-to-zero for the whole process.
-FLAGS = ("-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
-         "-fvisibility=hidden")
+# Never -ffast-math: linked into a shared library it turns on flush-to-zero for the whole process. What the results
+# depend on stands in the source.
+FLAGS = ("-O3", "-fPIC", "-shared", "-fno-math-errno", "-fvisibility=hidden")
 
 
 def command(output: str, compiler: str = "cc", openmp: bool = True) -> list:

@@ -1,11 +1,15 @@
 /* The arithmetic, compiled once for each instruction set from the same source.
  *
- * Nothing here is -ffast-math: that flag, at link time, would turn on flush-to-zero for the whole process.
- * Multiply-adds are contracted where the instruction set has them, so results are bitwise equal within one
- * instruction set, and agree to a few ulps across them.
+ * Multiply and add stay two roundings where the processor could fuse them, and sums have lanes of fixed number: so
+ * every instruction set gives the same bits, and a chain that is resumed on another machine goes on unchanged. The
+ * option stands here because it is part of the result, whatever the command line says. (-fno-math-errno should be
+ * on it, for vectorised square roots. -ffast-math must not: in a shared library it turns on flush-to-zero for the
+ * whole process.)
  */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-math-errno", "no-trapping-math")
+#pragma GCC optimize("fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
 #endif
 
 #include <math.h>
