@@ -33,3 +33,11 @@ def fixed_seeds():
     mx.random.seed(0)
     np.random.seed(0)
     random.seed(0)
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Small data sets, and only temporary folders to look for them."""
+    from dataset_places import Places
+
+    return Places(tmp_path, monkeypatch)
