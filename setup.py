@@ -8,13 +8,15 @@ another one. So whoever has another MXNet says so, and the requirement names it:
     SGMCMC_MX_MXNET=mxnet-cu112 pip install .     # nothing is overwritten, pip check is content
     SGMCMC_MX_MXNET=none pip install .            # an MXNet built by hand: no requirement at all
 
-*The native step.* Every ``sgmcmc_mx/kernels/src/*.c`` is compiled into one plain shared library, which ctypes loads.
-Without a compiler the build goes on without it, and the package takes its NumPy steps.
+*The native step.* Every ``sgmcmc_mx/kernels/src/*.c`` is compiled into one plain shared library, which ctypes loads, by
+the command that stands in ``sgmcmc_mx/kernels/build.py``. Without a compiler the build goes on without it, and the
+package takes its other steps.
 """
 
 import glob
 import os
 import re
+import runpy
 import shlex
 import subprocess
 
@@ -23,9 +25,6 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-# Never -ffast-math: it changes results, and denormal numbers for the whole process that loads the library.
-CFLAGS = ["-O3", "-fPIC", "-shared", "-fno-math-errno"]
 
 
 def read(*path):
@@ -57,16 +56,15 @@ class BuildStep(build_ext):
     def build_extension(self, ext):
         target = self.get_ext_fullpath(ext.name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
+        build = runpy.run_path(os.path.join(HERE, "sgmcmc_mx", "kernels", "build.py"))
         compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
         failures = []
-        for openmp in (["-fopenmp"], []):
+        for openmp in (True, False):
             partial = f"{target}.{os.getpid()}.tmp"
-            command = [*compiler, *CFLAGS, *openmp, "-o", partial, *ext.sources, "-lm"]
+            command = [*compiler, *build["command"](os.path.abspath(partial), compiler[0], openmp)[1:]]
             self.announce(shlex.join(command), level=2)
             try:
-                subprocess.run(
-                    command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE
-                )
+                subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                 os.replace(partial, target)  # a process that has the old library loaded keeps it
                 return
             except OSError as error:
@@ -76,7 +74,7 @@ class BuildStep(build_ext):
             if os.path.exists(partial):
                 os.remove(partial)
         # The extension is optional: setuptools turns this into a warning.
-        raise CompileError("the native step was not compiled, the NumPy steps are used.\n" + "\n".join(failures))
+        raise CompileError("the native step was not compiled, sampling will be slower.\n" + "\n".join(failures))
 
 
 SOURCES = sorted(
