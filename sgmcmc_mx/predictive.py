@@ -102,9 +102,14 @@ def _quantiles(outs, weights, likelihood, quantiles):
 
 # ---------------------------------------------------------------- forward passes
 
+def classic(array):
+    """The same memory as an mx.nd array, which is what the older operators take."""
+    return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
+
+
 def _outputs(net, samples, chunk, context) -> Iterator[np.ndarray]:
     """The network's outputs on the chunk for one sample after another; its own weights come back afterwards."""
-    params = {name: p.data(context) for name, p in net._collect_params_with_prefix().items()}
+    params = {name: classic(p.data(context)) for name, p in net._collect_params_with_prefix().items()}
     own = {name: a.copy() for name, a in params.items()}
     try:
         for sample in samples:
@@ -175,7 +180,7 @@ def _batches(data, batch_size: int):
             yield x[:x.shape[0] - batch.pad] if batch.pad else x
         return
     if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
-        raise TypeError(f"data must be an NDArray, a NumPy array, a DataLoader or a DataIter, got "
+        raise TypeError(f"data must be an NDArray, a NumPy array, a DataLoader or a DataIter, got {data!r:.60} of type "
                         f"{type(data).__name__}")
     for batch in data:
         x = batch[0] if isinstance(batch, (list, tuple)) else batch     # (inputs, labels): the labels are not needed
@@ -191,5 +196,5 @@ def _to_device(x, context, as_np: bool):
             x = x.astype(np.float32)
         return (mx.np if as_np else nd).array(x, ctx=context, dtype=x.dtype)
     if as_np != isinstance(x, mx.np.ndarray):
-        x = x.as_np_ndarray() if as_np else x.as_nd_ndarray()
+        x = x.as_np_ndarray() if as_np else classic(x)
     return x.as_in_context(context)

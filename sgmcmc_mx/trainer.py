@@ -81,7 +81,7 @@ class BayesianTrainer(gluon.Trainer):
             "max_samples", max_samples, "a number of samples, or None for no limit", low=1)
         self._named = net._collect_params_with_prefix()
         params = net.collect_params()
-        if not params:
+        if not params.keys():
             raise ValueError("net has no parameters to sample; add its layers before the trainer is made")
         _check_initialized(params)
         optimizer, optimizer_params = self._with_seed(optimizer, optimizer_params, seed)
@@ -173,11 +173,10 @@ class BayesianTrainer(gluon.Trainer):
         o = self._optimizer
         if self._loss is None or not isinstance(o, Sampler):
             return None
-        loss = self._loss.as_nd_ndarray() if hasattr(self._loss, "as_nd_ndarray") else self._loss
-        total = loss.detach().astype("float32").mean() * o.num_data
+        total = predictive.classic(self._loss).detach().astype("float32").mean() * o.num_data
         for i, p in enumerate(self._params):
             if p.grad_req != "null":
-                flat = p.list_data()[0].as_nd_ndarray().reshape((-1,)).astype("float32")
+                flat = predictive.classic(p.list_data()[0]).reshape((-1,)).astype("float32")
                 total = total + nd.dot(flat, flat).as_in_context(total.context) * (0.5 * o.precision(i, p.shape))
         return total
 
@@ -266,7 +265,9 @@ class BayesianTrainer(gluon.Trainer):
                               "remove it or set its rate to 0")
         T = getattr(self._optimizer, "temperature", None)
         seen = [s.temperature for s in self.samples if s.temperature is not None] if T else []
-        if seen and abs(np.mean(seen) / T - 1.0) > HOT:
+        # 5 sigma of a single reading over d weights are allowed for chance, since successive readings hang together.
+        size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
+        if seen and abs(np.mean(seen) / T - 1.0) > HOT + 5.0 * (2.0 / size) ** 0.5:
             yield "temperature", (
                 f"the chain's mean kinetic temperature over {len(seen)} samples is {np.mean(seen):.3g}, not T = {T:g}: "
                 "minibatch noise heats it, or it has not settled; write a smaller learning_rate, more friction, a "
@@ -280,7 +281,7 @@ def _descendants(block):
 
 
 def _host_copy(array):
-    array = array.as_nd_ndarray() if hasattr(array, "as_nd_ndarray") else array
+    array = predictive.classic(array)
     return array.copyto(cpu()) if array.context.device_type != "cpu" else array.copy()
 
 
