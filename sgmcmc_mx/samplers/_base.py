@@ -5,8 +5,11 @@ and the samplers import nothing of MXNet but ``ndarray`` and ``optimizer``.
 """
 from __future__ import annotations
 
+import contextlib
+import copy
 import inspect
 import math
+import re
 import warnings
 from typing import Optional
 
@@ -73,8 +76,9 @@ class Sampler(Optimizer):
                  clip_gradient: Optional[float] = None, lr_scheduler=None, **kwargs):
         name = type(self).__name__.lower()
         unknown_option(name, kwargs, _options(type(self)))
+        _check_mxnet_options(kwargs)
         learning_rate = _learning_rate(learning_rate, lr_scheduler)
-        self.base_learning_rate = lr_scheduler.base_lr if learning_rate is None else learning_rate
+        self.base_learning_rate = _base_lr(lr_scheduler) if learning_rate is None else learning_rate
         wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
         if clip_gradient is not None:
             clip_gradient = number("clip_gradient", clip_gradient, "leave it out not to clip", low=0.0, open_low=True)
@@ -93,9 +97,14 @@ class Sampler(Optimizer):
         self._rounds = 0        # how often a trainer announced a step
         self._calls = 0         # how often an update was carried out
         self._failure = None    # what went wrong in a call whose caller may not have seen it
-        self._devices = {}
+        self._param_dict = {}
+        self._ordinals = {}
+        self._loaded_counts = {}    # update counts that came with an unpickled sampler
+        self._devices, self._template = {}, self._new_device()
         super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
                          lr_scheduler=lr_scheduler, **kwargs)
+        if self.prior is not None and self.idx2name:
+            self.prior.check(list(dict.fromkeys(self.idx2name.values())))
         self.allow_np_array = True
         self.aggregate_num = 2 ** 30    # all tensors of a step in one call, wherever MXNet has a choice
 
@@ -122,6 +131,11 @@ class Sampler(Optimizer):
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
+        self._refuse_overflow_on_kvstore()
+
+    def set_learning_rate(self, lr):
+        """As in MXNet; at 0 the chain stands still."""
+        super().set_learning_rate(number("learning_rate", lr, "a step size such as learning_rate=0.1", low=0.0))
 
     @property
     def param_dict(self) -> dict:
@@ -130,6 +144,10 @@ class Sampler(Optimizer):
 
     @param_dict.setter
     def param_dict(self, params):
+        mine = self._param_dict
+        if mine and params and (len(mine) != len(params) or any(params.get(i) is not p for i, p in mine.items())):
+            raise ValueError(f"this {type(self).__name__.lower()} already moves the parameters of another trainer, and "
+                             "two chains cannot share momentum and noise; make a sampler for each trainer")
         for p in params.values():
             if getattr(p, "_stype", "default") != "default":
                 raise ValueError(f"parameter {p.name} has stype={p._stype!r}; every row of a sampled weight moves at "
@@ -139,6 +157,8 @@ class Sampler(Optimizer):
         if self.prior is not None and params:
             self.prior.check([p.name for p in params.values()])
         self._param_dict = params
+        if params:
+            self._ordinals = _places([params[i].name for i in sorted(params)])
 
     def set_wd_mult(self, args_wd_mult):
         """As in MXNet, but biases keep their multiplier of 1: at 0 their prior would be improper."""
@@ -153,6 +173,10 @@ class Sampler(Optimizer):
 
     def create_state_multi_precision(self, index, weight):
         """State of one parameter; a float16 one gets a float32 master copy."""
+        with self._reporting(index):
+            return self._create_state(index, weight)
+
+    def _create_state(self, index, weight):
         if weight.dtype.__name__ == "float16":
             if not self.multi_precision:
                 raise ValueError(_half(self._name(index)))
@@ -188,16 +212,55 @@ class Sampler(Optimizer):
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._param_dict = {}
+        # The run may go on with other contexts, or on a kvstore: each starts where these were, which were all equal.
+        self._loaded_counts = {}
+        for counts in self._all_index_update_counts.values():
+            for index, count in counts.items():
+                self._loaded_counts[index] = max(count, self._loaded_counts.get(index, 0))
+        self._all_index_update_counts, self._index_update_count = {}, dict(self._loaded_counts)
+        self._template, self._devices = next(iter(self._devices.values()), self._template), {}
+
+    def _set_current_context(self, device_id):
+        if device_id not in self._all_index_update_counts:
+            self._all_index_update_counts[device_id] = dict(self._loaded_counts)
+        self._index_update_count = self._all_index_update_counts[device_id]
 
     # ---------------------------------------------------------------- the step
 
-    def _guarded(self, indices, weights, grads, states) -> None:
+    @contextlib.contextmanager
+    def _reporting(self, index):
         # MXNet drops an exception raised inside a kvstore's update: it is raised again when the next step begins.
         try:
-            self._step(indices, weights, grads, states)
+            yield
         except Exception as e:
-            self._failure = e
+            if self._on_kvstore(index):
+                self._failure = e
             raise
+
+    def _guarded(self, indices, weights, grads, states) -> None:
+        with self._reporting(indices[0]):
+            self._step(indices, weights, grads, states)
+
+    def _on_kvstore(self, index) -> bool:
+        """Whether the update of this parameter is called by a kvstore, one parameter at a time."""
+        trainer = getattr(self._param_dict.get(index), "_trainer", None)
+        return isinstance(index, str) or bool(getattr(trainer, "_update_on_kvstore", False))    # a name: Module's
+
+    def _refuse_overflow_on_kvstore(self) -> None:
+        """Refuse mixed precision (AMP) with updates on a kvstore.
+
+        A trainer looks for an overflow after the kvstore has moved the weights. Nothing tells the sampler when
+        AMP or the kvstore is set up, so it looks when a step begins.
+        """
+        trainer = next((getattr(p, "_trainer", None) for p in self._param_dict.values()), None)
+        if getattr(trainer, "_amp_loss_scaler", None) is None:
+            return
+        if not trainer._kv_initialized:
+            trainer._init_kvstore()     # as the trainer does next; it decides where updates happen
+        if trainer._update_on_kvstore:
+            raise ValueError("with update_on_kvstore=True MXNet moves the weights before AMP looks for an overflow, so "
+                             "a step that AMP means to skip would be taken with an infinite gradient; write "
+                             "gluon.Trainer(..., update_on_kvstore=False)")
 
     def _step(self, indices, weights, grads, states) -> None:
         self._update_count(indices)     # first: the schedule must see this step's number
@@ -205,7 +268,7 @@ class Sampler(Optimizer):
         lr = self._current_learning_rate()
         if lr == 0.0:
             return
-        device = self._device(weights[0].context)
+        device = self._device(weights[0].context, indices[0])
         device.begin(self, indices)
         device.lr = lr
         tensors = []
@@ -224,6 +287,7 @@ class Sampler(Optimizer):
         if tensors:
             shared = device.shared(self, lr, tensors)
             kernels.step(kernels.Job(tensors, self.seed, self.rescale_grad, self.clip_gradient, shared))
+            device.collect(shared)
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate
@@ -232,10 +296,11 @@ class Sampler(Optimizer):
                              "look at the lr_scheduler or at what was given to set_learning_rate")
         return lr
 
-    def _device(self, context):
-        key = (context.device_typeid, context.device_id)
+    def _device(self, context, index):
+        # A kvstore keeps one replica, whose parameters it may spread over the contexts.
+        key = "kvstore" if self._on_kvstore(index) else (context.device_typeid, context.device_id)
         if key not in self._devices:
-            self._devices[key] = self._new_device()
+            self._devices[key] = copy.deepcopy(self._template)
         return self._devices[key]
 
     def _new_device(self):
@@ -248,16 +313,23 @@ class Sampler(Optimizer):
         value = None
         if self.prior is not None:
             value = self.prior.precision(self.prior.names(self._name(index)), shape)
+            if value is not None and not 0.0 <= value < math.inf:
+                raise ValueError(f"prior gives parameter {self._name(index)} the precision {value!r}; a precision is "
+                                 "1 / variance, finite and not negative")
         return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
 
     def _multiplier(self, kind: str, index) -> float:
-        param = self._param_dict.get(index)
+        param, table = self._param_dict.get(index), getattr(self, kind)
         if param is not None:
-            return getattr(param, kind)
-        table = getattr(self, kind)
-        if index in table:
-            return table[index]
-        return table.get(self.idx2name.get(index), 1.0)
+            value = getattr(param, kind)
+        elif index in table:
+            value = table[index]
+        else:
+            value = table.get(self.idx2name.get(index), 1.0)
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"{kind} of parameter {self._name(index)} is {value!r}; it must be finite and not "
+                             "negative")
+        return value
 
     def _name(self, index) -> str:
         param = self._param_dict.get(index)
@@ -266,20 +338,17 @@ class Sampler(Optimizer):
     def _ordinal(self, index) -> int:
         """Place of the parameter in its trainer: the same on every device and along every road.
 
-        Gluon's index is that place. Module's is index * devices + device off the kvstore, and the name on it.
+        Module's index is a name on a kvstore, and index * devices + device off it.
         """
-        if not self.idx2name:
-            return int(index)
-        name = self.idx2name.get(index, index)
-        ordinals = self.__dict__.get("_ordinals")
-        if ordinals is None:
-            order = dict.fromkeys(self.idx2name[i] for i in sorted(self.idx2name))
-            ordinals = self._ordinals = {n: i for i, n in enumerate(order)}
-        return ordinals[name]
+        if not self._ordinals and self.idx2name:
+            names = dict.fromkeys(self.idx2name[i] for i in sorted(self.idx2name))
+            places = {n: i for i, n in enumerate(names)}
+            self._ordinals = {**places, **{i: places[n] for i, n in self.idx2name.items()}}
+        return int(self._ordinals.get(index, index))
 
 
 class Device:
-    """What a sampler remembers about the tensors of one context."""
+    """What a sampler remembers about one replica of the parameters: those of a context, or of a kvstore."""
 
     def __init__(self):
         self.round = None       # the announced step that the last call belonged to
@@ -300,6 +369,9 @@ class Device:
     def shared(self, sampler, lr, tensors):
         """The thermostat that all tensors share, or None."""
         return None
+
+    def collect(self, shared) -> None:
+        """Called after the tensors have moved."""
 
     def tensor(self, index):
         t = self._tensors.get(index)
@@ -322,6 +394,36 @@ def _options(cls) -> set:
         if "__init__" in vars(c) and issubclass(c, Optimizer):
             names |= set(inspect.signature(c.__init__).parameters)
     return names - {"self", "kwargs"}
+
+
+def _places(names) -> dict:
+    """Place of each parameter, by its index in a trainer.
+
+    A trainer that got a dictionary sorts its names as text: ``dense10_weight`` comes before ``dense9_weight``, so
+    that the order depends on how many networks were built before. Their numbers are compared as numbers here.
+    Names in another order are a list's, and keep it.
+    """
+    order = range(len(names))
+    if names == sorted(names):
+        order = sorted(order, key=lambda i: [int(part) if part.isdigit() else part
+                                             for part in re.split(r"([0-9]+)", names[i])])
+    return {index: place for place, index in enumerate(order)}
+
+
+def _check_mxnet_options(options) -> None:
+    if "rescale_grad" in options:
+        number("rescale_grad", options["rescale_grad"], "a trainer divides it by the batch size; 1.0 by default",
+               low=0.0, open_low=True)
+    if "begin_num_update" in options:
+        integer("begin_num_update", options["begin_num_update"], "the number of steps already taken", low=0)
+    if options.get("multi_precision", False) not in (False, True):
+        raise ValueError(f"multi_precision must be True or False, got {options['multi_precision']!r}")
+
+
+def _base_lr(lr_scheduler) -> float:
+    """The base step size of a schedule; what the schedule keeps as ``base_lr`` moves while it is used."""
+    return number("base_lr of lr_scheduler", getattr(lr_scheduler, "base_lr_orig", lr_scheduler.base_lr),
+                  "frictions are meant at this step size; write base_lr=0.1", low=0.0, open_low=True)
 
 
 def _learning_rate(learning_rate, lr_scheduler):

@@ -61,7 +61,7 @@ class MomentumSampler(Sampler):
 
     def _momentum(self, index, weight):
         """A momentum from N(0, I); the first step scales it by sqrt(eta T)."""
-        device = self._device(weight.context)
+        device = self._device(weight.context, index)
         if self.temperature == 0.0:
             device.eta.pop(index, None)
             return nd.zeros(weight.shape, ctx=weight.context, dtype=weight.dtype)
@@ -93,7 +93,8 @@ class MomentumDevice(Device):
         total, size = 0.0, 0
         for index, t in moved:
             flat = t.momentum.reshape((-1,))
-            total = total + nd.dot(flat, flat).astype("float32") / self.eta[index]
+            energy = nd.dot(flat, flat).astype("float32") / self.eta[index]
+            total = energy + (total.as_in_context(energy.context) if size else 0.0)
             size += flat.size
         return total / size
 

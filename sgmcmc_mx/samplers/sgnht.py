@@ -79,33 +79,27 @@ class SGNHT(MomentumSampler):
 
         Copies that the engine fills in: reading the property does not wait, ``.asscalar()`` does.
         """
-        for device in self._devices.values():
-            if self.groups == "global":
-                if device.alpha is not None:
-                    return device.settled(self)
-            else:
-                found = {self._name(i): t.alpha.copy() for i, t in device.moved.items() if t is not None}
-                if found:
-                    return found
-        return None
+        device = next(iter(self._devices.values()), self._template)
+        if self.groups == "global":
+            return None if device.common is None else device.settled(self)
+        return {self._name(i): t.alpha.copy() for i, t in device.moved.items() if t is not None} or None
 
     # ---------------------------------------------------------------- state
 
     def create_state(self, index, weight):
-        """[momentum, thermostat]; the global thermostat is one array that all states share."""
-        v, device = self._momentum(index, weight), self._device(weight.context)
-        eta = self.base_learning_rate * self._multiplier("lr_mult", index) / self.num_data
-        if self.groups == "global":
-            eta = self.base_learning_rate / self.num_data
-            if device.alpha is not None:
-                return [v, device.alpha]
+        """[momentum, thermostat]; the global thermostat is one :class:`Common` that all states share."""
+        v, device = self._momentum(index, weight), self._device(weight.context, index)
+        if self.groups == "global" and device.common is not None:
+            return [v, device.common]
+        eta = self.base_learning_rate / self.num_data
+        if self.groups != "global":
+            eta *= self._multiplier("lr_mult", index)
+            device.alpha_lr[index] = self.base_learning_rate
         start = self.friction + eta * (self.gradient_noise or 0.0) / (2.0 * self.temperature)
         shape = weight.shape if self.groups == "element" else (1,)
         alpha = nd.full(shape, start, ctx=weight.context, dtype=weight.dtype)
         if self.groups == "global":
-            device.adopt(alpha, self.base_learning_rate)
-        else:
-            device.alpha_lr[index] = self.base_learning_rate
+            device.common = alpha = Common(alpha, self.base_learning_rate)
         return [v, alpha]
 
     def _new_device(self):
@@ -114,7 +108,7 @@ class SGNHT(MomentumSampler):
     def _prepare(self, t, state, index, device):
         t.momentum = state[0]
         if self.groups == "global":
-            device.link(state, t.weight)
+            device.link(state[1], t.weight)
         else:
             t.alpha = state[1]
 
@@ -140,65 +134,79 @@ class SGNHT(MomentumSampler):
         return default_thermal_mass(lr / self.num_data, self.friction, self.temperature, size)
 
 
+class Common:
+    """The alpha that all weights share, and the account of the step under way.
+
+    It is part of every state, so that it is saved and loaded with them, along whichever road.
+    """
+
+    def __init__(self, alpha, lr):
+        self.alpha, self.excess = alpha, nd.zeros_like(alpha)
+        self.size = 0       # weights whose v^2 is in the account
+        self.lr = lr        # the learning rate that alpha is expressed at
+        self.placed = True
+
+    def place(self, context) -> None:
+        """Move to the context of the weights after being loaded."""
+        if not self.placed:
+            self.alpha, self.excess = self.alpha.as_in_context(context), self.excess.as_in_context(context)
+            self.placed = True
+
+    def __getstate__(self):
+        return {**self.__dict__, "placed": False}
+
+
 class ThermostatDevice(MomentumDevice):
-    """Also holds the thermostat that all tensors of a context share, and the account of the step under way."""
+    """Also holds the thermostat that all tensors of a replica share."""
 
     def __init__(self):
         super().__init__()
-        self.alpha = self.excess = None
-        self.size = 0               # weights whose v^2 is in the account
-        self.shared_lr = None       # the learning rate that the shared alpha is expressed at
-        self.alpha_lr = {}          # the same for alphas of single tensors
+        self.common = None
+        self.alpha_lr = {}          # the learning rate that alphas of single tensors are expressed at
         self._due = False           # whether the account must be settled before the next tensor
-        self._restored = False
 
-    def adopt(self, alpha, lr) -> None:
-        """Take ``alpha`` as the shared thermostat, with an empty account."""
-        self.alpha, self.excess = alpha, nd.zeros_like(alpha)
-        self.size, self.shared_lr = 0, lr
-
-    def link(self, state, weight) -> None:
-        """See to it that ``state`` holds the one shared alpha, also after states were loaded."""
-        if self.alpha is None:
-            self.adopt(state[1], self.lr)
-        elif state[1] is not self.alpha:
-            if self._restored:      # came with the sampler itself: it knows more than the state does
-                self.alpha = self.alpha.as_in_context(weight.context)
-                self.excess = self.excess.as_in_context(weight.context)
-                state[1] = self.alpha
-            else:
-                self.adopt(state[1], self.lr)
-        if self.alpha.dtype != weight.dtype:
-            raise TypeError(f"thermostat='global' is one number of type {self.alpha.dtype.__name__}, but a parameter "
+    def link(self, common, weight) -> None:
+        """Take the thermostat from a state: it is another one after states were loaded."""
+        self.common = common
+        if common.alpha.dtype != weight.dtype:
+            raise TypeError(f"thermostat='global' is one number of type {common.alpha.dtype.__name__}, but a parameter "
                             f"is {weight.dtype.__name__}; cast the network to one type, or write thermostat='tensor'")
 
     def new_step(self):
         self._due = True
-        if self._tensors:
-            self._restored = False
 
     def shared(self, sampler, lr, tensors):
-        if self.alpha is None:
+        common, context = self.common, tensors[0].weight.context
+        if common is None:
             return None
-        shared = kernels.Shared(self.alpha, self.excess)
+        common.place(context)
+        shared = kernels.Shared(common.alpha, common.excess)
         if self._due:
-            ratio, gain = math.sqrt(lr / self.shared_lr), self.gain(sampler)
+            ratio, gain = math.sqrt(lr / common.lr), self.gain(sampler)
             if gain or ratio != 1.0:
                 shared.settle = ratio, gain
-            self.size, self.shared_lr, self._due = 0, lr, False
-        self.size += sum(t.weight.size for t in tensors)
-        return shared
+            common.size, common.lr, self._due = 0, lr, False
+        common.size += sum(t.weight.size for t in tensors)
+        return shared if context == common.alpha.context else self._lent(shared, context)
+
+    def _lent(self, shared, context):
+        """A copy for tensors that a kvstore keeps on another context, with an account of its own."""
+        if shared.settle is not None:
+            ratio, gain = shared.settle
+            shared.alpha[:] = (shared.alpha + shared.excess * gain) * ratio
+            shared.excess[:] = 0
+        lent = shared.alpha.as_in_context(context)
+        return kernels.Shared(lent, nd.zeros_like(lent))
+
+    def collect(self, shared) -> None:
+        if shared is not None and shared.excess is not self.common.excess:
+            self.common.excess += shared.excess.as_in_context(self.common.excess.context)
 
     def gain(self, sampler) -> float:
         """1 / (mu d) of the step in the account."""
-        if not self.size:
-            return 0.0
-        return 1.0 / (self.size * sampler._mass(sampler.base_learning_rate, self.size))
+        size = self.common.size
+        return 1.0 / (size * sampler._mass(sampler.base_learning_rate, size)) if size else 0.0
 
     def settled(self, sampler):
         """The shared alpha as it will be once the account is settled, as a new array."""
-        return self.alpha + self.excess * self.gain(sampler)
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._restored = True
+        return self.common.alpha + self.common.excess * self.gain(sampler)
