@@ -1,0 +1,531 @@
+"""The fused step against the readable one, its noise, and every way in which it could hang, crash or lose an update."""
+
+import itertools
+import math
+import os
+import subprocess
+import sys
+import textwrap
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from scipy import stats
+
+from sgmcmc_mx import noise
+from sgmcmc_mx.kernels import Job, Shared, Tensor, native, ndarray
+
+MISSING = native.load()
+if MISSING and os.environ.get("SGMCMC_MX_BACKEND") == "native":
+    raise RuntimeError(MISSING)
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no native step: {MISSING}")
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SEED = 0xDEADBEEF12345678
+KINDS = ("none", "friction", "tensor", "element", "shared")
+SHAPES = ((7,), (64,), (1,), (5, 13), (33, 70), (8, 3, 3, 3))
+
+
+@pytest.fixture(autouse=True)
+def defaults():
+    yield
+    native.threads(0)
+    best_instruction_set()
+
+
+def best_instruction_set():
+    return native.instruction_set(instruction_sets()[-1])
+
+
+def instruction_sets():
+    ranks = []
+    for rank in (0, 1, 2):
+        try:
+            native.instruction_set(rank)
+            ranks.append(rank)
+        except ValueError:
+            pass
+    return ranks
+
+
+# ---------------------------------------------------------------- jobs by hand
+
+
+def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, seed=0):
+    """A tensor with arrays and coefficients of ordinary size. ``estimate`` is the rate, None for no estimate."""
+    random = np.random.RandomState(seed)
+
+    def array(scale):
+        return nd.array(random.randn(*shape) * scale, dtype=dtype)
+
+    t = Tensor(array(1.0), array(1.0), ordinal, count, drift=0.05, prior=0.3, noise=0.07)
+    t.friction, t.heat, t.inverse_mass, t.share = 0.1, 0.01, 0.4, 0.002
+    t.ratio, t.alpha_ratio = 1.1, 0.9
+    if kind != "none":
+        t.momentum = array(0.1)
+    if kind == "tensor":
+        t.alpha = nd.array([0.2], dtype=dtype)
+    if kind == "element":
+        t.alpha = 0.2 + array(0.05)
+    if estimate is not None:
+        t.previous, t.variance, t.rate = array(1.0), nd.square(array(1.0)), estimate
+    return t
+
+
+def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED, dtype="float32"):
+    shared = None
+    if kind == "shared":
+        shared = Shared(nd.array([0.2], dtype=dtype), nd.array([0.3], dtype=dtype))
+        shared.settle = settle
+    return Job(tensors, seed, 0.5, clip, shared)
+
+
+def arrays(j):
+    out = {}
+    for i, t in enumerate(j.tensors):
+        for name in ("weight", "momentum", "alpha", "previous", "variance"):
+            if getattr(t, name) is not None:
+                out[f"{name} {i}"] = getattr(t, name).asnumpy()
+    if j.shared is not None:
+        out["alpha"], out["excess"] = j.shared.alpha.asnumpy(), j.shared.excess.asnumpy()
+    return out
+
+
+def run(backend, j, steps=1):
+    """Carry out steps, with gradients that follow the weights, and return every array."""
+    for _ in range(steps):
+        backend.step(j)
+        for t in j.tensors:
+            t.count += 1
+            nd.elemwise_add(t.grad * 0.5, t.weight * 0.2, out=t.grad)
+            t.ratio = t.alpha_ratio = 1.0
+        if j.shared is not None:
+            j.shared.settle = (1.0, 0.3)
+    return arrays(j)
+
+
+def assert_close(ours, theirs, ulps):
+    """Within some ulps of float32 of the largest value of its kind (normals are float32, whatever the weights)."""
+    assert ours.keys() == theirs.keys()
+    for name, a in ours.items():
+        b = theirs[name]
+        assert a.dtype == b.dtype and a.shape == b.shape
+        kind = name.split()[0]
+        # A thermostat is a small difference of the mean square, which is what is rounded.
+        scale = max([np.abs(theirs[n]).max() for n in theirs if n.split()[0] == kind] + [0.3])
+        error = np.abs(a - b).max() / (scale * 2.0 ** -24)
+        assert error <= ulps, (name, error)
+
+
+# ---------------------------------------------------------------- one step, and twenty
+
+
+OPTIONS = list(itertools.product(KINDS, (None, 0.0, 0.3), (None, 0.4), ("float32", "float64")))
+
+
+@pytest.mark.parametrize("kind, estimate, clip, dtype", OPTIONS)
+@pytest.mark.parametrize("steps, ulps", [(1, 8), (20, 60)])
+def test_as_the_readable_backend(kind, estimate, clip, dtype, steps, ulps):
+    results = []
+    for backend in (native, ndarray):
+        tensors = [tensor(s, kind, dtype, estimate, ordinal=i, seed=i) for i, s in enumerate(SHAPES)]
+        results.append(run(backend, job(tensors, kind, clip, dtype=dtype), steps))
+    assert_close(*results, ulps)
+
+
+def test_as_the_formulas():
+    """One step of a SHARED thermostat in NumPy, written from job.py alone."""
+    j = job([tensor((5, 13), "shared")], "shared", clip=0.4)
+    t = j.tensors[0]
+    w, g, v = (x.asnumpy().astype(float) for x in (t.weight, t.grad, t.momentum))
+    n = noise.normal(w.size, SEED, t.count, t.ordinal).reshape(w.shape).astype(float)
+    alpha = 1.1 * (0.2 + 0.3 * 0.3)
+    v = t.ratio * (1 - alpha) * v - t.drift * (np.clip(0.5 * g, -0.4, 0.4) + t.prior * w) + t.noise * n
+    native.step(j)
+    np.testing.assert_allclose(t.momentum.asnumpy(), v, atol=3e-7)
+    np.testing.assert_allclose(t.weight.asnumpy(), w + v, atol=5e-7)
+    np.testing.assert_allclose(j.shared.alpha.asnumpy(), [alpha], rtol=3e-7)
+    np.testing.assert_allclose(j.shared.excess.asnumpy(), [t.share * ((v ** 2).sum() - w.size * t.heat)], rtol=3e-6)
+
+
+def test_unsettled_account_grows():
+    j = job([tensor((64,), "shared")], "shared", settle=None)
+    native.step(j)
+    v = j.tensors[0].momentum.asnumpy().astype(float)
+    assert j.shared.alpha.asscalar() == np.float32(0.2)
+    assert j.shared.excess.asscalar() == pytest.approx(0.3 + 0.002 * ((v ** 2).sum() - 64 * 0.01), rel=1e-6)
+
+
+def test_no_noise_is_sgd_with_momentum():
+    t = tensor((33, 70), "friction")
+    t.noise, t.ratio = 0.0, 1.0
+    w, v = t.weight.copy(), t.momentum.copy()
+    nd.sgd_mom_update(w, t.grad, v, out=w, lr=t.drift, wd=t.prior, momentum=0.9, rescale_grad=0.5)
+    native.step(job([t], "friction"))
+    np.testing.assert_allclose(t.weight.asnumpy(), w.asnumpy(), atol=5e-7)
+
+
+# ---------------------------------------------------------------- the noise
+
+
+@pytest.mark.parametrize("stream", [noise.STEP, noise.MOMENTUM])
+def test_integer_stream(stream):
+    for rank in instruction_sets():
+        native.instruction_set(rank)
+        for seed, step, parameter in ((0, 0, 0), (SEED, 2 ** 40 + 5, 2 ** 31 + 7), (2 ** 64 - 1, 2 ** 56 - 1, 2 ** 32 - 1)):
+            ours = native.words(3, 5, seed, step, parameter, stream)
+            theirs = noise.words(48, 80, seed, step, parameter, stream)
+            np.testing.assert_array_equal(ours, np.stack([x.reshape(5, 16) for x in theirs], axis=1))
+
+
+def test_known_answer():
+    assert native.words(0, 1, 0, 0, 0)[0, :, 0].tolist() == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+
+
+def test_normals_are_those_of_the_reference():
+    """Against the exact transform of the same integers: 2 ulp of the value's own binade, and as noise.py."""
+    ours = native.normal(640_000, SEED, 9, 3)
+    words = native.words(0, 10_000, SEED, 9, 3)
+    u = np.float32((words[:, ::2] >> 1).astype(np.float32) + np.float32(0.5)).astype(float) * 2.0 ** -31
+    r, angle = np.sqrt(-2 * np.log(u)), words[:, 1::2].view(np.int32) * (math.pi * 2.0 ** -31)
+    exact = np.stack([r * np.cos(angle), r * np.sin(angle)], axis=2).reshape(-1)
+    assert (np.abs(ours - exact) / np.spacing(np.maximum(r.repeat(2, 1).reshape(-1), 2 ** -3).astype(np.float32))).max() < 2.5
+    assert np.abs(ours - noise.normal(640_000, SEED, 9, 3)).max() < 1.5e-6
+
+
+def test_normals_have_the_moments_and_the_law():
+    n = 10_000_000
+    x = native.normal(n, 20, 5, 1).astype(float)
+    for power, mean in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
+        z = ((x ** power).mean() - mean) / ((x ** power).std() / math.sqrt(n))
+        assert abs(z) < 5, power
+    assert stats.kstest(x, "norm").pvalue > 1e-6
+    beyond = (np.abs(x) > 4.5).sum()
+    expected = n * 2 * stats.norm.sf(4.5)
+    assert abs(beyond - expected) < 5 * math.sqrt(expected)
+    for lag in (1, 16, 32, 64, 1024):
+        assert abs((x[lag:] * x[:-lag]).mean()) < 5 / math.sqrt(n - lag), lag
+
+
+# ---------------------------------------------------------------- the same bits
+
+
+def large(kind):
+    # Many chunks, tensors that end inside one, and enough elements that threads are used.
+    shapes = ((700, 300), (1,), (16384,), (16385,), (61, 53))
+    return job([tensor(s, kind, ordinal=i, seed=i) for i, s in enumerate(shapes)], kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bits_do_not_depend_on_threads_or_processor(kind):
+    expected = None
+    for rank, threads in itertools.product(instruction_sets(), (1, 2, 3)):
+        native.instruction_set(rank)
+        native.threads(threads)
+        got = run(native, large(kind), 3)
+        expected = expected or got
+        for name in got:
+            np.testing.assert_array_equal(got[name], expected[name], err_msg=f"{name} {rank} {threads}")
+
+
+def test_noise_does_not_depend_on_the_other_tensors():
+    alone, beside = tensor((61, 53), "friction", ordinal=5), tensor((61, 53), "friction", ordinal=5)
+    native.step(job([alone], "friction"))
+    native.step(job([tensor((33, 70), "friction", ordinal=4), beside], "friction"))
+    np.testing.assert_array_equal(alone.weight.asnumpy(), beside.weight.asnumpy())
+
+
+# ---------------------------------------------------------------- layouts, views, sizes
+
+
+def test_convolutions_between_training_and_inference():
+    """oneDNN lays out the kernels afresh during inference: an update of the stale plain copy would be lost."""
+    x, y = nd.random.normal(shape=(32, 16, 14, 14)), nd.random.normal(shape=(32, 10))
+    results = []
+    for backend in (native, ndarray):
+        mx.random.seed(5)
+        net = gluon.nn.HybridSequential()
+        net.add(gluon.nn.Conv2D(32, 3, activation="relu", in_channels=16), gluon.nn.Conv2D(48, 3, in_channels=32),
+                gluon.nn.BatchNorm(in_channels=48), gluon.nn.GlobalAvgPool2D(), gluon.nn.Dense(10, in_units=48))
+        net.initialize(mx.init.Xavier())
+        net.hybridize()
+        tensors, kept = [], []
+        for i, p in enumerate(p for p in net.collect_params().values() if p.grad_req != "null"):
+            t = Tensor(p.data(), p.grad(), i, 0, drift=0.001, prior=0.1, noise=1e-4)
+            t.momentum, t.friction, t.share, t.heat = nd.zeros(p.shape), 0.1, 1e-4, 1e-6
+            tensors.append(t)
+        j = Job(tensors, SEED, 1.0, None, Shared(nd.array([0.1]), nd.array([0.0])))
+        for step in range(12):
+            with autograd.record():
+                loss = nd.square(net(x) - y).mean()
+            loss.backward()
+            for t in tensors:
+                t.count = step
+            j.shared.settle = (1.0, 0.5)
+            before = tensors[0].weight.copy()
+            backend.step(j)
+            np.testing.assert_allclose((before + tensors[0].momentum).asnumpy(), tensors[0].weight.asnumpy(), atol=1e-6)
+            if step % 3 != 2:
+                kept.append(net(x).asnumpy())   # inference, which moves the kernels
+        results.append(kept)
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_weight_in_another_layout_is_put_back():
+    """The state that inference leaves behind, for certain: repeated until the engine has done it."""
+    w = nd.random.normal(shape=(64, 64, 3, 3))
+    x = nd.random.normal(shape=(8, 64, 14, 14))
+    plain = w.asnumpy()
+    for step in range(5):
+        nd.waitall()
+        nd.Convolution(x, w, kernel=(3, 3), num_filter=64, no_bias=True).wait_to_read()
+        nd.waitall()
+        t = Tensor(w, nd.zeros(w.shape), 0, step, drift=0.0, prior=0.0, noise=1.0)
+        native.step(job([t], "none"))
+        plain = plain + noise.normal(w.size, SEED, step, 0).reshape(w.shape)
+        np.testing.assert_allclose(w.asnumpy(), plain, atol=2e-5)
+
+
+def test_without_the_function_that_puts_back(monkeypatch):
+    """On a build of MXNet that hides it, tensors that may move take the readable road; the account is one."""
+    monkeypatch.setattr(native, "_some_move", True)
+    results = []
+    for backend in (native, ndarray):
+        tensors = [tensor(s, "shared", ordinal=i, seed=i) for i, s in enumerate(SHAPES)]
+        results.append(run(backend, job(tensors, "shared"), 2))
+    assert_close(*results, 30)
+
+
+def test_views_of_one_array():
+    """Parameters that are views of one flat array share the engine's variable."""
+    results = []
+    for backend in (native, ndarray):
+        flat = nd.array(np.random.RandomState(1).randn(40))
+        momenta = nd.array(np.random.RandomState(2).randn(40) * 0.1)
+        tensors = []
+        for i, (a, b) in enumerate(((0, 7), (7, 30), (30, 40))):
+            t = tensor((b - a,), "tensor", ordinal=i, seed=i)
+            t.weight, t.momentum = flat[a:b], momenta[a:b]      # unaligned, too
+            tensors.append(t)
+        results.append(run(backend, job(tensors, "tensor"), 3))
+    assert_close(*results, 20)
+
+
+@pytest.mark.parametrize("same", ["weight", "momentum", "alpha"])
+def test_an_array_named_twice(same):
+    """Tied weights must not hang; the tensors follow each other, as with operators."""
+    results = []
+    for backend in (native, ndarray):
+        a, b = (tensor((700, 300), "tensor", ordinal=i, seed=i) for i in (0, 1))
+        setattr(b, same, getattr(a, same))
+        results.append(run(backend, job([a, b], "tensor")))
+    assert_close(*results, 20)
+
+
+def test_gradient_that_is_the_weight():
+    t = tensor((33, 70), "friction")
+    t.grad = t.weight
+    before = t.weight.asnumpy()
+    native.step(job([t], "friction"))
+    assert np.isfinite(t.weight.asnumpy()).all() and (t.weight.asnumpy() != before).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_unaligned_slices(dtype, start):
+    results = []
+    for backend in (native, ndarray):
+        t = tensor((100,), "element", dtype, 0.3)
+        for name in ("weight", "grad", "momentum", "alpha", "previous", "variance"):
+            whole = nd.concat(nd.zeros((start,), dtype=dtype), getattr(t, name), dim=0) if start else getattr(t, name)
+            setattr(t, name, whole[start:])
+        results.append(run(backend, job([t], "element", dtype=dtype)))
+    assert_close(*results, 8)
+
+
+def test_sizes_around_every_boundary():
+    sizes = (1, 2, 3, 4, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 16383, 16384, 16385)
+    results = []
+    for backend in (native, ndarray):
+        tensors = [tensor((n,), "element", ordinal=i, seed=i) for i, n in enumerate(sizes)]
+        results.append(run(backend, job(tensors, "element")))
+    assert_close(*results, 8)
+
+
+def test_empty_tensors_and_empty_jobs():
+    native.step(job([], "none"))
+    with mx.util.np_shape(True):
+        empty = tensor((0, 3), "tensor")
+        other = tensor((5,), "tensor")
+        before = other.weight.asnumpy()
+        native.step(job([empty, other, tensor((0,), "none")], "tensor"))
+        assert empty.alpha.asscalar() == np.float32(0.2)
+        assert (other.weight.asnumpy() != before).all()
+        native.step(job([empty], "none"))
+        nd.waitall()
+
+
+def test_many_tiny_tensors():
+    results = []
+    for backend in (native, ndarray):
+        tensors = [tensor((3, 2) if i % 2 else (3,), "shared", ordinal=i, seed=i) for i in range(62)]
+        results.append(run(backend, job(tensors, "shared"), 3))
+    assert_close(*results, 30)
+
+
+@pytest.mark.slow
+def test_one_large_tensor():
+    size = 25_000_000
+    t = Tensor(nd.zeros(size), nd.zeros(size), 0, 1, drift=0.0, prior=0.0, noise=1.0)
+    t.momentum, t.share, t.heat = nd.zeros(size), 1.0 / size, 1.0
+    j = Job([t], SEED, 1.0, None, Shared(nd.array([0.0]), nd.array([0.0])))
+    native.step(j)
+    assert abs(j.shared.excess.asscalar()) < 5 * math.sqrt(2 / size)
+    np.testing.assert_array_equal(t.weight[-5:].asnumpy(), native.normal(size, SEED, 1, 0)[-5:])
+
+
+def test_what_it_does_not_handle_takes_the_readable_road():
+    t = tensor((40,), "friction", "float16")
+    before = t.weight.asnumpy()
+    native.step(job([t], "friction"))
+    assert (t.weight.asnumpy() != before).any()
+
+
+@pytest.mark.parametrize("name", ["grad", "momentum", "alpha", "previous", "variance"])
+def test_wrong_sizes_are_refused(name):
+    for shape in ((40,), (5, 2, 4)):
+        t = tensor(shape, "element", estimate=0.3)
+        setattr(t, name, nd.zeros((39,)))
+        with pytest.raises(ValueError, match="size"):
+            native.step(job([t], "element"))
+
+
+# ---------------------------------------------------------------- the engine and processes
+
+
+def test_pushes_do_not_wait_and_arrays_may_go():
+    """A step on what is not computed yet, whose arrays are dropped before it runs."""
+    for _ in range(20):
+        big = nd.random.normal(shape=(600, 600))
+        late = nd.dot(nd.dot(big, big), big)        # memory of these does not exist yet
+        tensors = []
+        for i in range(8):
+            t = Tensor(late + i, late * i, i, 1, drift=0.1, prior=0.1, noise=0.1)
+            t.momentum = late - i
+            tensors.append(t)
+        j = Job(tensors, SEED, 1.0, None, Shared(nd.array([0.1]) * 1, nd.array([0.1]) * 1))
+        native.step(j)
+        native.step(j)
+        del tensors, t, j, late
+    nd.waitall()
+
+
+def test_order_with_other_operators():
+    t = tensor((300, 300), "none")
+    t.drift = t.prior = 0.0
+    expected = t.weight.asnumpy().astype(float)
+    for step in range(30):
+        t.count = step
+        native.step(job([t], "none"))
+        nd.elemwise_add(t.weight, t.weight, out=t.weight)
+        expected = 2 * (expected + 0.07 * native.normal(90_000, SEED, step, 3).reshape(300, 300).astype(float))
+    np.testing.assert_allclose(t.weight.asnumpy(), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+SCRIPT = """
+import os, sys
+import numpy as np, mxnet as mx
+from mxnet import nd
+from sgmcmc_mx.kernels import Job, Shared, Tensor, native
+reason = native.load()
+if reason: sys.exit(reason)
+def make(n=3, size=(400, 500)):
+    tensors = []
+    for i in range(n):
+        t = Tensor(nd.ones(size), nd.ones(size), i, 1, drift=0.1, prior=0.1, noise=0.1)
+        t.momentum, t.share = nd.zeros(size), 1e-6
+        tensors.append(t)
+    return Job(tensors, 7, 1.0, None, Shared(nd.array([0.1]), nd.array([0.0])))
+def steps(j, n=5):
+    for _ in range(n):
+        native.step(j)
+        for t in j.tensors:
+            t.count += 1
+        j.shared.settle = (1.0, 0.5)
+    return float(sum(t.weight.asnumpy().astype(float).sum() for t in j.tensors)).hex()
+"""
+
+
+def script(body, **env):
+    """Run a script of its own process; it hangs no test run."""
+    path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run([sys.executable, "-c", SCRIPT + textwrap.dedent(body)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT,
+                          env={**os.environ, "PYTHONPATH": path, **env})
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    return done.stdout.split()
+
+
+def test_engines_and_forks_agree():
+    plain, = script("print(steps(make()))", OMP_NUM_THREADS="2")
+    naive, = script("print(steps(make()))", MXNET_ENGINE_TYPE="NaiveEngine")
+    forked = script("""
+        import multiprocessing
+        native.threads(2)
+        print(steps(make()))        # the threads exist before the fork
+        def child(queue):
+            queue.put(steps(make()))
+        ctx = multiprocessing.get_context("fork")
+        for _ in range(2):
+            queue = ctx.Queue()
+            p = ctx.Process(target=child, args=(queue,))
+            p.start()
+            print(queue.get(timeout=60))
+            p.join(60)
+            assert p.exitcode == 0
+        print(steps(make()))
+        """, OMP_NUM_THREADS="2")
+    assert [naive, *forked] == [plain] * 5
+
+
+@pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "del j", "import atexit; atexit.register(native.step, j)"])
+def test_exit_with_work_pending(end):
+    script(f"""
+        j = make(3, (1500, 1500))
+        for _ in range(10):
+            native.step(j)
+        {end}
+        """)
+
+
+def test_choice_of_backend():
+    choice = "from sgmcmc_mx.kernels import backend; print(backend())"
+    assert script(choice, SGMCMC_MX_BACKEND="") == ["native"]
+    assert script(choice, SGMCMC_MX_BACKEND="native") == ["native"]
+    assert script(choice, SGMCMC_MX_BACKEND="ndarray") == ["ndarray"]
+    wrong = """
+        from sgmcmc_mx.kernels import backend
+        native._lib, native._PATH = None, "/nowhere/_step.so"
+        try:
+            print(backend())
+        except (ValueError, RuntimeError) as e:
+            print(type(e).__name__, e)
+        """
+    assert script(wrong, SGMCMC_MX_BACKEND="fast")[:2] == ["ValueError", "SGMCMC_MX_BACKEND=fast:"]
+    assert script(wrong, SGMCMC_MX_BACKEND="native")[:2] == ["RuntimeError", "SGMCMC_MX_BACKEND=native,"]
+    assert script(wrong, SGMCMC_MX_BACKEND="") == ["ndarray"]
+
+
+def test_the_road_is_told_once():
+    out = script("""
+        import io, logging
+        text = io.StringIO()
+        logging.getLogger("sgmcmc_mx").addHandler(logging.StreamHandler(text))
+        logging.getLogger("sgmcmc_mx").setLevel(logging.INFO)
+        from sgmcmc_mx import kernels
+        kernels.step(make()), kernels.step(make()), kernels.backend()
+        print(text.getvalue().count("steps are fused"))
+        """, SGMCMC_MX_BACKEND="")
+    assert out == ["1"]
