@@ -72,7 +72,10 @@ class SGHMC(MomentumSampler):
     def create_state(self, index, weight):
         """The momentum; with an estimate also the last gradient and its running variance."""
         v = self._momentum(index, weight)
-        return [v, nd.zeros_like(weight), nd.zeros_like(weight)] if self.estimates else v
+        if not self.estimates:
+            return v
+        self._device(weight.context, index).gradients[index] = 0
+        return [v, nd.zeros_like(weight), nd.zeros_like(weight)]
 
     def _prepare(self, t, state, index, device):
         if self.estimates:
@@ -89,7 +92,9 @@ class SGHMC(MomentumSampler):
         t.friction = self.friction_at(device.lr)
         t.noise = self._injected(t.friction, eta)
         if self.estimates:
-            seen = t.count - self.begin_num_update - 1      # differences of gradients, this step's included
+            # Not the update count: a step of size 0 sees no gradient.
+            seen = device.gradients.get(index, 0)
+            device.gradients[index] = seen + 1
             t.rate = max(1.0 / seen, 1.0 / WINDOW) if seen else 0.0
 
     def _injected(self, a: float, eta: float) -> float:

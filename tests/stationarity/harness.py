@@ -1,0 +1,141 @@
+"""Walkers on U(w) = k w^2 / 2, moved by a sampler through MXNet's optimizer protocol, and the z-scores they get.
+
+The target is split: the likelihood gives the curvature ``data``, the prior the curvature ``prior``. The gradient
+handed over is the SUM over a minibatch of ``batch`` examples out of ``N``, as a loss that is not averaged leaves it,
+with ``rescale_grad = 1 / batch``; so every check sees N, the batch size, the prior and the noise at once.
+
+Seeds are fixed and were never tuned. The standard error comes from the sample: from independent walkers, or from
+independent groups of walkers where they share a thermostat, or from stretches of time (batch means) of one chain.
+A z-score beyond 5 is an error; a chain that is no longer finite has an infinite one.
+"""
+import math
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+
+import sgmcmc_mx  # noqa: F401 (registers the samplers)
+
+__all__ = ["LIMIT", "Walk", "z_scores", "worst", "assert_agrees", "batch_means"]
+
+LIMIT = 5.0
+
+
+class Walk:
+    """Tensors of walkers under one sampler. Its step size is ``eta`` = learning_rate / N."""
+
+    def __init__(self, name, shapes, eta, N=10, batch=4, data=0.5, prior=0.5, V=0.0, T=1.0, seed=1, start=None,
+                 **options):
+        self.N, self.batch, self.data, self.V, self.T = N, batch, data, V, T
+        self.k = data + prior
+        self.optimizer = mx.optimizer.create(name, num_data=N, wd=prior, temperature=T, learning_rate=eta * N,
+                                             seed=seed, rescale_grad=1.0 / batch, **options)
+        self.updater = mx.optimizer.get_updater(self.optimizer)
+        self.rng = np.random.RandomState(seed)
+        self.weights = [nd.array(self.rng.normal(0, math.sqrt(T / self.k), s) if start is None
+                                 else np.full(s, start)) for s in shapes]
+        self.indices = list(range(len(shapes)))
+
+    @property
+    def eta(self):
+        return self.optimizer.learning_rate / self.N
+
+    def gradient(self, w):
+        g = w * (self.batch * self.data / self.N)
+        if self.V:
+            noise = self.rng.standard_normal(w.shape).astype(np.float32)
+            g += nd.array(noise * np.float32(self.batch * math.sqrt(self.V) / self.N))
+        return g
+
+    def step(self, steps=1):
+        for _ in range(steps):
+            self.updater(self.indices, [self.gradient(w) for w in self.weights], self.weights)
+        return self
+
+    def momentum(self, i):
+        state = self.updater.states[i]
+        return state[0] if isinstance(state, (list, tuple)) else state
+
+    def alpha(self, i):
+        """The thermostat of tensor i after the last step."""
+        shared = self.optimizer.thermostat
+        return shared if self.optimizer.groups == "global" else self.updater.states[i][1]
+
+    def quantities(self, i):
+        """What the checks look at, for tensor i now: w^2, v^2 / eta, alpha, w * grad U."""
+        w = self.weights[i]
+        out = {"w2": nd.square(w)}
+        if self.optimizer.second_order:
+            out["kinetic"] = nd.square(self.momentum(i)) / self.eta
+        if hasattr(self.optimizer, "thermostat"):
+            alpha = self.alpha(i)
+            out["alpha"], out["alpha2"] = alpha, nd.square(alpha)
+        return out
+
+    def now(self):
+        """Each quantity of every walker, as one flat array."""
+        found = [self.quantities(i) for i in self.indices]
+        return {name: np.concatenate([f[name].asnumpy().ravel() for f in found]) for name in found[0]}
+
+    def averages(self, steps, every=1, unit="walker"):
+        """Time averages of each quantity over ``steps`` further steps, one for each independent unit.
+
+        ``unit`` is 'walker' (an element) or 'tensor' (its mean: walkers that share a thermostat).
+        """
+        totals = [None for _ in self.indices]
+        for _ in range(0, steps, every):
+            self.step(every)
+            for i in self.indices:
+                q = self.quantities(i)
+                if unit == "tensor":
+                    q = {name: x.mean() for name, x in q.items()}
+                totals[i] = q if totals[i] is None else {name: totals[i][name] + x for name, x in q.items()}
+        count = len(range(0, steps, every))
+        return {name: np.concatenate([t[name].asnumpy().ravel() for t in totals]).astype(float) / count
+                for name in totals[0]}
+
+    def series(self, steps):
+        """Each quantity's mean over all walkers, after each of ``steps`` further steps."""
+        rows = []
+        for _ in range(steps):
+            self.step()
+            found = [self.quantities(i) for i in self.indices]
+            sizes = np.array([w.size for w in self.weights], dtype=float)
+            rows.append({name: nd.concat(*[f[name].mean().reshape((1,)) for f in found], dim=0) for name in found[0]})
+        return {name: np.stack([r[name].asnumpy() for r in rows]) @ sizes / sizes.sum() for name in rows[0]}
+
+
+def batch_means(series, batches=25):
+    """Means over stretches of a time series, long enough to be independent: the samples of a single chain."""
+    return {name: x[:len(x) // batches * batches].reshape(batches, -1).mean(1) for name, x in series.items()}
+
+
+def z_scores(observed, expected):
+    """z of the mean of each observed sample against its expected value.
+
+    ``expected`` maps to a number, or to another sample (two-sample z).
+    """
+    scores = {}
+    for name, value in expected.items():
+        x = np.asarray(observed[name], dtype=float).ravel()
+        with np.errstate(all="ignore"):
+            mean, error2 = x.mean(), x.var(ddof=1) / x.size
+            if np.ndim(value):
+                value = np.asarray(value, dtype=float).ravel()
+                mean, error2 = mean - value.mean(), error2 + value.var(ddof=1) / value.size
+            else:
+                mean = mean - value
+            z = mean / math.sqrt(error2) if error2 > 0 else (0.0 if mean == 0 else math.inf)
+        scores[name] = z if math.isfinite(z) else math.inf
+    return scores
+
+
+def worst(scores):
+    return max(abs(z) for z in scores.values())
+
+
+def assert_agrees(observed, expected):
+    scores = z_scores(observed, expected)
+    lines = [f"{name}: {np.mean(observed[name]):.6g} against {np.mean(value):.6g}, z = {scores[name]:.2f}"
+             for name, value in expected.items()]
+    assert worst(scores) < LIMIT, "; ".join(lines)

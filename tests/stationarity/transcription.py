@@ -1,0 +1,108 @@
+"""The samplers' equations written out in float64 NumPy, a line an equation, with the package's own noise.
+
+eta = learning_rate / N, grad U = N g + precision w with g the (clipped) minibatch mean gradient, n ~ N(0, 1):
+
+    SGLD     w <- w - (eta/2) grad U + sqrt(eta T) n
+    SGHMC    v <- (1 - a) v - eta grad U + s n,  s^2 = 2 (a - b) eta T,  b = eta V / (2 T);     w <- w + v
+    SGNHT    v <- (1 - alpha) v - eta grad U + sqrt(2 a eta T) n;                               w <- w + v;
+             alpha <- alpha + (|v|^2/d - eta T) / mu
+
+v starts in N(0, eta T), alpha at a + eta V / (2 T). When eta becomes eta', v, alpha and a are multiplied by
+sqrt(eta'/eta). A learning-rate multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times
+as large, and a thermostat that it shares with others sees |v|^2 / m.
+"""
+import math
+
+import numpy as np
+
+from sgmcmc_mx import noise
+
+__all__ = ["Transcription"]
+
+
+class Transcription:
+    def __init__(self, kind, weights, N, base_lr, precision, lr_mult, T=1.0, seed=0, clip=None, friction=0.1,
+                 gradient_noise=None, resample_momentum=None, thermostat="global", thermal_mass=None):
+        self.kind, self.N, self.base, self.T, self.seed, self.clip = kind, N, base_lr, T, seed, clip
+        self.a, self.V, self.resample, self.groups, self.mass = (friction, gradient_noise, resample_momentum,
+                                                                 thermostat, thermal_mass)
+        self.w = [np.array(w, dtype=np.float64) for w in weights]
+        self.precision, self.mult = precision, lr_mult
+        self.count = [0] * len(weights)     # updates of each tensor
+        self.eta = [None] * len(weights)    # the step size each momentum belongs to
+        self.v = [math.sqrt(T) * self._normal(i, noise.MOMENTUM) for i in range(len(weights))]
+        self.last_g, self.differences = [None] * len(weights), [[] for _ in weights]
+        if kind == "sgnht":
+            alpha = self.a + base_lr / N * (gradient_noise or 0.0) / (2 * T)
+            start = [self.a + base_lr * m / N * (gradient_noise or 0.0) / (2 * T) for m in lr_mult]
+            self.alpha = {"global": alpha, "tensor": [np.full(1, s) for s in start],
+                          "element": [np.full(w.shape, s) for w, s in zip(self.w, start)]}[thermostat]
+            self.alpha_lr = base_lr if thermostat == "global" else [base_lr] * len(weights)
+
+    def _normal(self, i, stream=noise.STEP):
+        n = noise.normal(self.w[i].size, self.seed, self.count[i], i, stream)
+        return n.reshape(self.w[i].shape).astype(np.float64)
+
+    def step(self, lr, gradients):
+        """One step; ``gradients`` are minibatch means, None for a tensor that is left out."""
+        taking_part = [i for i, g in enumerate(gradients) if g is not None]
+        for i in taking_part:
+            self.count[i] += 1
+        taking_part = [i for i in taking_part if lr * self.mult[i] > 0]
+        if not taking_part:
+            return
+        if self.kind == "sgnht" and self.groups == "global":
+            self.alpha *= math.sqrt(lr / self.alpha_lr)
+            self.alpha_lr = lr
+        for i in taking_part:
+            g = np.asarray(gradients[i], dtype=np.float64)
+            self._move(i, lr, g if self.clip is None else np.clip(g, -self.clip, self.clip))
+        if self.kind == "sgnht" and self.groups == "global":
+            d = sum(self.w[i].size for i in taking_part)
+            v2 = sum((self.v[i] ** 2).sum() / self.mult[i] for i in taking_part)
+            self.alpha += (v2 / d - lr / self.N * self.T) / self._mass(1.0, d)
+
+    def _move(self, i, lr, g):
+        eta, T, w = lr * self.mult[i] / self.N, self.T, self.w[i]
+        grad_U = self.N * g + self.precision[i] * w
+        if self.kind == "sgld":
+            w += -eta / 2 * grad_U + math.sqrt(eta * T) * self._normal(i)
+            return
+        a = self.a * math.sqrt(lr / self.base)
+        if self.eta[i] is None:
+            self.v[i] *= math.sqrt(eta)
+        else:
+            self.v[i] *= math.sqrt(eta / self.eta[i])
+        self.eta[i] = eta
+        if self.resample and self.count[i] > 1 and (self.count[i] - 1) % self.resample == 0:
+            self.v[i] = math.sqrt(eta * T) * self._normal(i, noise.MOMENTUM)
+        if self.kind == "sghmc":
+            s2 = 2 * a * eta * T - eta ** 2 * self._variance(i, g)
+            self.v[i] = (1 - a) * self.v[i] - eta * grad_U + np.sqrt(np.maximum(s2, 0)) * self._normal(i)
+            w += self.v[i]
+            return
+        if self.groups != "global":
+            self.alpha[i] *= math.sqrt(lr / self.alpha_lr[i])
+            self.alpha_lr[i] = lr
+        alpha = self.alpha if self.groups == "global" else self.alpha[i]
+        self.v[i] = (1 - alpha) * self.v[i] - eta * grad_U + math.sqrt(2 * a * eta * T) * self._normal(i)
+        w += self.v[i]
+        if self.groups == "tensor":
+            self.alpha[i] += ((self.v[i] ** 2).mean() - eta * T) / self._mass(self.mult[i], w.size)
+        elif self.groups == "element":
+            self.alpha[i] += (self.v[i] ** 2 - eta * T) / self._mass(self.mult[i], 1)
+
+    def _variance(self, i, g):
+        """V of every coordinate: given, or half the mean squared difference of successive gradients of N g."""
+        if self.V != "estimate":
+            return self.V or 0.0
+        if self.last_g[i] is not None:
+            self.differences[i].append((self.N * (g - self.last_g[i])) ** 2 / 2)
+        self.last_g[i] = g
+        return np.mean(self.differences[i], axis=0) if self.differences[i] else 0.0
+
+    def _mass(self, mult, d):
+        if self.mass is not None:
+            return self.mass
+        eta = self.base * mult / self.N
+        return eta * self.T * max(100 / self.a, 9 / (d * self.a ** 2))
