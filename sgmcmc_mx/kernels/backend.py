@@ -37,7 +37,8 @@ def _choose():
     if _chosen is None:
         forced = os.environ.get("SGMCMC_MX_BACKEND") or None
         if forced not in (None, *_NAMES):
-            raise ValueError(f"SGMCMC_MX_BACKEND={forced}: there is no such backend; write native or ndarray, or unset it")
+            raise ValueError(f"SGMCMC_MX_BACKEND={forced}: there is no such backend; write native or ndarray, "
+                             "or unset it")
         from . import native, ndarray
         missing = None if forced == "ndarray" else native.load()
         if forced == "native" and missing:
