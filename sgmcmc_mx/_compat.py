@@ -110,7 +110,7 @@ def import_mxnet() -> types.ModuleType:
         raise ImportError(
             f"Apache MXNet is installed but its library does not load: {error}. A CPU wheel needs the system's libgomp "
             "and libquadmath (Debian, Ubuntu: sudo apt install libgomp1 libquadmath0; Fedora: sudo dnf install libgomp "
-            "libquadmath), a GPU wheel the CUDA it is named after."
+            "libquadmath), a GPU wheel the CUDA it is named after and cuDNN 8."
         ) from error
     finally:
         for name in lent:  # whoever looks for the real one later must not find ours
