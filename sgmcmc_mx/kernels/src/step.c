@@ -266,7 +266,7 @@ static int shape_of(void *array, int *ndim, int64_t *size)
     const int64_t *shape;
     if (mx.shape(array, ndim, &shape))
         return SG_MXNET;
-    *size = *ndim > 0 ? 1 : 0;
+    *size = *ndim >= 0;     /* no axes: one number, as mx.np has it; the caller brings no array of unknown shape */
     for (int i = 0; i < *ndim; i++)
         *size *= shape[i];
     return SG_OK;
