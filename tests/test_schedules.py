@@ -1,0 +1,53 @@
+"""Step-size schedules against their papers' formulas."""
+import math
+
+import numpy as np
+import pytest
+
+from sgmcmc_mx.schedules import CyclicalScheduler, PolynomialScheduler
+
+
+def test_polynomial_is_welling_and_teh():
+    a, b, gamma = 0.07, 23.0, 0.55
+    schedule = PolynomialScheduler(base_lr=a * b ** -gamma, offset=b, gamma=gamma)
+    for t in (0, 1, 17, 10000):
+        assert schedule(t) == pytest.approx(a * (b + t) ** -gamma, rel=1e-12)
+
+
+def test_polynomial_between_two_steps():
+    schedule = PolynomialScheduler.between(0.01, 0.0001, 10000)
+    assert schedule(0) == pytest.approx(0.01) and schedule(10000) == pytest.approx(0.0001, rel=1e-9)
+    steps = [schedule(t) for t in range(0, 10001, 100)]
+    assert all(x > y for x, y in zip(steps, steps[1:]))
+
+
+def test_cyclical_is_zhang_et_al():
+    total, cycles, base = 1000, 4, 0.3
+    schedule = CyclicalScheduler(base_lr=base, cycle=math.ceil(total / cycles))
+    for k in range(1, total + 1):
+        length = math.ceil(total / cycles)
+        assert schedule(k) == pytest.approx(base / 2 * (math.cos(math.pi * ((k - 1) % length) / length) + 1), abs=1e-15)
+    assert schedule(0) == schedule(1) == base       # MXNet may ask before the first update
+    assert 0 < schedule(250) < 1e-4 and schedule(251) == base
+
+
+def test_mean_of_a_cycle_is_half_the_base_step():
+    schedule = CyclicalScheduler(0.2, 500)
+    assert np.mean([schedule(t) for t in range(1, 501)]) == pytest.approx(0.1, rel=5e-3)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: PolynomialScheduler(base_lr=0), "base_lr must lie in (0, inf), got 0"),
+    (lambda: PolynomialScheduler(base_lr=float("nan")), "base_lr must lie in"),
+    (lambda: PolynomialScheduler(offset=-1), "offset must lie in"),
+    (lambda: PolynomialScheduler(gamma=1.5), "gamma must lie in (0, 1], got 1.5"),
+    (lambda: PolynomialScheduler.between(0.1, 0.2, 10), "last must lie in (0, 0.1), got 0.2"),
+    (lambda: PolynomialScheduler.between(0.1, 0.01, 0), "steps must be at least 1, got 0"),
+    (lambda: CyclicalScheduler(-1, 10), "base_lr must lie in"),
+    (lambda: CyclicalScheduler(0.1, 0), "cycle must be at least 1, got 0"),
+    (lambda: CyclicalScheduler(0.1, 2.5), "cycle must be a whole number, got 2.5"),
+])
+def test_bad_input_is_named(make, message):
+    with pytest.raises(ValueError) as e:
+        make()
+    assert message in str(e.value)
