@@ -1,6 +1,7 @@
 """What the examples share: a network, minibatches from arrays in memory, ordinary training, and a table."""
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ import mxnet as mx  # noqa: E402
 import numpy as np  # noqa: E402
 from mxnet import autograd, gluon  # noqa: E402
 
+from sgmcmc_mx import plot  # noqa: E402
+
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, activation: str = "relu") -> gluon.nn.HybridSequential:
     """A multilayer perceptron; ``mx.random.seed`` decides its initial weights."""
@@ -22,7 +25,8 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int, activation: str = "rel
         net.add(gluon.nn.Dense(units, activation=activation, in_units=inputs))
         inputs = units
     net.add(gluon.nn.Dense(outputs, in_units=inputs))
-    net.initialize(mx.init.Xavier(magnitude=2.0 if activation == "relu" else 1.0, factor_type="in", rnd_type="gaussian"))
+    scale = 2.0 if activation == "relu" else 1.0
+    net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=scale))
     net.hybridize(static_alloc=True)
     return net
 
@@ -57,12 +61,12 @@ def gradient(net, loss_fn, x, y) -> None:
 
 
 def train_sgd(net, loss_fn, batches: Batches, epochs: int, learning_rate: float = 0.1, momentum: float = 0.9,
-              weight_decay: float = 0.0) -> float:
-    """Ordinary training, SGD with momentum and a step that falls to zero as a cosine; returns the seconds it took."""
-    steps = epochs * len(batches)
-    schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=learning_rate, final_lr=0.0)
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"momentum": momentum, "wd": weight_decay,
-                                                          "lr_scheduler": schedule}, kvstore=None)
+              weight_decay: float = 0.0, cosine: bool = True) -> float:
+    """Ordinary training: SGD with a step that falls to zero as a cosine, or stays; returns the seconds it took."""
+    settings = {"momentum": momentum, "wd": weight_decay, "learning_rate": learning_rate}
+    if cosine:
+        settings["lr_scheduler"] = mx.lr_scheduler.CosineScheduler(epochs * len(batches))
+    trainer = gluon.Trainer(net.collect_params(), "sgd", settings, kvstore=None)
     start = time.perf_counter()
     for _ in range(epochs):
         for x, y in batches:
@@ -70,6 +74,36 @@ def train_sgd(net, loss_fn, batches: Batches, epochs: int, learning_rate: float 
             trainer.step(len(x))
     mx.nd.waitall()
     return time.perf_counter() - start
+
+
+class Trace:
+    """Temperature and friction of a chain every so many steps, read without holding it up."""
+
+    def __init__(self, every: int):
+        self.every, self.steps, self._readings = max(1, every), [], []
+
+    def note(self, step: int, temperature, friction) -> None:
+        """What the sampler reads after this step."""
+        if step % self.every == 0 and temperature is not None:
+            self.steps.append(step)
+            self._readings.append((temperature, friction))
+
+    def values(self) -> np.ndarray:
+        """Shape (2, readings): temperatures and frictions."""
+        return np.array([[float(v if isinstance(v, float) else v.asscalar()) for v in pair]
+                         for pair in self._readings]).reshape(-1, 2).T
+
+
+def sample(trainer: sg.BayesianTrainer, loss_fn, batches: Batches, steps: int) -> Tuple[Trace, float]:
+    """Run the chain; returns its trace and the seconds it took."""
+    trace = Trace(steps // 500)
+    start = time.perf_counter()
+    for x, y in itertools.islice(batches.forever(), steps):
+        gradient(trainer.net, loss_fn, x, y)
+        trainer.step(len(x))
+        trace.note(trainer.num_steps, trainer.temperature, trainer.friction)
+    mx.nd.waitall()
+    return trace, time.perf_counter() - start
 
 
 def probabilities(net, x: np.ndarray, size: int = 1000) -> np.ndarray:
@@ -139,3 +173,29 @@ def save(axes, folder: Path, name: str) -> None:
     figure.savefig(str(folder / f"{name}.png"), dpi=120, bbox_inches="tight")
     plt.close(figure)
     print(f"wrote {folder / name}.png")
+
+
+def draw(folder: Path, data: sg.datasets.Dataset, sgd: np.ndarray, each: np.ndarray, result: Averages) -> None:
+    """The pictures of a classifier: calibration, worth of averaging, and the images it is least sure of."""
+    ax = plot.reliability(sgd, data.y_test, label="SGD network")
+    save(plot.reliability(result.probs, data.y_test, ax=ax, label="Bayesian average"), folder, "reliability")
+    for key, what in (("error", "test error (%)"), ("nll", "negative log likelihood (nats an image)")):
+        baseline = {"SGD network": getattr(score("", sgd, data.y_test), key)}
+        save(plot.error_by_samples(result.curve[key], result.single[key], baseline, ylabel=what), folder,
+             f"{key}_by_samples")
+    save(plot.uncertain_images(data.x_test, each, data.y_test, count=9), folder, "least_sure")
+
+
+def draw_trace(folder: Path, trace: Trace, temperature: float, friction: Optional[float] = None) -> None:
+    """Temperature and friction over time, one above the other."""
+    from matplotlib import pyplot as plt
+
+    if not trace.steps:     # SGLD has neither
+        return
+    _, axes = plt.subplots(2, 1, figsize=(7, 5), sharex=True, constrained_layout=True)
+    kinetic, alpha = trace.values()
+    plot.trace(trace.steps, kinetic, temperature, axes[0], "temperature", "kinetic temperature", "asked for")
+    plot.trace(trace.steps, alpha, friction, axes[1], "friction (per step)", "friction in force",
+                  "balances the injected noise")
+    axes[0].set_xlabel("")
+    save(axes, folder, "trace")

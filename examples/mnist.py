@@ -10,7 +10,6 @@ Choose settings with --validate, which trains on the first 50,000 images and rep
 """
 import argparse
 import json
-import time
 
 import _common as common
 import mxnet as mx
@@ -71,11 +70,9 @@ def start(args, net, loss_fn, data) -> float:
     return seconds
 
 
-def sample(args, net, loss_fn, data) -> sg.BayesianTrainer:
-    """Run the chain from where the network stands."""
-    batches = common.Batches(data.x_train, data.y_train, args.batch, args.seed + 1000)
-    epoch = len(batches)
-    settings = {"learning_rate": args.learning_rate, "num_data": len(data.x_train), "wd": args.prior,
+def make_trainer(args, net, loss_fn, num_data: int, epoch: int) -> sg.BayesianTrainer:
+    """The sampler, and when it collects."""
+    settings = {"learning_rate": args.learning_rate, "num_data": num_data, "wd": args.prior,
                 "temperature": args.temperature}
     if args.sampler != "sgld":
         settings["friction"] = args.friction
@@ -83,18 +80,20 @@ def sample(args, net, loss_fn, data) -> sg.BayesianTrainer:
     if cycle:
         settings["lr_scheduler"] = sg.schedules.CyclicalScheduler(args.learning_rate, cycle)
         thin = thin if args.last_part else cycle
-    trainer = sg.BayesianTrainer(net, args.sampler, settings, likelihood=loss_fn, burn_in=round(args.burn_in * epoch),
-                                 thin=thin, seed=args.seed, progress=args.progress and args.epochs * epoch,
-                                 kvstore=None)
-    for _ in range(args.epochs):
-        for x, y in batches:
-            common.gradient(net, loss_fn, x, y)
-            trainer.step(len(x))
-    mx.nd.waitall()
+    return sg.BayesianTrainer(net, args.sampler, settings, likelihood=loss_fn, burn_in=round(args.burn_in * epoch),
+                              thin=thin, seed=args.seed, progress=args.progress and args.epochs * epoch, kvstore=None)
+
+
+def run(args, net, loss_fn, data):
+    """Run the chain from where the network stands; returns trainer, trace and seconds."""
+    batches = common.Batches(data.x_train, data.y_train, args.batch, args.seed + 1000)
+    trainer = make_trainer(args, net, loss_fn, len(data.x_train), len(batches))
+    trace, seconds = common.sample(trainer, loss_fn, batches, args.epochs * len(batches))
+    cycle = round(args.cycle * len(batches))
     if cycle and args.last_part:
         trainer.samples = sg.MemoryStore(
             s for s in trainer.samples if (s.step - 1) % cycle >= (1.0 - args.last_part) * cycle - 1)
-    return trainer
+    return trainer, trace, seconds
 
 
 def main() -> None:
@@ -106,15 +105,17 @@ def main() -> None:
     sgd = common.probabilities(net, data.x_test)
     rows, result = [common.score("SGD network", sgd, data.y_test, seconds)], None
     if args.sampler != "sgd":
-        began = time.perf_counter()
-        trainer = sample(args, net, loss_fn, data)
-        seconds = time.perf_counter() - began
+        trainer, trace, seconds = run(args, net, loss_fn, data)
         each = trainer.predict(data.x_test, samples=True)
         # The samples of a cycle count alike, as in Zhang et al.; at a constant step all do anyway.
         result = common.averages(each, data.y_test)
         rows += [common.score("last sample alone", each[-1], data.y_test),
                  common.score(f"average of {len(each)} samples", result.probs, data.y_test, seconds)]
     common.print_table(rows)
+    if result:
+        folder = common.picture_folder(args.out, "mnist")
+        common.draw(folder, data, sgd, each, result)
+        common.draw_trace(folder, trace, args.temperature, None if args.cycle else args.friction)
     if args.json:
         with open(args.json, "w") as file:
             json.dump({"settings": vars(args), "table": [r._asdict() for r in rows],
