@@ -1,6 +1,7 @@
 """The fused step against the readable one, its noise, and every way in which it could hang, crash or lose an update."""
 
 import itertools
+import logging
 import math
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from mxnet import autograd, gluon, nd
 from scipy import stats
 
-from sgmcmc_mx import noise
+from sgmcmc_mx import kernels, noise
 from sgmcmc_mx.kernels import Job, Shared, Tensor, native, ndarray
 
 MISSING = native.load()
@@ -210,6 +211,52 @@ def test_normals_have_the_moments_and_the_law():
         assert abs((x[lag:] * x[:-lag]).mean()) < 5 / math.sqrt(n - lag), lag
 
 
+def test_streams_are_independent():
+    """Normals of neighbouring seeds, steps, tensors and streams, and their squares, are not correlated."""
+    n = 200_000
+    keys = [(s, t, p, stream) for s in (1, 2, 2 ** 32 + 1)
+            for t in (1, 2, 2 ** 32 + 1) for p in (0, 1) for stream in (0, 1)]
+    x = np.stack([native.normal(n, *key) for key in keys]).astype(float)
+    for y in (x, x ** 2 - 1):
+        z = np.corrcoef(y)[np.triu_indices(len(keys), 1)] * math.sqrt(n)
+        assert np.abs(z).max() < 5.5 and 0.9 < z.std() < 1.1
+
+
+def test_lanes_are_independent():
+    x = native.normal(64 * 50_000, 3, 1, 0).reshape(-1, 64).astype(float)
+    for y in (x, x ** 2 - 1):
+        z = np.corrcoef(y.T)[np.triu_indices(64, 1)] * math.sqrt(len(x))
+        assert np.abs(z).max() < 5.5 and 0.95 < z.std() < 1.05
+
+
+@pytest.mark.slow
+def test_a_thousand_million_normals():
+    """Pooled moments, a Kolmogorov-Smirnov distance and the tails beyond 5 sigma."""
+    batch, batches = 5_000_000, 200
+    edges = np.linspace(-7, 7, 14_001)
+    counts, sums = np.zeros(14_000), np.zeros(6)
+    for step in range(batches):
+        x = native.normal(batch, 77, step, step % 7)
+        counts += np.histogram(x, edges)[0]
+        x = x.astype(float)
+        power = np.ones_like(x)
+        for k in range(6):
+            power *= x
+            sums[k] += power.sum()
+    n = batch * batches
+    assert counts.sum() == n
+    means, moments = (0, 1, 0, 3, 0, 15), (1, 0, 1, 0, 3, 0, 15, 0, 105, 0, 945, 0, 10395)
+    for k in range(6):
+        sd = math.sqrt((moments[2 * k + 2] - means[k] ** 2) / n)
+        assert abs(sums[k] / n - means[k]) < 5 * sd, k + 1
+    distance = np.abs(np.cumsum(counts) / n - stats.norm.cdf(edges[1:])).max()
+    assert stats.kstwobign.sf(distance * math.sqrt(n)) > 1e-6
+    for sigma in (4, 5, 5.5, 6):
+        expected = 2 * n * stats.norm.sf(sigma)
+        beyond = counts[np.abs(edges[:-1] + 0.0005) > sigma].sum()
+        assert abs(beyond - expected) < 5 * math.sqrt(expected) + 1, sigma
+
+
 # ---------------------------------------------------------------- the same bits
 
 
@@ -354,6 +401,14 @@ def test_sizes_around_every_boundary():
         tensors = [tensor((n,), "element", ordinal=i, seed=i) for i, n in enumerate(sizes)]
         results.append(run(backend, job(tensors, "element")))
     assert_close(*results, 8)
+
+
+def test_numpy_arrays_and_scalars():
+    with mx.util.np_shape(True), mx.util.np_array(True):
+        t = Tensor(mx.np.ones(()), mx.np.ones(()), 3, 11, drift=0.0, prior=0.0, noise=1.0)
+        t.momentum = mx.np.zeros(())
+        native.step(job([t], "none"))
+        assert float(t.weight) == pytest.approx(1 + float(native.normal(1, SEED, 11, 3)[0]), abs=1e-6)
 
 
 def test_empty_tensors_and_empty_jobs():
@@ -502,32 +557,38 @@ def test_exit_with_work_pending(end):
         """)
 
 
-def test_choice_of_backend():
-    choice = "from sgmcmc_mx.kernels import backend; print(backend())"
-    assert script(choice, SGMCMC_MX_BACKEND="") == ["native"]
-    assert script(choice, SGMCMC_MX_BACKEND="native") == ["native"]
-    assert script(choice, SGMCMC_MX_BACKEND="ndarray") == ["ndarray"]
-    wrong = """
-        from sgmcmc_mx.kernels import backend
-        native._lib, native._PATH = None, "/nowhere/_step.so"
-        try:
-            print(backend())
-        except (ValueError, RuntimeError) as e:
-            print(type(e).__name__, e)
-        """
-    assert script(wrong, SGMCMC_MX_BACKEND="fast")[:2] == ["ValueError", "SGMCMC_MX_BACKEND=fast:"]
-    assert script(wrong, SGMCMC_MX_BACKEND="native")[:2] == ["RuntimeError", "SGMCMC_MX_BACKEND=native,"]
-    assert script(wrong, SGMCMC_MX_BACKEND="") == ["ndarray"]
+def choose(monkeypatch, forced, path=None):
+    """The backend chosen afresh, with this in the environment."""
+    module = sys.modules["sgmcmc_mx.kernels.backend"]
+    monkeypatch.setattr(module, "_chosen", None)
+    monkeypatch.setenv("SGMCMC_MX_BACKEND", forced)
+    if path is not None:
+        monkeypatch.setattr(native, "_lib", None)
+        monkeypatch.setattr(native, "_PATH", path)
+    return module.backend()
 
 
-def test_the_road_is_told_once():
-    out = script("""
-        import io, logging
-        text = io.StringIO()
-        logging.getLogger("sgmcmc_mx").addHandler(logging.StreamHandler(text))
-        logging.getLogger("sgmcmc_mx").setLevel(logging.INFO)
-        from sgmcmc_mx import kernels
-        kernels.step(make()), kernels.step(make()), kernels.backend()
-        print(text.getvalue().count("steps are fused"))
-        """, SGMCMC_MX_BACKEND="")
-    assert out == ["1"]
+@pytest.mark.parametrize("forced, expected", [("", "native"), ("native", "native"), ("ndarray", "ndarray")])
+def test_choice_of_backend(monkeypatch, caplog, forced, expected):
+    with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
+        assert choose(monkeypatch, forced) == expected
+        kernels.step(job([tensor((5,), "none")], "none"))
+        assert kernels.backend() == expected
+    line, = caplog.messages     # once
+    assert ("one pass" if expected == "native" else "SGMCMC_MX_BACKEND=ndarray") in line
+
+
+def test_choice_without_the_library(monkeypatch, caplog, tmp_path):
+    with pytest.raises(RuntimeError, match="SGMCMC_MX_BACKEND=native, but .* is not there"):
+        choose(monkeypatch, "native", str(tmp_path / "_step.so"))
+    with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
+        assert choose(monkeypatch, "", str(tmp_path / "_step.so")) == "ndarray"
+    assert "compiler" in caplog.text
+    (tmp_path / "_step.so").write_bytes(b"not a library")
+    with pytest.raises(RuntimeError, match="does not fit"):
+        choose(monkeypatch, "native", str(tmp_path / "_step.so"))
+
+
+def test_unknown_backend(monkeypatch):
+    with pytest.raises(ValueError, match="write native or ndarray"):
+        choose(monkeypatch, "fast")

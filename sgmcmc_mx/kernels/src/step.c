@@ -348,10 +348,11 @@ static void coefficients(const head *common, const row *r, sg_task *t)
 
 static int prepare(job *j, const head *common, const row *r, sg_task *t, extra *e)
 {
-    int ndim, dtype, storage, code;
-    if (mx.dtype(r->weight, &dtype) || mx.storage(r->grad, &storage) || (code = shape_of(r->weight, &ndim, &t->size)))
+    int ndim, dtype, storage, sparse, code;
+    if (mx.dtype(r->weight, &dtype) || mx.storage(r->weight, &storage) || mx.storage(r->grad, &sparse) ||
+        shape_of(r->weight, &ndim, &t->size))
         return SG_MXNET;
-    if ((dtype != FLOAT32 && dtype != FLOAT64) || storage != 0)
+    if ((dtype != FLOAT32 && dtype != FLOAT64) || storage || sparse)
         return SG_UNFIT;
     if (t->size == 0)
         return SG_OK;
