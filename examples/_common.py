@@ -63,9 +63,11 @@ def gradient(net, loss_fn, x, y) -> None:
 def train_sgd(net, loss_fn, batches: Batches, epochs: int, learning_rate: float = 0.1, momentum: float = 0.9,
               weight_decay: float = 0.0, cosine: bool = True) -> float:
     """Ordinary training: SGD with a step that falls to zero as a cosine, or stays; returns the seconds it took."""
-    settings = {"momentum": momentum, "wd": weight_decay, "learning_rate": learning_rate}
+    steps = epochs * len(batches)
+    step_size = {"learning_rate": learning_rate}    # also beside a schedule: SGD's default of 0.01 would overrule it
     if cosine:
-        settings["lr_scheduler"] = mx.lr_scheduler.CosineScheduler(epochs * len(batches))
+        step_size["lr_scheduler"] = mx.lr_scheduler.CosineScheduler(steps, base_lr=learning_rate)
+    settings = {"momentum": momentum, "wd": weight_decay, **step_size}
     trainer = gluon.Trainer(net.collect_params(), "sgd", settings, kvstore=None)
     start = time.perf_counter()
     for _ in range(epochs):

@@ -164,6 +164,7 @@ def trace(steps: Any, values: Any, target: Optional[float] = None, ax: Any = Non
     if target is not None:
         ax.axhline(target, color="k", linewidth=1, linestyle="--", label=f"{target_label} ({target:.3g})")
     ax.set(xlabel="step", ylabel=ylabel)
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.grid(alpha=0.25)
     if label or target is not None:
         _legend_above(ax, 2)
