@@ -19,7 +19,7 @@ def run_alone(before="", flags=(), after="", path=()):
     """Run _compat.py in a fresh process, after the code ``before`` and with folders ``path`` first on sys.path."""
     code = f"import sys; sys.path[:0] = {[str(folder) for folder in path]!r}\n{before}\n"
     code += f"import runpy; runpy.run_path({str(COMPAT)!r})\n{after}"
-    return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=600)
 
 
 def fake_package(folder, name, code):

