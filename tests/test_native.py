@@ -126,7 +126,7 @@ OPTIONS = list(itertools.product(KINDS, (None, 0.0, 0.3), (None, 0.4), ("float32
 
 
 @pytest.mark.parametrize("kind, estimate, clip, dtype", OPTIONS)
-@pytest.mark.parametrize("steps, ulps", [(1, 8), (20, 60)])
+@pytest.mark.parametrize("steps, ulps", [(1, 5), (20, 16)])
 def test_as_the_readable_backend(kind, estimate, clip, dtype, steps, ulps):
     results = []
     for backend in (native, ndarray):
@@ -344,7 +344,7 @@ def test_without_the_function_that_puts_back(monkeypatch):
     for backend in (native, ndarray):
         tensors = [tensor(s, "shared", ordinal=i, seed=i) for i, s in enumerate(SHAPES)]
         results.append(run(backend, job(tensors, "shared"), 2))
-    assert_close(*results, 30)
+    assert_close(*results, 8)
 
 
 def test_views_of_one_array():
@@ -359,7 +359,7 @@ def test_views_of_one_array():
             t.weight, t.momentum = flat[a:b], momenta[a:b]      # unaligned, too
             tensors.append(t)
         results.append(run(backend, job(tensors, "tensor"), 3))
-    assert_close(*results, 20)
+    assert_close(*results, 8)
 
 
 @pytest.mark.parametrize("same", ["weight", "momentum", "alpha"])
@@ -370,7 +370,7 @@ def test_an_array_named_twice(same):
         a, b = (tensor((700, 300), "tensor", ordinal=i, seed=i) for i in (0, 1))
         setattr(b, same, getattr(a, same))
         results.append(run(backend, job([a, b], "tensor")))
-    assert_close(*results, 20)
+    assert_close(*results, 8)
 
 
 def test_gradient_that_is_the_weight():
@@ -391,7 +391,7 @@ def test_unaligned_slices(dtype, start):
             whole = nd.concat(nd.zeros((start,), dtype=dtype), getattr(t, name), dim=0) if start else getattr(t, name)
             setattr(t, name, whole[start:])
         results.append(run(backend, job([t], "element", dtype=dtype)))
-    assert_close(*results, 8)
+    assert_close(*results, 5)
 
 
 def test_sizes_around_every_boundary():
@@ -400,7 +400,7 @@ def test_sizes_around_every_boundary():
     for backend in (native, ndarray):
         tensors = [tensor((n,), "element", ordinal=i, seed=i) for i, n in enumerate(sizes)]
         results.append(run(backend, job(tensors, "element")))
-    assert_close(*results, 8)
+    assert_close(*results, 5)
 
 
 def test_numpy_arrays_and_scalars():
@@ -429,7 +429,7 @@ def test_many_tiny_tensors():
     for backend in (native, ndarray):
         tensors = [tensor((3, 2) if i % 2 else (3,), "shared", ordinal=i, seed=i) for i in range(62)]
         results.append(run(backend, job(tensors, "shared"), 3))
-    assert_close(*results, 30)
+    assert_close(*results, 8)
 
 
 @pytest.mark.slow

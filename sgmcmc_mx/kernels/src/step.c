@@ -143,7 +143,7 @@ static void run_chunks(const sg_task *tasks, const int64_t *first, int count, do
     int n = thread_count(elements);
     (void)n;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static) num_threads(n) if (n > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(n) if (n > 1)
 #endif
     for (int64_t c = 0; c < chunks; c++) {
         int low = 0, high = count;      /* the task i with first[i] <= c < first[i + 1] */
