@@ -214,10 +214,9 @@ def _download(name: str) -> tuple[bytes, ...]:
     _log.info("downloading %s with mxnet.gluon.data.vision.%s", name, dataset)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _GLUON_DOWNLOAD, compat, dataset, folder]
+        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
         try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS
-            )
+            done = subprocess.run(command, timeout=_DOWNLOAD_SECONDS, **quiet)
         except (OSError, subprocess.SubprocessError) as error:
             raise DatasetError(str(error)) from None
         if done.returncode != 0:

@@ -31,8 +31,8 @@ def python_that_says(folder, name, version, venv=True):
 
 def find_python(folder, **env):
     program(folder, "dirname", f'exec {shutil.which("dirname")} "$@"')
-    code = f". {ROOT / 'scripts' / '_env'}; find_python"
-    done = subprocess.run([BASH, "-c", code], env={"PATH": str(folder), **env}, capture_output=True, text=True)
+    command = [BASH, "-c", '. "$0"; find_python', str(ROOT / "scripts" / "_env")]
+    done = subprocess.run(command, env={"PATH": str(folder), **env}, capture_output=True, text=True)
     return done.returncode, (done.stdout or done.stderr).strip()
 
 
@@ -61,9 +61,9 @@ def test_no_suitable_python_says_what_was_seen(tmp_path):
 
 def test_python_can_be_named(tmp_path):
     python_that_says(tmp_path, "python3.11", "3.11")
-    python_that_says(tmp_path, "mine", "3.9")
+    python_that_says(tmp_path, "my own", "3.9")
     python_that_says(tmp_path, "old", "3.6")
-    assert find_python(tmp_path, PYTHON=str(tmp_path / "mine")) == (0, str(tmp_path / "mine"))
+    assert find_python(tmp_path, PYTHON=str(tmp_path / "my own")) == (0, str(tmp_path / "my own"))
     code, said = find_python(tmp_path, PYTHON=str(tmp_path / "old"))
     assert code != 0 and "old=3.6" in said
 
