@@ -12,7 +12,8 @@ from .kernels import backend
 from .predictive import Regression
 from .samplers import SGHMC, SGLD, SGNHT
 from .store import MemoryStore, Sample
+from .threads import tune_threads
 from .trainer import BayesianTrainer
 
 __all__ = ["BayesianTrainer", "MemoryStore", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "__version__",
-           "backend", "datasets", "likelihoods", "metrics", "priors", "schedules"]
+           "backend", "datasets", "likelihoods", "metrics", "priors", "schedules", "tune_threads"]
