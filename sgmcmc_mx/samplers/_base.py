@@ -100,6 +100,7 @@ class Sampler(Optimizer):
         self._param_dict = {}
         self._ordinals = {}
         self._loaded_counts = {}    # update counts that came with an unpickled sampler
+        self._created = set()       # indices whose state was made here, None once a warning was given
         self._devices, self._template = {}, self._new_device()
         super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
                          lr_scheduler=lr_scheduler, **kwargs)
@@ -177,6 +178,8 @@ class Sampler(Optimizer):
             return self._create_state(index, weight)
 
     def _create_state(self, index, weight):
+        if self._created is not None:
+            self._created.add(index)
         if weight.dtype.__name__ == "float16":
             if not self.multi_precision:
                 raise ValueError(_half(self._name(index)))
@@ -280,6 +283,8 @@ class Sampler(Optimizer):
             t.weight = w
             t.grad = g if g.stype == "default" else g.tostype("default")
             t.ordinal, t.count = self._ordinal(index), self._index_update_count[index]
+            if t.count == 1 and self._created is not None and index not in self._created:
+                self._warn_of_lost_count()
             t.prior = self.precision(index, w.shape) / self.num_data
             self._prepare(t, state, index, device)
             self._coefficients(t, index, device, lr * mult / self.num_data, lr * mult)
@@ -288,6 +293,12 @@ class Sampler(Optimizer):
             shared = device.shared(self, lr, tensors)
             kernels.step(kernels.Job(tensors, self.seed, self.rescale_grad, self.clip_gradient, shared))
             device.collect(shared)
+
+    def _warn_of_lost_count(self) -> None:
+        self._created = None
+        warnings.warn("states were loaded that do not say how many steps they are from, as Module's do not, so the "
+                      "noise of the first steps is drawn again unless the seed is another; write "
+                      "begin_num_update=<steps taken>", stacklevel=2)
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate

@@ -71,12 +71,11 @@ class MomentumSampler(Sampler):
 
 
 class MomentumDevice(Device):
-    """Also remembers the step size that each momentum belongs to, and how many gradients its noise is estimated from."""
+    """Also remembers the step size of each momentum."""
 
     def __init__(self):
         super().__init__()
         self.eta = {}
-        self.gradients = {}
 
     def ratio(self, index, eta: float) -> float:
         """sqrt(eta' / eta) for this momentum; eta' is remembered."""

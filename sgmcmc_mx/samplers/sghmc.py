@@ -70,16 +70,16 @@ class SGHMC(MomentumSampler):
         return super()._checked_noise(value)
 
     def create_state(self, index, weight):
-        """The momentum; with an estimate also the last gradient and its running variance."""
+        """The momentum; with an estimate also the last gradient, its running variance and the number of gradients."""
         v = self._momentum(index, weight)
-        if not self.estimates:
-            return v
-        self._device(weight.context, index).gradients[index] = 0
-        return [v, nd.zeros_like(weight), nd.zeros_like(weight)]
+        return [v, nd.zeros_like(weight), nd.zeros_like(weight), 0] if self.estimates else v
 
     def _prepare(self, t, state, index, device):
         if self.estimates:
-            t.momentum, t.previous, t.variance = state
+            t.momentum, t.previous, t.variance, seen = state
+            # Not the update count: a step of size 0 sees no gradient.
+            t.rate = max(1.0 / seen, 1.0 / WINDOW) if seen else 0.0
+            state[3] = seen + 1
         else:
             t.momentum = state
 
@@ -91,11 +91,6 @@ class SGHMC(MomentumSampler):
         t.drift, t.ratio = lr, device.ratio(index, eta)
         t.friction = self.friction_at(device.lr)
         t.noise = self._injected(t.friction, eta)
-        if self.estimates:
-            # Not the update count: a step of size 0 sees no gradient.
-            seen = device.gradients.get(index, 0)
-            device.gradients[index] = seen + 1
-            t.rate = max(1.0 / seen, 1.0 / WINDOW) if seen else 0.0
 
     def _injected(self, a: float, eta: float) -> float:
         """s, or an error where the gradient alone is noisier than the friction can carry."""
