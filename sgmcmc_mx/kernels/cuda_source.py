@@ -1,0 +1,135 @@
+"""The CUDA source of a step, and how its arguments are laid out. Needs neither MXNet nor a GPU.
+
+``src/step.cu`` stands alone; a few definitions in front of it say which step it is. What :meth:`Program.source`
+returns compiles with ``mx.rtc``, nvcc and CuPy's ``RawModule``.
+"""
+from __future__ import annotations
+
+import functools
+import os
+from typing import List, NamedTuple, Sequence, Tuple
+
+__all__ = ["KINDS", "THREADS", "CHUNK", "Program", "plan", "stream_signature"]
+
+KINDS = ("none", "friction", "tensor", "element", "shared")     # in the order of the numbers in step.cu
+THREADS = 256       # of a block, and
+CHUNK = 4096        # elements that a block carries out: as in step.cu
+_LIMIT = 4096       # bytes of arguments that a kernel takes
+_COMMON = 4 * 8     # of these for what all tensors have in common
+_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "src", "step.cu")
+
+
+class Program(NamedTuple):
+    """A kind of step: the type of the arrays ("float" or "double"), whose the thermostat is, and whether the
+    gradient's variance is estimated. Tensors of one program can share a launch."""
+
+    real: str
+    kind: str
+    estimate: bool
+
+    @property
+    def arrays(self) -> Tuple[str, ...]:
+        """Arrays of one tensor, named as in job.py, in the order of the arguments; ``const`` where only read."""
+        return _arrays(self.kind, self.estimate)
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """The same without ``const``."""
+        return _names(self.kind, self.estimate)
+
+    @property
+    def sums(self) -> bool:
+        """Whether sums of v^2 are wanted, and a second kernel that finishes them."""
+        return self.kind in ("tensor", "shared")
+
+    @property
+    def most(self) -> int:
+        """The most tensors of one launch: pointers fill the 4 KB of arguments, and a block has a thread for each."""
+        return min((_LIMIT - _COMMON) // (8 * len(self.arrays)), THREADS)
+
+    def source(self, count: int) -> str:
+        """CUDA C of the kernels ``step`` and, where there are sums, ``finish`` for ``count`` tensors."""
+        return f"{self._definitions(count)}{_text()}"
+
+    def _definitions(self, count: int) -> str:
+        tensors = " ".join(f"X({i})" for i in range(count))
+        return (f"#define REAL {self.real}\n#define KIND {KINDS.index(self.kind)}\n"
+                f"#define ESTIMATE {int(self.estimate)}\n#define COUNT {count}\n#define TENSORS(X) {tensors}\n")
+
+    def step_signature(self, count: int) -> str:
+        """Arguments of ``step``: table, partials and the shared thermostat where they are used, then the tensors'."""
+        arguments = ["const double *table"]
+        if self.sums:
+            arguments.append("double *partials")
+        if self.kind == "shared":
+            arguments += [f"const {self.real} *shared_alpha", f"const {self.real} *shared_excess"]
+        for i in range(count):
+            for name in self.arrays:
+                const, _, name = name.rpartition(" ")
+                arguments.append(f"{const} {self.real} *{name}{i}".strip())
+        return ", ".join(arguments)
+
+    def finish_signature(self, count: int) -> str:
+        """Arguments of ``finish``: table, partials, then what it writes."""
+        written = ["shared_alpha", "shared_excess"] if self.kind == "shared" else [f"alpha{i}" for i in range(count)]
+        return ", ".join(["const double *table", "const double *partials"] + [f"{self.real} *{a}" for a in written])
+
+
+@functools.lru_cache(maxsize=None)
+def _arrays(kind: str, estimate: bool) -> Tuple[str, ...]:
+    names = ["weight", "const grad"]
+    if kind != "none":
+        names.append("momentum")
+    if kind in ("tensor", "element"):
+        names.append("const alpha" if kind == "tensor" else "alpha")
+    return (*names, "previous", "variance") if estimate else tuple(names)
+
+
+@functools.lru_cache(maxsize=None)
+def _names(kind: str, estimate: bool) -> Tuple[str, ...]:
+    return tuple(name.rpartition(" ")[2] for name in _arrays(kind, estimate))
+
+
+def stream_signature(kind: str) -> str:
+    """Arguments of ``words`` (``kind`` "int") and ``normals`` ("float"), the stream by itself."""
+    return (f"{kind} *out, int groups, int first_group, int seed_low, int seed_high, int parameter, int step_low, "
+            "int word3")
+
+
+def plan(programs: Sequence, touched: Sequence[frozenset]) -> List[List[int]]:
+    """Split a list of tensors over launches.
+
+    A launch has tensors of one program, and no more of them than its arguments hold. No memory may be named twice in
+    it: MXNet's engine would wait for itself. A tensor with memory of an earlier one begins new launches, so that the
+    two follow each other.
+
+    Parameters
+    ----------
+    programs : sequence of Program
+        That of each tensor.
+    touched : sequence of frozenset
+        The memory that each tensor reads or writes, by names that compare.
+
+    Returns
+    -------
+    list of lists of int
+        For each launch, in order, the places of its tensors.
+    """
+    launches: List[List[int]] = []
+    most = {program: program.most for program in set(programs)}
+    at, taken = {}, set()       # the launch under way of each program, and what they touch
+    for i, program in enumerate(programs):
+        if not taken.isdisjoint(touched[i]):
+            at, taken = {}, set()
+        if program not in at or len(at[program]) == most[program]:
+            at[program] = []
+            launches.append(at[program])
+        at[program].append(i)
+        taken |= touched[i]
+    return launches
+
+
+@functools.lru_cache(maxsize=None)
+def _text() -> str:
+    with open(_PATH, encoding="ascii") as f:
+        return f.read()
