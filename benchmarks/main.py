@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import List, NamedTuple
 
-import sgmcmc_mx as sg  # noqa: I001  (before mxnet, which it makes importable with newer NumPy)
+import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
 import mxnet as mx
 
@@ -29,8 +29,9 @@ def main(arguments=None) -> int:
     """Measure, print the tables, write them; returns 1 if a bar was missed (not with --quick)."""
     parser = argparse.ArgumentParser(
         prog="scripts/benchmark",
-        description="Times the samplers against MXNet's own optimizers, side by side in one run: blocks in turn, medians "
-        "of ratios; blocks in which other processes were at work are not counted. A star marks what had no quiet block.")
+        description="Times the samplers against MXNet's own optimizers, side by side in one run: blocks in turn, "
+        "medians of ratios; blocks in which other processes were at work are not counted, and a star marks what had no "
+        "quiet block.")
     parser.add_argument("--quick", action="store_true", help="a look, in half a minute; too short to be trusted")
     parser.add_argument("--only", metavar="PART,...", help=f"some parts of: {', '.join(PARTS)}, tuning")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of whole steps (default: all cores)")

@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 import sgmcmc_mx as sg
 
 from .clock import contest
-from .update import N, SAMPLERS, backend
+from .update import SAMPLERS, N, backend
 
 CHOSEN = ("sgld", "sghmc", "sgnht", "sgnht, element")
 ALONE = "forward and backward alone"
