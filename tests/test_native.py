@@ -322,19 +322,47 @@ def test_convolutions_between_training_and_inference():
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-def test_weight_in_another_layout_is_put_back():
-    """The state that inference leaves behind, for certain: repeated until the engine has done it."""
-    w = nd.random.normal(shape=(64, 64, 3, 3))
-    x = nd.random.normal(shape=(8, 64, 14, 14))
+def infer_convolution():
+    w, x = nd.random.normal(shape=(64, 64, 3, 3)), nd.random.normal(shape=(8, 64, 14, 14))
+    return w, lambda: nd.Convolution(x, w, kernel=(3, 3), num_filter=64, no_bias=True)
+
+
+def infer_matrix():
+    w, x = nd.random.normal(shape=(1024, 1024)), nd.ones((16384, 1024))
+    return w, lambda: nd.FullyConnected(x, w, num_hidden=1024, no_bias=True)
+
+
+@pytest.mark.parametrize("layer", [infer_convolution, infer_matrix])
+def test_weight_in_another_layout_is_put_back(layer):
+    """The state that inference leaves behind, for certain: the engine is given the time to bring it about."""
+    w, infer = layer()
     plain = w.asnumpy()
-    for step in range(5):
-        nd.waitall()
-        nd.Convolution(x, w, kernel=(3, 3), num_filter=64, no_bias=True).wait_to_read()
+    for step in range(2):
+        infer().wait_to_read()
         nd.waitall()
         t = Tensor(w, nd.zeros(w.shape), 0, step, drift=0.0, prior=0.0, noise=1.0)
         native.step(job([t], "none"))
         plain = plain + noise.normal(w.size, SEED, step, 0).reshape(w.shape)
         np.testing.assert_allclose(w.asnumpy(), plain, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["grad", "momentum"])
+def test_other_arrays_in_another_layout(name):
+    """What a convolution puts out is laid out for the next one, here before and after it was computed."""
+    random = np.random.RandomState(0)
+    x, w = nd.array(random.randn(4, 16, 9, 9)), nd.array(random.randn(32, 16, 3, 3))
+    for wait in (False, True):
+        t, results = tensor((4, 32, 7, 7), "tensor"), []
+        start = t.weight.copy(), t.momentum.copy()
+        for backend in (native, ndarray):
+            t.weight, t.momentum, t.alpha = start[0].copy(), start[1].copy(), nd.array([0.2])
+            setattr(t, name, nd.Convolution(x, w, kernel=(3, 3), num_filter=32, no_bias=True))
+            if wait:
+                nd.waitall()
+            j = job([t], "tensor")
+            backend.step(j)
+            results.append(arrays(j))
+        assert_close(*results, 5)
 
 
 def test_without_the_function_that_puts_back(monkeypatch):

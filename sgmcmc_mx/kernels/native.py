@@ -7,10 +7,10 @@ by its place beside this file; :func:`load` says what is in the way where it can
 from __future__ import annotations
 
 import ctypes
-import logging
 import math
 import os
 import struct
+from operator import attrgetter
 from typing import Optional
 
 import numpy as np
@@ -27,11 +27,12 @@ _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
               "MXNDArrayGetStorageType", "MXNDArrayGetContext", "MXShallowCopyNDArray", "MXNDArrayFree")
 _REORDER = "_ZN5mxnet7NDArray5Chunk15Reorder2DefaultEv"
-_UNFIT, _SIZES = 1, 2
+_UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
-_HEAD = "Q4d3Q"
-_ROW = "8Q10d"
-_log = logging.getLogger("sgmcmc_mx")
+_HEAD = "Q4dQ"
+_ROW = "2Q10d"
+_coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "ratio", "alpha_ratio", "friction", "heat",
+                           "inverse_mass", "share", "rate")
 _packers: dict = {}     # number of tensors -> struct.Struct
 _lib: Optional[ctypes.CDLL] = None
 _some_move = False      # arrays may be laid out afresh, and the library cannot put them back
@@ -64,7 +65,9 @@ def load() -> Optional[str]:
 
 def _declare(lib) -> None:
     c_int, c_void_p, u64 = ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64
-    lib.sg_push.argtypes = (ctypes.c_char_p, c_int)
+    lib.sg_plan.argtypes = (c_void_p, c_int, c_void_p)
+    lib.sg_push.argtypes = (c_void_p, ctypes.c_char_p)
+    lib.sg_release.argtypes, lib.sg_release.restype = (c_void_p,), None
     lib.sg_block.argtypes, lib.sg_block.restype = (c_void_p,), c_void_p
     lib.sg_name.restype = ctypes.c_char_p
     for f in (lib.sg_normals, lib.sg_words):
@@ -81,40 +84,71 @@ def _blocks_can_be_told_apart(lib) -> bool:
     return len(set(blocks)) == 1 and blocks[0] not in (None, 0, lib.sg_block(b.handle))
 
 
+class Plan:
+    """What the library knows of the arrays of a job. It holds them as long as it lives, and is never saved."""
+
+    __slots__ = ("pointer", "_release")
+
+    def __init__(self, pointer: int):
+        self.pointer, self._release = pointer, _lib.sg_release
+
+    def __del__(self):
+        self._release(self.pointer)
+
+    def __reduce__(self):
+        return type(None), ()
+
+
 def step(job: Job) -> None:
     """Carry out a :class:`~sgmcmc_mx.kernels.job.Job`; see there for the equations."""
     if _some_move:
         job = _without_movable(job)
-    n = len(job.tensors)
-    code = _lib.sg_push(_pack(job), n)
+    plan = getattr(job, "plan", None)
+    if plan is None:
+        plan = _plan(job) if job.tensors else None
+        if plan is None:
+            readable.step(job)
+            return
+        if hasattr(job, "plan"):
+            job.plan = plan
+    _raise(_lib.sg_push(plan.pointer, _pack(job)))
+
+
+def _plan(job: Job) -> Optional[Plan]:
+    """A plan for the arrays of the job, or None if they are not for this backend."""
+    shared = job.shared
+    handles = [None, None] if shared is None else [shared.alpha.handle.value, shared.excess.handle.value]
+    for t in job.tensors:
+        for a in (t.weight, t.grad, t.momentum, t.alpha, t.previous, t.variance):
+            handles.append(None if a is None else a.handle.value)
+    out = ctypes.c_void_p()
+    code = _lib.sg_plan((ctypes.c_void_p * len(handles))(*handles), len(job.tensors), ctypes.byref(out))
+    if code == _UNFIT:
+        return None
+    _raise(code)
+    return Plan(out.value)
+
+
+def _raise(code: int) -> None:
     if code == 0:
         return
-    if code == _UNFIT:
-        readable.step(job)
-    elif code == _SIZES:
+    if code == _SIZES:
         raise ValueError("a gradient or a state has another size or dtype than its weight; if a parameter was "
                          "replaced, build the trainer anew")
-    elif code < 0:
-        check_call(code)
-    else:
-        raise MXNetError("a native step failed: memory for it could not be had")
+    if code == _MEMORY:
+        raise MemoryError("there is no memory for the native step")
+    if code == _EARLIER:
+        raise MXNetError("an earlier native step failed: data of an array, or memory, could not be had")
+    check_call(code)
 
 
 def _pack(job: Job) -> bytes:
-    shared, clip = job.shared, job.clip
-    values = [job.seed, job.rescale, math.inf if clip is None else clip]
-    if shared is None:
-        values += (1.0, 0.0, 0, 0, 0)
-    elif shared.settle is None:
-        values += (1.0, 0.0, shared.alpha.handle.value, shared.excess.handle.value, 0)
-    else:
-        values += (*shared.settle, shared.alpha.handle.value, shared.excess.handle.value, 1)
+    """The coefficients of the step, as the library reads them."""
+    values = [job.seed, job.rescale, math.inf if job.clip is None else job.clip]
+    settle = None if job.shared is None else job.shared.settle
+    values += (1.0, 0.0, 0) if settle is None else (*settle, 1)
     for t in job.tensors:
-        v, a, p = t.momentum, t.alpha, t.previous
-        values += (t.weight.handle.value, t.grad.handle.value, 0 if v is None else v.handle.value,
-                   0 if a is None else a.handle.value, 0 if p is None else p.handle.value,
-                   0 if p is None else t.variance.handle.value, t.ordinal, t.count, t.drift, t.prior, t.noise,
-                   t.ratio, t.alpha_ratio, t.friction, t.heat, t.inverse_mass, t.share, t.rate)
+        values += _coefficients(t)
     n = len(job.tensors)
     packer = _packers.get(n)
     if packer is None:

@@ -1,13 +1,13 @@
 /* One step of a list of tensors as one operation of MXNet's engine.
  *
- * No MXNet header is needed: native.py hands over the few functions of MXNet's C API that are called. sg_push
- * runs on Python's thread and only prepares; the arithmetic runs on an engine thread, ordered by the engine with
- * every other operation on the same arrays.
+ * No MXNet header is needed: native.py hands over the few functions of MXNet's C API that are called. A plan holds
+ * what is known of the arrays before the first step; sg_push only copies the step's coefficients and pushes. The
+ * arithmetic runs on an engine thread, ordered by the engine with every other operation on the same arrays.
  *
  * Three things about MXNet's arrays shape what follows.
- * - An NDArray may be deleted while an operation on it is pending (its memory is kept, the object is not). So
- *   data pointers are taken when the step is pushed; where memory does not exist yet, or may move before the
- *   step runs, the operation owns a copy of the NDArray (not of its data).
+ * - An NDArray may be deleted while an operation on it is pending, and its data pointer must not be asked for before
+ *   the operations that fill it have run: asking allocates, and two threads may then allocate at once. So a plan
+ *   owns copies of the NDArrays (not of their data), and data are looked up inside the operation.
  * - oneDNN lays out weights afresh, asynchronously, during inference. The plain data are then stale. Such arrays
  *   are put back into the plain layout inside the operation, which has them to itself, by the function that
  *   MXNet's own operations use for it.
@@ -27,7 +27,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* UNFIT: not for this path (sparse, another dtype, another device); the readable backend can do it. */
-enum { SG_OK = 0, SG_UNFIT = 1, SG_SIZES = 2, SG_MEMORY = 3, SG_MXNET = -1 };
+enum { SG_OK = 0, SG_UNFIT = 1, SG_SIZES = 2, SG_MEMORY = 3, SG_EARLIER = 4, SG_MXNET = -1 };
 enum { FLOAT32 = 0, FLOAT64 = 1 };
 enum { CPU = 1, CPU_PINNED = 3, CPU_SHARED = 5 };
 
@@ -52,47 +52,56 @@ static int threads;                 /* 0: as many as OpenMP says */
 static pid_t loaded_by;
 static int failure;                 /* of an operation, which has nobody to tell */
 
-/* A tensor as native.py packs it. */
+enum { WEIGHT, GRAD, MOMENTUM, ALPHA, PREVIOUS, VARIANCE, PER_TENSOR };
+enum { SHARED_ALPHA, SHARED_EXCESS, PER_PLAN };
+
 typedef struct {
-    void *weight, *grad, *momentum, *alpha, *previous, *variance;       /* NDArray handles, 0 for none */
+    void *array;                /* an NDArray of our own, 0 for none */
+    int reorder;                /* may be laid out afresh */
+} operand;
+
+typedef struct {
+    operand operands[PER_TENSOR];
+    int64_t size;
+    int dtype, alpha_dtype;
+    int element;                /* a thermostat for every element */
+} tensor;
+
+typedef struct {
+    int references;
+    int count, context[2];
+    int in_order;               /* some arrays are named by several tensors: one starts where the other has ended */
+    operand shared[PER_PLAN];
+    int shared_dtype;
+    tensor *tensors;
+    void **writes, **reads;     /* every array once, by memory */
+    int n_writes, n_reads;
+} plan;
+
+/* What changes from step to step, as native.py packs it. */
+typedef struct {
+    uint64_t seed;
+    double rescale, clip;       /* clip may be infinite */
+    double ratio, gain;
+    uint64_t settle;
+} head;
+
+typedef struct {
     uint64_t ordinal, count;
     double drift, prior, noise, ratio, alpha_ratio, friction, heat, inverse_mass, share, rate;
 } row;
 
 typedef struct {
-    uint64_t seed;
-    double rescale, clip, ratio, gain;      /* clip may be infinite */
-    void *alpha, *excess;                   /* the shared thermostat, 0 for none */
-    uint64_t settle;
-} head;
-
-/* What a tensor needs besides its arithmetic. */
-typedef struct {
-    const row *row;             /* while the step is prepared */
-    double friction, share;
-    int alpha_dtype;            /* of a thermostat of one value */
-    int grad_moves;             /* the gradient may have to be laid out afresh */
-} extra;
-
-/* Data to be looked up when the operation runs. */
-typedef struct {
-    void *array;                /* an NDArray that the operation owns */
-    void **data;
-    int reorder;
-} late;
-
-typedef struct {
-    int count, lates, in_order;
-    int shared, shared_dtype, settle;
-    double ratio, gain;
-    void *alpha, *excess;
+    plan *plan;
+    head head;
+    double *alpha_data, *excess_data;
+    row *rows;
     sg_task *tasks;
-    extra *extras;
-    late *late;
 } job;
 
 /* ---------------------------------------------------------------- the operation */
 
+/* A thermostat of one value. */
 static double load(const void *p, int dtype)
 {
     return dtype == FLOAT64 ? *(const double *)p : *(const float *)p;
@@ -112,16 +121,64 @@ static void *block_of(void *array)
     return *(void **)array;
 }
 
-static int look_up(job *j)
+static int look_up(const operand *o, void **data)
 {
-    for (late *l = j->late; l < j->late + j->lates; l++) {
-        if (l->reorder)
-            mx.reorder(block_of(l->array));
-        if (mx.data(l->array, l->data))
-            return SG_MXNET;
-        if (!*l->data)
-            return SG_MEMORY;
+    *data = 0;
+    if (!o->array)
+        return SG_OK;
+    /* First: to be asked for data in another layout, MXNet would wait for this very operation to end. */
+    if (o->reorder)
+        mx.reorder(block_of(o->array));
+    if (mx.data(o->array, data))
+        return SG_MXNET;
+    return *data ? SG_OK : SG_MEMORY;
+}
+
+static int fill_in(job *j, int i)
+{
+    const tensor *t = j->plan->tensors + i;
+    const head *h = &j->head;
+    const row *r = j->rows + i;
+    sg_task *task = j->tasks + i;
+    void **data[PER_TENSOR] = {&task->weight, &task->grad, &task->momentum, &task->alpha, &task->previous,
+                               &task->variance};
+    for (int k = 0; k < PER_TENSOR; k++) {
+        int code = look_up(t->operands + k, data[k]);
+        if (code)
+            return code;
     }
+    task->size = t->size;
+    task->is_double = t->dtype == FLOAT64;
+    task->element = t->element;
+    task->sum = task->momentum && (j->alpha_data || (task->alpha && !t->element));
+    task->key[0] = (uint32_t)h->seed;
+    task->key[1] = (uint32_t)(h->seed >> 32);
+    task->counter[0] = (uint32_t)r->ordinal;
+    task->counter[1] = (uint32_t)r->count;
+    task->counter[2] = (uint32_t)(r->count >> 32);
+    task->rescale = h->rescale;
+    task->clip = h->clip;
+    task->drift = r->drift;
+    task->prior = r->prior;
+    task->noise = r->noise;
+    task->rate = r->rate;
+    task->ratio = r->ratio;
+    task->alpha_ratio = r->alpha_ratio;
+    task->heat = r->heat;
+    task->inverse_mass = r->inverse_mass;
+    return SG_OK;
+}
+
+static int prepare(job *j)
+{
+    const plan *p = j->plan;
+    int code;
+    if ((code = look_up(p->shared + SHARED_ALPHA, (void **)&j->alpha_data)) ||
+        (code = look_up(p->shared + SHARED_EXCESS, (void **)&j->excess_data)))
+        return code;
+    for (int i = 0; i < p->count; i++)
+        if (p->tensors[i].size && (code = fill_in(j, i)))
+            return code;
     return SG_OK;
 }
 
@@ -161,104 +218,102 @@ static void run_chunks(const sg_task *tasks, const int64_t *first, int count, do
 }
 
 /* The factor of v that is in force: ratio * (1 - alpha'). */
-static double decay(const job *j, const sg_task *t, const extra *e)
+static double decay(const job *j, int i)
 {
-    if (j->shared)
-        return t->ratio * (1 - load(j->alpha, j->shared_dtype));
+    const sg_task *t = j->tasks + i;
+    if (j->alpha_data)
+        return t->ratio * (1 - load(j->alpha_data, j->plan->shared_dtype));
     if (t->alpha && !t->element)
-        return t->ratio * (1 - t->alpha_ratio * load(t->alpha, e->alpha_dtype));
-    return t->ratio * (1 - e->friction);
+        return t->ratio * (1 - t->alpha_ratio * load(t->alpha, j->plan->tensors[i].alpha_dtype));
+    return t->ratio * (1 - j->rows[i].friction);
+}
+
+/* The thermostats of tasks from .. to - 1, after their chunks. */
+static void regulate(job *j, int from, int to, const int64_t *first, const double *sums)
+{
+    double added = 0;
+    for (int i = from; i < to; i++) {
+        sg_task *t = j->tasks + i;
+        int dtype = j->plan->tensors[i].alpha_dtype;
+        double sum = 0;
+        if (!t->sum)
+            continue;
+        for (int64_t c = first[i - from]; c < first[i - from + 1]; c++)
+            sum += sums[c];
+        if (j->excess_data)
+            added += j->rows[i].share * (sum - t->size * t->heat);
+        else
+            store(t->alpha, dtype,
+                  t->alpha_ratio * load(t->alpha, dtype) + t->inverse_mass * (sum / t->size - t->heat));
+    }
+    if (j->excess_data)
+        store(j->excess_data, j->plan->shared_dtype, load(j->excess_data, j->plan->shared_dtype) + added);
 }
 
 /* Tasks that may run side by side, then their thermostats, in order. */
 static int run(job *j, int from, int to)
 {
-    sg_task *tasks = j->tasks + from;
     int count = to - from;
-    int64_t *first = malloc((count + 1) * sizeof *first), elements = 0;
+    int64_t elements = 0, chunks = 0;
+    int64_t *first = malloc((count + 1) * sizeof *first);
     if (!first)
         return SG_MEMORY;
-    first[0] = 0;
     for (int i = 0; i < count; i++) {
-        tasks[i].decay = decay(j, tasks + i, j->extras + from + i);
-        first[i + 1] = first[i] + (tasks[i].size + SG_CHUNK - 1) / SG_CHUNK;
-        elements += tasks[i].size;
+        sg_task *t = j->tasks + from + i;
+        t->decay = decay(j, from + i);
+        first[i] = chunks;
+        chunks += (t->size + SG_CHUNK - 1) / SG_CHUNK;
+        elements += t->size;
     }
-    double *sums = malloc((first[count] + 1) * sizeof *sums), added = 0;
-    if (!sums) {
-        free(first);
-        return SG_MEMORY;
+    first[count] = chunks;
+    double *sums = malloc((chunks + 1) * sizeof *sums);
+    if (sums) {
+        run_chunks(j->tasks + from, first, count, sums, elements);
+        regulate(j, from, to, first, sums);
     }
-    run_chunks(tasks, first, count, sums, elements);
-    for (int i = 0; i < count; i++) {
-        sg_task *t = tasks + i;
-        extra *e = j->extras + from + i;
-        double sum = 0;
-        for (int64_t c = first[i]; c < first[i + 1]; c++)
-            sum += sums[c];
-        if (j->shared)
-            added += e->share * (sum - t->size * t->heat);
-        else if (t->alpha && !t->element)
-            store(t->alpha, e->alpha_dtype, t->alpha_ratio * load(t->alpha, e->alpha_dtype) +
-                  t->inverse_mass * (sum / t->size - t->heat));
-    }
-    if (j->shared)
-        store(j->excess, j->shared_dtype, load(j->excess, j->shared_dtype) + added);
-    free(sums);
     free(first);
-    return SG_OK;
+    free(sums);
+    return sums ? SG_OK : SG_MEMORY;
 }
 
 static void operate(void *context, void *param)
 {
     job *j = param;
-    int code = look_up(j);
+    const plan *p = j->plan;
+    const head *h = &j->head;
+    int code = prepare(j);
     (void)context;
-    if (!code && j->settle) {
-        double alpha = load(j->alpha, j->shared_dtype), excess = load(j->excess, j->shared_dtype);
-        store(j->alpha, j->shared_dtype, j->ratio * (alpha + j->gain * excess));
-        store(j->excess, j->shared_dtype, 0);
+    if (!code && h->settle && j->alpha_data) {
+        double alpha = load(j->alpha_data, p->shared_dtype), excess = load(j->excess_data, p->shared_dtype);
+        store(j->alpha_data, p->shared_dtype, h->ratio * (alpha + h->gain * excess));
+        store(j->excess_data, p->shared_dtype, 0);
     }
-    if (!code && !j->in_order)
-        code = run(j, 0, j->count);
-    for (int i = 0; !code && j->in_order && i < j->count; i++)
+    if (!code && !p->in_order)
+        code = run(j, 0, p->count);
+    for (int i = 0; !code && p->in_order && i < p->count; i++)
         code = run(j, i, i + 1);
     if (code)
         __atomic_store_n(&failure, code, __ATOMIC_RELAXED);
 }
 
-static void discard(void *param)
+/* ---------------------------------------------------------------- the plan */
+
+/* Let go of a plan; the last one to do so, Python or an operation, frees it. */
+EXPORT void sg_release(void *pointer)
 {
-    job *j = param;
-    for (int i = 0; i < j->lates; i++)
-        mx.release(j->late[i].array);
-    free(j);
-}
-
-/* ---------------------------------------------------------------- preparing it */
-
-/* A set of arrays by the memory they live in. */
-typedef struct {
-    void **slots;
-    uint32_t mask;
-    void **writes, **reads;
-    int n_writes, n_reads, repeated;
-} names;
-
-static void name(names *s, void *array, int written)
-{
-    void *block = block_of(array);
-    uint32_t at = (uint32_t)(((uintptr_t)block >> 4) * 0x9E3779B1u);
-    for (at &= s->mask; s->slots[at]; at = (at + 1) & s->mask)
-        if (s->slots[at] == block) {
-            s->repeated |= written;
-            return;
-        }
-    s->slots[at] = block;
-    if (written)
-        s->writes[s->n_writes++] = array;
-    else
-        s->reads[s->n_reads++] = array;
+    plan *p = pointer;
+    if (__atomic_sub_fetch(&p->references, 1, __ATOMIC_ACQ_REL))
+        return;
+    for (int i = 0; i < PER_PLAN; i++)
+        if (p->shared[i].array)
+            mx.release(p->shared[i].array);
+    for (int t = 0; t < p->count; t++)
+        for (int i = 0; i < PER_TENSOR; i++)
+            if (p->tensors[t].operands[i].array)
+                mx.release(p->tensors[t].operands[i].array);
+    free(p->writes);
+    free(p->tensors);
+    free(p);
 }
 
 static int shape_of(void *array, int *ndim, int64_t *size)
@@ -272,228 +327,181 @@ static int shape_of(void *array, int *ndim, int64_t *size)
     return SG_OK;
 }
 
-/* Data of an array, now or, where they may not be where they are, when the operation runs. */
-static int data_of(job *j, void *array, int movable, void **data)
+/* Our own copy of an array that goes with the weight: of the same size and dtype, where these are given. */
+static int take(void *array, int64_t size, int dtype, operand *o)
 {
-    *data = 0;
-    if (!movable && mx.data(array, data))
-        return SG_MXNET;
-    if (*data)
-        return SG_OK;
-    late *l = j->late + j->lates;
-    if (mx.copy(array, &l->array))
-        return SG_MXNET;
-    l->data = data;
-    l->reorder = movable;
-    j->lates++;
-    return SG_OK;
-}
-
-/* An array in step with the weight: same dtype, same size. */
-static int companion(job *j, void *array, int dtype, int64_t size, void **data)
-{
-    int ndim, own, code;
+    int ndim, own;
     int64_t n;
-    if (!array) {
-        *data = 0;
+    if (!array)
         return SG_OK;
-    }
-    if ((code = shape_of(array, &ndim, &n)))
-        return code;
-    if (mx.dtype(array, &own))
+    if (shape_of(array, &ndim, &n) || mx.dtype(array, &own))
         return SG_MXNET;
     if (n != size || own != dtype)
         return SG_SIZES;
-    return data_of(j, array, 0, data);
+    o->reorder = mx.reorder && ndim > 1;
+    return mx.copy(array, &o->array) ? SG_MXNET : SG_OK;
 }
 
-static int prepare_alpha(job *j, const row *r, sg_task *t, extra *e)
+/* A thermostat of the tensor's own: one value, or one for every element. */
+static int take_alpha(void *array, tensor *t)
 {
-    int ndim, code;
+    int ndim;
     int64_t n;
-    if (!r->alpha || !r->momentum || j->shared)
-        return SG_OK;
-    if ((code = shape_of(r->alpha, &ndim, &n)))
-        return code;
-    if (mx.dtype(r->alpha, &e->alpha_dtype))
+    if (shape_of(array, &ndim, &n) || mx.dtype(array, &t->alpha_dtype))
         return SG_MXNET;
+    if (t->alpha_dtype != FLOAT32 && t->alpha_dtype != FLOAT64)
+        return SG_UNFIT;
     t->element = n == t->size && n > 1;
-    if (!t->element && n != 1)
-        return SG_SIZES;
-    if (e->alpha_dtype != FLOAT32 && e->alpha_dtype != FLOAT64)
+    if (t->element && t->alpha_dtype != t->dtype)
         return SG_UNFIT;
-    if (t->element && e->alpha_dtype != (t->is_double ? FLOAT64 : FLOAT32))
-        return SG_UNFIT;
-    return data_of(j, r->alpha, 0, &t->alpha);
+    return take(array, t->element ? t->size : 1, t->alpha_dtype, t->operands + ALPHA);
 }
 
-static void coefficients(const head *common, const row *r, sg_task *t)
+static int take_tensor(void **arrays, int shared, tensor *t)
 {
-    t->key[0] = (uint32_t)common->seed;
-    t->key[1] = (uint32_t)(common->seed >> 32);
-    t->counter[0] = (uint32_t)r->ordinal;
-    t->counter[1] = (uint32_t)r->count;
-    t->counter[2] = (uint32_t)(r->count >> 32);
-    t->rescale = common->rescale;
-    t->clip = common->clip;
-    t->drift = r->drift;
-    t->prior = r->prior;
-    t->noise = r->noise;
-    t->rate = r->rate;
-    t->ratio = r->ratio;
-    t->alpha_ratio = r->alpha_ratio;
-    t->heat = r->heat;
-    t->inverse_mass = r->inverse_mass;
-}
-
-static int prepare(job *j, const head *common, const row *r, sg_task *t, extra *e)
-{
-    int ndim, dtype, storage, sparse, code;
-    if (mx.dtype(r->weight, &dtype) || mx.storage(r->weight, &storage) || mx.storage(r->grad, &sparse) ||
-        shape_of(r->weight, &ndim, &t->size))
+    int ndim, storage, sparse, code;
+    if (mx.dtype(arrays[WEIGHT], &t->dtype) || mx.storage(arrays[WEIGHT], &storage) ||
+        mx.storage(arrays[GRAD], &sparse) || shape_of(arrays[WEIGHT], &ndim, &t->size))
         return SG_MXNET;
-    if ((dtype != FLOAT32 && dtype != FLOAT64) || storage || sparse)
+    if ((t->dtype != FLOAT32 && t->dtype != FLOAT64) || storage || sparse)
         return SG_UNFIT;
     if (t->size == 0)
         return SG_OK;
-    t->is_double = dtype == FLOAT64;
-    /* Matrices and kernels of convolutions may be laid out afresh; gradients of more than two axes too. */
-    if ((code = data_of(j, r->weight, ndim > 1 && mx.reorder, &t->weight)))
-        return code;
-    if (ndim > 2) {
-        int n, own;
-        int64_t size;
-        if (shape_of(r->grad, &n, &size) || mx.dtype(r->grad, &own))
-            return SG_MXNET;
-        if (size != t->size || own != dtype)
-            return SG_SIZES;
-        e->grad_moves = mx.reorder != 0;
-        code = data_of(j, r->grad, e->grad_moves, &t->grad);
-    } else {
-        code = companion(j, r->grad, dtype, t->size, &t->grad);
-    }
-    if (code || (code = companion(j, r->momentum, dtype, t->size, &t->momentum)) ||
-        (code = companion(j, r->previous, dtype, t->size, &t->previous)) ||
-        (code = companion(j, r->variance, dtype, t->size, &t->variance)) || (code = prepare_alpha(j, r, t, e)))
-        return code;
-    t->sum = r->momentum && (j->shared || (r->alpha && !t->element));
-    e->row = r;
-    e->friction = r->friction;
-    e->share = r->momentum ? r->share : 0;
-    coefficients(common, r, t);
+    for (int i = 0; i < PER_TENSOR; i++)
+        if (i != ALPHA && (code = take(arrays[i], t->size, t->dtype, t->operands + i)))
+            return code;
+    return arrays[ALPHA] && arrays[MOMENTUM] && !shared ? take_alpha(arrays[ALPHA], t) : SG_OK;
+}
+
+static int take_shared(void **arrays, plan *p)
+{
+    int code;
+    if (!arrays[SHARED_ALPHA])
+        return SG_OK;
+    if (mx.dtype(arrays[SHARED_ALPHA], &p->shared_dtype))
+        return SG_MXNET;
+    if (p->shared_dtype != FLOAT32 && p->shared_dtype != FLOAT64)
+        return SG_UNFIT;
+    for (int i = 0; i < PER_PLAN; i++)
+        if ((code = take(arrays[i], 1, p->shared_dtype, p->shared + i)))
+            return code;
     return SG_OK;
 }
 
-static int prepare_shared(job *j, const head *common)
+/* A set of arrays by the memory they live in. */
+typedef struct {
+    void **slots;
+    uint32_t mask;
+} names;
+
+/* Name an array as written or read, unless its memory is named already. Returns whether it was. */
+static int name(names *s, plan *p, const operand *o, int written)
 {
-    int other;
-    if (!common->alpha)
-        return SG_OK;
-    if (mx.dtype(common->alpha, &j->shared_dtype) || mx.dtype(common->excess, &other))
-        return SG_MXNET;
-    if (other != j->shared_dtype || (other != FLOAT32 && other != FLOAT64))
-        return SG_UNFIT;
-    j->shared = 1;
-    j->settle = common->settle != 0;
-    j->ratio = common->ratio;
-    j->gain = common->gain;
-    int code = data_of(j, common->alpha, 0, &j->alpha);
-    return code ? code : data_of(j, common->excess, 0, &j->excess);
+    if (!o->array)
+        return 0;
+    void *block = block_of(o->array);
+    uint32_t at = (uint32_t)(((uintptr_t)block >> 4) * 0x9E3779B1u) & s->mask;
+    for (; s->slots[at]; at = (at + 1) & s->mask)
+        if (s->slots[at] == block)
+            return 1;
+    s->slots[at] = block;
+    if (written)
+        p->writes[p->n_writes++] = o->array;
+    else
+        p->reads[p->n_reads++] = o->array;
+    return 0;
 }
 
-#define PER_ROW 6       /* arrays of a row */
-
-/* One block of memory for a job of n tensors, freed by discard(). */
-static job *new_job(int n)
+/* What the operation writes first, then what it only reads. A gradient that may have to be laid out afresh counts
+ * as written. */
+static int name_all(plan *p)
 {
-    size_t tasks = n * sizeof(sg_task), extras = n * sizeof(extra);
-    size_t lates = (PER_ROW * (size_t)n + 2) * sizeof(late);
-    job *j = calloc(1, sizeof(job) + tasks + extras + lates);
-    if (j) {
-        j->tasks = (sg_task *)(j + 1);
-        j->extras = (extra *)((char *)j->tasks + tasks);
-        j->late = (late *)((char *)j->extras + extras);
-    }
-    return j;
-}
-
-/* Name what the operation writes, then what it only reads. */
-static void name_all(names *s, const job *j, const head *common)
-{
-    for (const extra *e = j->extras; e < j->extras + j->count; e++) {
-        const row *r = e->row;
-        void *written[] = {r->weight, r->momentum, r->alpha, r->previous, r->variance};
-        for (int i = 0; i < 5; i++)
-            if (written[i])
-                name(s, written[i], 1);
-    }
-    if (j->shared) {
-        name(s, common->excess, 1);
-        name(s, common->alpha, j->settle);
-    }
-    int repeated = s->repeated;
-    for (const extra *e = j->extras; e < j->extras + j->count; e++)
-        if (e->grad_moves)
-            name(s, e->row->grad, 1);
-    for (const extra *e = j->extras; e < j->extras + j->count; e++)
-        name(s, e->row->grad, 0);
-    s->repeated = repeated;
-}
-
-static int push(job *j, const head *common, const row *rows, int n)
-{
-    int context[2];
-    size_t arrays = PER_ROW * (size_t)n + 2, slots = 16;
+    size_t arrays = PER_TENSOR * (size_t)p->count + PER_PLAN, slots = 16;
     while (slots < 2 * arrays)
         slots *= 2;
-    if (mx.context(rows->weight, &context[0], &context[1])) {
-        discard(j);
-        return SG_MXNET;
-    }
-    void **memory = calloc(slots + 2 * arrays, sizeof *memory);
-    if (!memory) {
-        discard(j);
+    names s = {.slots = calloc(slots, sizeof(void *)), .mask = (uint32_t)slots - 1};
+    p->writes = malloc(2 * arrays * sizeof *p->writes);
+    if (!s.slots || !p->writes) {
+        free(s.slots);
         return SG_MEMORY;
     }
-    names s = {.slots = memory, .mask = (uint32_t)slots - 1, .writes = memory + slots,
-               .reads = memory + slots + arrays};
-    name_all(&s, j, common);
-    /* Two tensors with the same momentum or thermostat, say: the second starts where the first has ended. */
-    j->in_order = s.repeated;
-    context[0] = CPU;
-    int code = mx.push(operate, j, discard, context, s.reads, s.n_reads, s.writes, s.n_writes, 0, 0, "sgmcmc_mx_step");
-    free(memory);
-    return code ? SG_MXNET : SG_OK;
+    p->reads = p->writes + arrays;
+    for (int i = 0; i < PER_PLAN; i++)
+        name(&s, p, p->shared + i, 1);
+    for (int t = 0; t < p->count; t++)
+        for (int i = 0; i < PER_TENSOR; i++)
+            if (i != GRAD)
+                p->in_order |= name(&s, p, p->tensors[t].operands + i, 1);
+    for (int written = 1; written >= 0; written--)
+        for (int t = 0; t < p->count; t++)
+            if (p->tensors[t].operands[GRAD].reorder == written)
+                name(&s, p, p->tensors[t].operands + GRAD, written);
+    free(s.slots);
+    return SG_OK;
 }
 
-/* Push one step. `packed` holds a head and n rows. Returns a code of the enum above; when it is not SG_OK,
- * nothing was pushed. */
-EXPORT int sg_push(const void *packed, int n)
+static int fill_plan(plan *p, void **arrays)
 {
-    const head *common = packed;
-    const row *rows = (const row *)(common + 1);
-    int code, type, id;
-    if ((code = __atomic_exchange_n(&failure, SG_OK, __ATOMIC_RELAXED)))
-        return code == SG_MXNET ? SG_MXNET : SG_MEMORY;
-    if (n <= 0)
-        return SG_OK;
-    if (mx.context(rows->weight, &type, &id))
+    int type, code;
+    if (mx.context(arrays[PER_PLAN + WEIGHT], &type, p->context + 1))
         return SG_MXNET;
     if (type != CPU && type != CPU_PINNED && type != CPU_SHARED)
         return SG_UNFIT;
-    job *j = new_job(n);
+    p->context[0] = CPU;
+    if ((code = take_shared(arrays, p)))
+        return code;
+    for (int i = 0; i < p->count; i++)
+        if ((code = take_tensor(arrays + PER_PLAN + PER_TENSOR * i, arrays[SHARED_ALPHA] != 0, p->tensors + i)))
+            return code;
+    return name_all(p);
+}
+
+/* A plan for n > 0 tensors. `arrays` holds NDArray handles, 0 for none: the shared alpha and its account, then six a
+ * tensor. Returns a code of the enum above; sg_release() frees the plan. */
+EXPORT int sg_plan(void **arrays, int n, void **out)
+{
+    plan *p = calloc(1, sizeof *p);
+    if (!p || !(p->tensors = calloc(n, sizeof *p->tensors))) {
+        free(p);
+        return SG_MEMORY;
+    }
+    p->references = 1;
+    p->count = n;
+    int code = fill_plan(p, arrays);
+    if (code)
+        sg_release(p);
+    else
+        *out = p;
+    return code;
+}
+
+static void discard(void *param)
+{
+    job *j = param;
+    sg_release(j->plan);
+    free(j);
+}
+
+/* Push one step. `packed` holds a head and a row a tensor. When the code is not SG_OK, nothing was pushed: what
+ * went wrong may then have gone wrong in an earlier step. */
+EXPORT int sg_push(void *pointer, const void *packed)
+{
+    plan *p = pointer;
+    int code = __atomic_exchange_n(&failure, SG_OK, __ATOMIC_RELAXED);
+    if (code)
+        return SG_EARLIER;
+    size_t rows = p->count * sizeof(row);
+    job *j = calloc(1, sizeof *j + rows + p->count * sizeof *j->tasks);
     if (!j)
         return SG_MEMORY;
-    code = prepare_shared(j, common);
-    for (int i = 0; !code && i < n; i++) {
-        code = prepare(j, common, rows + i, j->tasks + j->count, j->extras + j->count);
-        j->count += !code && j->tasks[j->count].size > 0;
-    }
-    if (code) {
-        discard(j);
-        return code;
-    }
-    return push(j, common, rows, n);
+    j->rows = (row *)(j + 1);
+    j->tasks = (sg_task *)((char *)j->rows + rows);
+    memcpy(&j->head, packed, sizeof j->head);
+    memcpy(j->rows, (const char *)packed + sizeof j->head, rows);
+    j->plan = p;
+    __atomic_add_fetch(&p->references, 1, __ATOMIC_RELAXED);
+    code = mx.push(operate, j, discard, p->context, p->reads, p->n_reads, p->writes, p->n_writes, 0, 0, "sgmcmc_mx");
+    return code ? SG_MXNET : SG_OK;
 }
 
 /* ---------------------------------------------------------------- the rest of the interface */
