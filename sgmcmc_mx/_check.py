@@ -4,9 +4,11 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import sys
+import warnings
 from typing import Iterable, Optional
 
-__all__ = ["number", "integer", "choice", "unknown_option"]
+__all__ = ["number", "integer", "choice", "unknown_option", "warn"]
 
 
 def number(name: str, value, instead: str, *, low: float = -math.inf, high: float = math.inf,
@@ -53,3 +55,11 @@ def unknown_option(owner: str, names: Iterable[str], known: Iterable[str]) -> No
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise TypeError(f"{owner} got an unknown option {name!r}; {hint}options: {', '.join(known)}")
+
+
+def warn(message: str) -> None:
+    """Warn at the user's own line: the first one outside this package and MXNet."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("sgmcmc_mx", "mxnet"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

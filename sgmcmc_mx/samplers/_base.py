@@ -10,14 +10,13 @@ import copy
 import inspect
 import math
 import re
-import warnings
 from typing import Optional
 
 from mxnet import ndarray as nd
 from mxnet.optimizer import Optimizer
 
 from .. import kernels
-from .._check import integer, number, unknown_option
+from .._check import integer, number, unknown_option, warn
 from ..priors import as_prior
 
 __all__ = ["Sampler", "DEFAULT_LEARNING_RATE"]
@@ -82,13 +81,12 @@ class Sampler(Optimizer):
         wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
         if clip_gradient is not None:
             clip_gradient = number("clip_gradient", clip_gradient, "leave it out not to clip", low=0.0, open_low=True)
-            warnings.warn(f"clip_gradient={clip_gradient:g} changes the gradient wherever it is larger, so {name} no "
-                          "longer samples the posterior exactly; a smaller learning_rate keeps the law",
-                          stacklevel=3)
+            warn(f"clip_gradient={clip_gradient:g} changes the gradient wherever it is larger, so {name} no longer "
+                 "samples the posterior exactly; a smaller learning_rate keeps the law")
         self.temperature = number("temperature", temperature, "temperature=1.0 is the posterior", low=0.0)
         if num_data is None:
-            warnings.warn(f"{name} without num_data takes N = 1: the loss itself is U, the temperature is that of a "
-                          f"single example. {_N_HELP}", stacklevel=3)
+            warn(f"{name} without num_data takes N = 1: the loss itself is U, the temperature is that of a single "
+                 f"example. {_N_HELP}")
             num_data = 1
         self.num_data = integer("num_data", num_data, _N_HELP, low=1)
         self.prior = None if prior is None else as_prior(prior)
@@ -296,9 +294,8 @@ class Sampler(Optimizer):
 
     def _warn_of_lost_count(self) -> None:
         self._created = None
-        warnings.warn("states were loaded that do not say how many steps they are from, as Module's do not, so the "
-                      "noise of the first steps is drawn again unless the seed is another; write "
-                      "begin_num_update=<steps taken>", stacklevel=2)
+        warn("states were loaded that do not say how many steps they are from, as Module's do not, so the noise of "
+             "the first steps is drawn again unless the seed is another; write begin_num_update=<steps taken>")
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate
