@@ -1,9 +1,11 @@
 """The fused step against the readable one, its noise, and every way in which it could hang, crash or lose an update."""
 
+import copy
 import itertools
 import logging
 import math
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -504,6 +506,40 @@ def test_pushes_do_not_wait_and_arrays_may_go():
         native.step(j)
         native.step(j)
         del tensors, t, j, late
+    nd.waitall()
+
+
+class KeptJob(Job):
+    """A job that lasts, with a place for what the backend knows of its arrays."""
+
+    __slots__ = ("plan",)
+
+    def __init__(self, j):
+        super().__init__(j.tensors, j.seed, j.rescale, j.clip, j.shared)
+        self.plan = None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plan_is_kept(kind):
+    results = []
+    for kept in (True, False):
+        j = job([tensor(s, kind, estimate=0.3, ordinal=i, seed=i) for i, s in enumerate(SHAPES)], kind)
+        j = KeptJob(j) if kept else j
+        results.append(run(native, j, 5))
+    for name in results[0]:
+        np.testing.assert_array_equal(*(r[name] for r in results))
+
+
+def _kept_plan():
+    j = KeptJob(job([tensor((300, 300), "friction")], "friction"))
+    native.step(j)
+    native.step(j)
+    return j.plan       # the job and its arrays go, steps are pending
+
+
+def test_a_plan_is_not_saved():
+    plan = _kept_plan()
+    assert pickle.loads(pickle.dumps(plan)) is None and copy.deepcopy(plan) is None
     nd.waitall()
 
 
