@@ -98,6 +98,26 @@ def test_readings_are_engine_arrays_of_their_own():
     assert tr.optimizer.thermostat.asscalar() == other.optimizer.thermostat.asscalar() != before
 
 
+@pytest.mark.parametrize("sampler", ["sghmc", *THERMOSTATS])
+@ROADS
+def test_stepping_and_reading_do_not_wait(sampler, contexts, on_kvstore, monkeypatch):
+    def waits(*_):
+        raise AssertionError("the engine was waited for")
+
+    net = network(contexts)
+    tr, readings = trainer(net, sampler, update_on_kvstore=on_kvstore), []
+    for k in range(3):
+        backward(net, k, contexts)
+        with monkeypatch.context() as m:
+            for name in ("asnumpy", "asscalar", "wait_to_read"):
+                m.setattr(mx.nd.NDArray, name, waits)
+            m.setattr(mx.nd, "waitall", waits)
+            tr.step(BATCH)
+            readings.append((tr.optimizer.kinetic_temperature, getattr(tr.optimizer, "thermostat", None)))
+    assert_close(weights(net, ONE[0]), plain(sampler, 3))
+    assert len({heat.asscalar() for heat, _ in readings}) == 3
+
+
 def test_bare_trainer_takes_one_example_and_says_so_once():
     net = network()
     with warnings.catch_warnings(record=True) as caught:
@@ -693,6 +713,22 @@ def test_saved_states_continue_bit_for_bit(sampler, place, tmp_path):
         if sampler == "sgnht-global":
             assert_same([loaded.optimizer.thermostat.asnumpy()], [tr.optimizer.thermostat.asnumpy()])
     assert loaded.optimizer.seed == SEED
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("sampler", FEW)
+def test_states_saved_again_before_a_step(sampler, place, tmp_path):
+    contexts, kwargs = PLACES[place]
+    net = network(contexts)
+    tr = trainer(net, sampler, **kwargs)
+    run(net, tr, range(3), contexts)
+    _save(net, tr, tmp_path)
+    _save(*_restore(tmp_path, sampler, contexts, **kwargs), tmp_path)
+    again, loaded = _restore(tmp_path, sampler, contexts, **kwargs)
+    for n, t in ((net, tr), (again, loaded)):
+        run(n, t, range(3, 5), contexts)
+    assert_same(weights(again, contexts[0]), weights(net, contexts[0]))
+    assert_replicas(again, contexts)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -118,6 +118,28 @@ def test_short_last_batch_is_padded_by_the_iterator(sampler):
     assert all(np.isfinite(w).all() for w in weights(module))
 
 
+@pytest.mark.parametrize("store", STORES, indirect=True)
+@pytest.mark.parametrize("sampler", FEW)
+def test_bucketing_module(sampler, store):
+    """Buckets borrow one optimizer: a chain over the shared parameters, whichever bucket a batch goes to."""
+    contexts, kvstore = store
+    results = []
+    for keys in ([0] * STEPS, [0, 1, 1, 0, 1]):     # the buckets are alike, so it must not matter
+        module = mx.mod.BucketingModule(lambda _: (symbol(), ["data"], ["softmax_label"]), 0, context=list(contexts))
+        data = batches()
+        module.bind(data.provide_data, data.provide_label)
+        module.init_params(arg_params={n: mx.nd.array(w) for n, w in START.items()})
+        module.init_optimizer(mx.kv.create("local") if isinstance(kvstore, mx.kv.KVStore) else kvstore,
+                              *options(sampler))
+        for key, batch in zip(keys, data):
+            batch.bucket_key, batch.provide_data, batch.provide_label = key, data.provide_data, data.provide_label
+            module.forward_backward(batch)
+            module.update()
+        results.append(weights(module))
+    assert_same(*results)
+    assert_close(results[0], gluon_road(sampler)[0])
+
+
 def test_instance():
     name, params = options("sgnht-global")
     optimizer = mx.optimizer.create(name, rescale_grad=1.0 / BATCH, **params)

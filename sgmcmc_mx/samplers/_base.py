@@ -54,7 +54,7 @@ class Sampler(Optimizer):
         T. Below 1 the posterior is sharpened ("cold"), at 0 the sampler is an optimizer.
     seed : int, optional
         Key of the noise, 0 <= seed < 2^64. Left out, it is drawn from MXNet's generator, so that
-        ``mx.random.seed`` makes a script repeatable.
+        ``mx.random.seed`` makes a script repeatable. Samplers that run side by side need different seeds.
     clip_gradient : float, optional
         Clips the minibatch mean gradient elementwise, as in MXNet. The law is then no longer exact; a warning
         says so.
@@ -66,6 +66,14 @@ class Sampler(Optimizer):
     ------
     TypeError, ValueError
         For every wrong argument, naming it, the value and what to write instead.
+
+    Notes
+    -----
+    Along every road of MXNet (contexts, kvstores, ``step`` or ``allreduce_grads`` and ``update``, Module) a seed
+    gives the same chain. Two things are MXNet's: with updates on a kvstore it applies every gradient, the stale
+    ones too, so ``ignore_stale_grad`` needs ``update_on_kvstore=False``; and an error inside a kvstore's update is
+    dropped, so it is raised when a Gluon trainer's next step begins (Module prints it and goes on). AMP needs
+    ``update_on_kvstore=False``.
     """
 
     second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
@@ -215,7 +223,7 @@ class Sampler(Optimizer):
         self._param_dict = {}
         # The run may go on with other contexts, or on a kvstore: each starts where these were, which were all equal.
         self._loaded_counts = {}
-        for counts in self._all_index_update_counts.values():
+        for counts in (*self._all_index_update_counts.values(), self._index_update_count):
             for index, count in counts.items():
                 self._loaded_counts[index] = max(count, self._loaded_counts.get(index, 0))
         self._all_index_update_counts, self._index_update_count = {}, dict(self._loaded_counts)
