@@ -30,21 +30,26 @@ class Walk:
         self.k = data + prior
         self.optimizer = mx.optimizer.create(name, num_data=N, wd=prior, temperature=T, learning_rate=eta * N,
                                              seed=seed, rescale_grad=1.0 / batch, **options)
+        self.rest = {}          # zero gradients by shape, for a likelihood that says nothing
         self.updater = mx.optimizer.get_updater(self.optimizer)
-        self.rng = np.random.RandomState(seed)
+        self.rng = np.random.default_rng(seed)
         self.weights = [nd.array(self.rng.normal(0, math.sqrt(T / self.k), s) if start is None
                                  else np.full(s, start)) for s in shapes]
-        self.indices = list(range(len(shapes)))
+        self.indices = self.watched = list(range(len(shapes)))
+        self.center = 0.0       # what the spread of alpha is measured from
 
     @property
     def eta(self):
         return self.optimizer.learning_rate / self.N
 
     def gradient(self, w):
+        if not self.data and not self.V:
+            return self.rest.setdefault(w.shape, nd.zeros(w.shape))
         g = w * (self.batch * self.data / self.N)
         if self.V:
-            noise = self.rng.standard_normal(w.shape).astype(np.float32)
-            g += nd.array(noise * np.float32(self.batch * math.sqrt(self.V) / self.N))
+            noise = self.rng.standard_normal(w.shape, dtype=np.float32)
+            noise *= np.float32(self.batch * math.sqrt(self.V) / self.N)
+            g += nd.array(noise)
         return g
 
     def step(self, steps=1):
@@ -58,51 +63,47 @@ class Walk:
 
     def alpha(self, i):
         """The thermostat of tensor i after the last step."""
-        shared = self.optimizer.thermostat
-        return shared if self.optimizer.groups == "global" else self.updater.states[i][1]
+        return self.optimizer.thermostat if self.optimizer.groups == "global" else self.updater.states[i][1]
 
     def quantities(self, i):
-        """What the checks look at, for tensor i now: w^2, v^2 / eta, alpha, w * grad U."""
-        w = self.weights[i]
-        out = {"w2": nd.square(w)}
+        """What the checks look at, for every walker of tensor i now: w^2, v^2 / eta, alpha and its spread."""
+        out = {"w2": _float64(self.weights[i]) ** 2}
         if self.optimizer.second_order:
-            out["kinetic"] = nd.square(self.momentum(i)) / self.eta
-        if hasattr(self.optimizer, "thermostat"):
-            alpha = self.alpha(i)
-            out["alpha"], out["alpha2"] = alpha, nd.square(alpha)
+            out["kinetic"] = _float64(self.momentum(i)) ** 2 / self.eta
+        if hasattr(self.optimizer, "groups"):
+            out["alpha"] = _float64(self.alpha(i))
+            out["spread"] = (out["alpha"] - self.center) ** 2
         return out
 
     def now(self):
         """Each quantity of every walker, as one flat array."""
-        found = [self.quantities(i) for i in self.indices]
-        return {name: np.concatenate([f[name].asnumpy().ravel() for f in found]) for name in found[0]}
+        found = [self.quantities(i) for i in self.watched]
+        return {name: np.concatenate([f[name].ravel() for f in found]) for name in found[0]}
 
     def averages(self, steps, every=1, unit="walker"):
         """Time averages of each quantity over ``steps`` further steps, one for each independent unit.
 
         ``unit`` is 'walker' (an element) or 'tensor' (its mean: walkers that share a thermostat).
         """
-        totals = [None for _ in self.indices]
-        for _ in range(0, steps, every):
+        totals = [{} for _ in self.watched]
+        for _ in range(steps // every):
             self.step(every)
-            for i in self.indices:
-                q = self.quantities(i)
-                if unit == "tensor":
-                    q = {name: x.mean() for name, x in q.items()}
-                totals[i] = q if totals[i] is None else {name: totals[i][name] + x for name, x in q.items()}
-        count = len(range(0, steps, every))
-        return {name: np.concatenate([t[name].asnumpy().ravel() for t in totals]).astype(float) / count
-                for name in totals[0]}
+            for i, total in zip(self.watched, totals):
+                for name, x in self.quantities(i).items():
+                    total[name] = total.get(name, 0.0) + (x.mean() if unit == "tensor" else x)
+        return {name: np.concatenate([np.ravel(t[name]) for t in totals]) / (steps // every) for name in totals[0]}
 
-    def series(self, steps):
-        """Each quantity's mean over all walkers, after each of ``steps`` further steps."""
+    def series(self, steps, every=5):
+        """Each quantity's mean over all walkers, after every so many of ``steps`` further steps."""
         rows = []
-        for _ in range(steps):
-            self.step()
-            found = [self.quantities(i) for i in self.indices]
-            sizes = np.array([w.size for w in self.weights], dtype=float)
-            rows.append({name: nd.concat(*[f[name].mean().reshape((1,)) for f in found], dim=0) for name in found[0]})
-        return {name: np.stack([r[name].asnumpy() for r in rows]) @ sizes / sizes.sum() for name in rows[0]}
+        for _ in range(steps // every):
+            self.step(every)
+            rows.append({name: x.mean() for name, x in self.now().items()})
+        return {name: np.array([r[name] for r in rows]) for name in rows[0]}
+
+
+def _float64(array):
+    return array.asnumpy().astype(np.float64)
 
 
 def batch_means(series, batches=25):

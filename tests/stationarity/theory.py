@@ -12,9 +12,10 @@ with a thermostat of its own has no closed form: there a plain NumPy simulation 
 import math
 
 import numpy as np
+from scipy.optimize import brentq
 
-__all__ = ["sgld_variance", "sghmc_variance", "kinetic", "thermostat_mean", "thermostat_spread", "second_moments",
-           "Moments", "simulate_sgnht", "stationary_covariance"]
+__all__ = ["sgld_variance", "sghmc_variance", "kinetic", "thermostat_mean", "shared_thermostat_mean",
+           "thermostat_spread", "second_moments", "Moments", "simulate_sgnht", "stationary_covariance"]
 
 
 def sgld_variance(eta, T=1.0, V=0.0, k=1.0):
@@ -47,6 +48,16 @@ def thermostat_mean(eta, a, T=1.0, V=0.0, k=1.0):
     """The alpha at which P = eta T: the smaller root of alpha^2 - (2 - eta k/2) alpha + 2 a + eta V/T = 0."""
     b = 2 - eta * k / 2
     return (b - math.sqrt(b * b - 4 * (2 * a + eta * V / T))) / 2
+
+
+def shared_thermostat_mean(groups, a, T=1.0):
+    """The alpha that balances unlike weights on average. ``groups``: (number of weights, eta, V, k) of each kind."""
+    def temperature(alpha):
+        total = sum(d * second_moments(alpha, eta, 2 * a * eta * T + eta ** 2 * V, k)[2] / eta
+                    for d, eta, V, k in groups)
+        return total / sum(d for d, *_ in groups)
+
+    return brentq(lambda alpha: temperature(alpha) - T, a / 2, 0.99)
 
 
 def _moment_map(alpha, eta, k):
@@ -107,22 +118,19 @@ class Moments:
         return self
 
 
-def simulate_sgnht(chains, d, steps, burn, eta, a, mass, T=1.0, V=0.0, k=1.0, seed=0, power=2):
-    """SGNHT in plain NumPy: per chain the time averages of w^2, v^2/eta, alpha and alpha^2 (arrays of ``chains``).
-
-    U(w) = k |w|^power / power.
-    """
-    rng = np.random.RandomState(seed)
+def simulate_sgnht(chains, d, steps, burn, eta, a, mass, T=1.0, V=0.0, k=1.0, center=0.0, seed=0):
+    """SGNHT in plain NumPy: per chain the time averages of w^2, v^2 / eta, alpha and its spread around ``center``."""
+    rng = np.random.default_rng(seed)
     w = rng.normal(0, math.sqrt(T / k), (chains, d))
     v = rng.normal(0, math.sqrt(eta * T), (chains, d))
     alpha = np.full((chains, 1), a)
     sums = np.zeros((4, chains))
     sigma = math.sqrt(2 * a * eta * T + eta ** 2 * V)   # minibatch noise is Gaussian here: one draw for both
     for t in range(steps):
-        v = (1 - alpha) * v - eta * k * w * np.abs(w) ** (power - 2) + sigma * rng.standard_normal((chains, d))
+        v = (1 - alpha) * v - eta * k * w + sigma * rng.standard_normal((chains, d))
         w += v
         p2 = (v * v).mean(1, keepdims=True)
         alpha = alpha + (p2 - eta * T) / mass
         if t >= burn:
-            sums += np.array([(w * w).mean(1), p2[:, 0] / eta, alpha[:, 0], alpha[:, 0] ** 2])
-    return sums / (steps - burn)
+            sums += np.array([(w * w).mean(1), p2[:, 0] / eta, alpha[:, 0], (alpha[:, 0] - center) ** 2])
+    return dict(zip(("w2", "kinetic", "alpha", "spread"), sums / (steps - burn)))
