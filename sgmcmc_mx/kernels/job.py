@@ -40,11 +40,12 @@ __all__ = ["Tensor", "Shared", "Job"]
 class Tensor:
     """One tensor of a step: its arrays (NDArrays on one context, one float dtype) and its coefficients."""
 
-    __slots__ = ("weight", "grad", "momentum", "alpha", "previous", "variance", "ordinal", "count", "drift",
+    __slots__ = ("size", "weight", "grad", "momentum", "alpha", "previous", "variance", "ordinal", "count", "drift",
                  "prior", "ratio", "alpha_ratio", "friction", "noise", "heat", "inverse_mass", "share", "rate")
 
     def __init__(self, weight, grad, ordinal, count, drift, prior, noise):
         self.weight, self.grad = weight, grad
+        self.size = 0 if weight is None else weight.size
         self.ordinal, self.count = ordinal, count
         self.drift, self.prior, self.noise = drift, prior, noise
         self.momentum = self.alpha = self.previous = self.variance = None
@@ -63,9 +64,14 @@ class Shared:
 
 
 class Job:
-    """One call: the tensors, what they have in common, and the shared thermostat if there is one."""
+    """One call: the tensors, what they have in common, and the shared thermostat if there is one.
 
-    __slots__ = ("tensors", "seed", "rescale", "clip", "shared")
+    A job may be carried out again with other coefficients; ``plan`` is what a backend keeps of its arrays, and None
+    says that they are others.
+    """
+
+    __slots__ = ("tensors", "seed", "rescale", "clip", "shared", "plan")
 
     def __init__(self, tensors, seed, rescale, clip=None, shared=None):
         self.tensors, self.seed, self.rescale, self.clip, self.shared = tensors, seed, rescale, clip, shared
+        self.plan = None

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import inspect
 import math
+import operator
 import re
 from typing import Optional
 
@@ -123,6 +124,10 @@ class Sampler(Optimizer):
 
     def _prepare(self, t, state, index, device) -> None:
         """Hand the arrays of ``state`` to tensor ``t``."""
+
+    def _steady(self, t) -> bool:
+        """Whether the coefficients of ``t`` would be the same at the next step, if no setting changed."""
+        return t.ratio == 1.0 and t.alpha_ratio == 1.0 and t.previous is None
 
     # ---------------------------------------------------------------- the optimizer protocol
 
@@ -280,25 +285,80 @@ class Sampler(Optimizer):
         device = self._device(weights[0].context, indices[0])
         device.begin(self, indices)
         device.lr = lr
-        tensors = []
-        for index, w, g, state in zip(indices, weights, grads, states):
-            mult = self._multiplier("lr_mult", index)
-            if mult == 0.0 or w.size == 0:
-                continue
-            t = device.tensor(index)
-            t.weight = w
-            t.grad = g if g.stype == "default" else g.tostype("default")
-            t.ordinal, t.count = self._ordinal(index), self._index_update_count[index]
+        call = device.calls.get(indices[0])
+        if call is None or not call.same(self, indices, weights, grads, states):
+            call = device.calls[indices[0]] = self._gather(device, indices, weights, grads, states)
+        counts = self._index_update_count
+        for t, index in zip(call.tensors, call.indices):
+            t.count = counts[index]
             if t.count == 1 and self._created is not None and index not in self._created:
                 self._warn_of_lost_count()
-            t.prior = self.precision(index, w.shape) / self.num_data
+        settings = self._settings(call, lr)
+        if not _unchanged(settings, call.settings):
+            call.settings = settings if self._fill(call, device, lr) else None
+        elif call.first is not None:    # the device's thermostat is that of the states, which may have been loaded
+            self._prepare(call.tensors[call.first], call.states[call.first], call.indices[call.first], device)
+        device.moved.update(call.moving)
+        job = call.job
+        if job.tensors:
+            shared = device.shared(self, lr, job.tensors)
+            if not _same_arrays(shared, job.shared):
+                job.plan = None
+            job.shared, job.seed, job.rescale, job.clip = shared, self.seed, self.rescale_grad, self.clip_gradient
+            kernels.step(job)
+            device.collect(shared)
+
+    def _gather(self, device, indices, weights, grads, states):
+        """The arrays of a call, made ready."""
+        call = Call(self, indices, weights, grads, states)
+        for index, w, g in zip(indices, weights, grads):
+            t = device.tensor(index)
+            if g.stype != "default":
+                g, call.lasting = g.tostype("default"), False
+            t.weight, t.grad, t.ordinal = w, g, self._ordinal(index)
+            call.tensors.append(t)
+            call.shapes.append(w.shape)
+            t.size = math.prod(call.shapes[-1])
+        return call
+
+    def _fill(self, call, device, lr: float) -> bool:
+        """Fill in the coefficients of a call; returns whether they will be the same at the next step."""
+        lasting, moving, first = True, {}, None
+        for k, (index, t, shape, state) in enumerate(zip(call.indices, call.tensors, call.shapes, call.states)):
+            mult = self._multiplier("lr_mult", index)
+            if mult == 0.0 or t.size == 0:
+                continue
+            t.prior = self.precision(index, shape) / self.num_data
             self._prepare(t, state, index, device)
             self._coefficients(t, index, device, lr * mult / self.num_data, lr * mult)
-            tensors.append(t)
-        if tensors:
-            shared = device.shared(self, lr, tensors)
-            kernels.step(kernels.Job(tensors, self.seed, self.rescale_grad, self.clip_gradient, shared))
-            device.collect(shared)
+            lasting = lasting and self._steady(t)
+            moving[index], first = t, k if first is None else first
+        if call.job is None or moving != call.moving:
+            call.job = kernels.Job(list(moving.values()), self.seed, self.rescale_grad)
+        call.moving, call.first = moving, first
+        return lasting and call.lasting
+
+    def _settings(self, call, lr: float):
+        """All that coefficients depend on besides the update count; None where it cannot be told."""
+        if self.prior is not None:
+            return None
+        values = [lr]
+        values += [value for name, value in vars(self).items() if name[0] != "_" and name != "num_update"]
+        for p in call.params:
+            if p is not None:
+                values += (p.lr_mult, p.wd_mult)
+        for table in (self.lr_mult, self.wd_mult):
+            for item in table.items():
+                values += item
+        return values
+
+    def _update_count(self, index):
+        counts, start, latest = self._index_update_count, self.begin_num_update, self.num_update
+        for i in index if isinstance(index, (list, tuple)) else (index,):
+            count = counts[i] = counts.get(i, start) + 1
+            if count > latest:
+                latest = count
+        self.num_update = latest
 
     def _warn_of_lost_count(self) -> None:
         self._created = None
@@ -363,6 +423,39 @@ class Sampler(Optimizer):
         return int(self._ordinals.get(index, index))
 
 
+class Call:
+    """The arrays of a call and what was made of them, used again as long as the same ones come."""
+
+    __slots__ = ("indices", "weights", "grads", "states", "params", "ordinals", "tensors", "shapes", "moving", "first",
+                 "job", "settings", "lasting")
+
+    def __init__(self, sampler, indices, weights, grads, states):
+        self.indices, self.weights, self.grads, self.states = map(tuple, (indices, weights, grads, states))
+        self.params, self.ordinals = [sampler._param_dict.get(i) for i in indices], sampler._ordinals
+        self.tensors, self.shapes, self.moving, self.first = [], [], {}, None
+        self.job = self.settings = None
+        self.lasting = True     # False where an array is a copy made for this step
+
+    def same(self, sampler, indices, weights, grads, states) -> bool:
+        """Whether these are the arrays of this call."""
+        return (self.lasting and self.indices == tuple(indices) and self.ordinals is sampler._ordinals
+                and _are(self.weights, weights) and _are(self.grads, grads) and _are(self.states, states))
+
+
+def _are(some, others) -> bool:
+    return all(map(operator.is_, some, others))
+
+
+def _unchanged(now, before) -> bool:
+    return (now is not None and before is not None and len(now) == len(before)
+            and all(a is b or (isinstance(a, (float, int, str)) and a == b) for a, b in zip(now, before)))
+
+
+def _same_arrays(a, b) -> bool:
+    """Whether two thermostats of a network are kept in the same arrays."""
+    return a is b or (a is not None and b is not None and a.alpha is b.alpha and a.excess is b.excess)
+
+
 class Device:
     """What a sampler remembers about one replica of the parameters: those of a context, or of a kvstore."""
 
@@ -370,6 +463,7 @@ class Device:
         self.round = None       # the announced step that the last call belonged to
         self.lr = 0.0           # what the schedule says at this step
         self.moved = {}         # index -> Tensor, those of the step under way or last done
+        self.calls = {}         # first index of a call -> Call
         self._tensors = {}
 
     def begin(self, sampler, indices) -> None:
@@ -393,14 +487,13 @@ class Device:
         t = self._tensors.get(index)
         if t is None:
             t = self._tensors[index] = kernels.Tensor(None, None, 0, 0, 0.0, 0.0, 0.0)
-        self.moved[index] = t
         return t
 
     def __getstate__(self):
         # Arrays belong to the updater's states; what is kept here is found again at the next step.
         state = self.__dict__.copy()
         state["moved"] = dict.fromkeys(self.moved)
-        state["_tensors"] = {}
+        state["_tensors"], state["calls"] = {}, {}
         return state
 
 

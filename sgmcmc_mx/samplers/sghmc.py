@@ -92,6 +92,9 @@ class SGHMC(MomentumSampler):
         t.friction = self.friction_at(device.lr)
         t.noise = self._injected(t.friction, eta)
 
+    def _steady(self, t):
+        return super()._steady(t) and self.resample_momentum is None
+
     def _injected(self, a: float, eta: float) -> float:
         """s, or an error where the gradient alone is noisier than the friction can carry."""
         T, s2 = self.temperature, 2.0 * a * eta * self.temperature

@@ -125,7 +125,7 @@ class SGNHT(MomentumSampler):
         before = device.alpha_lr.get(index, device.lr)
         device.alpha_lr[index] = device.lr
         t.alpha_ratio = math.sqrt(device.lr / before)
-        size = 1 if self.groups == "element" else t.weight.size
+        size = 1 if self.groups == "element" else t.size
         t.inverse_mass = 1.0 / self._mass(self.base_learning_rate * (lr / device.lr), size)
 
     def _mass(self, lr: float, size: int) -> float:
@@ -186,7 +186,7 @@ class ThermostatDevice(MomentumDevice):
             if gain or ratio != 1.0:
                 shared.settle = ratio, gain
             common.size, common.lr, self._due = 0, lr, False
-        common.size += sum(t.weight.size for t in tensors)
+        common.size += sum([t.size for t in tensors])
         return shared if context == common.alpha.context else self._lent(shared, context)
 
     def _lent(self, shared, context):
