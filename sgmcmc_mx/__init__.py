@@ -6,7 +6,7 @@ Importing the package registers ``sgld``, ``sghmc`` and ``sgnht`` as optimizers:
     trainer = gluon.Trainer(net.collect_params(), 'sgnht', {'learning_rate': 0.1, 'num_data': len(train)})
 """
 from . import _compat  # noqa: F401  isort: skip  (first: it makes MXNet importable)
-from . import datasets, likelihoods, metrics, priors, schedules
+from . import datasets, likelihoods, metrics, plot, priors, schedules
 from ._version import __version__
 from .kernels import backend
 from .predictive import Regression
@@ -16,4 +16,4 @@ from .threads import tune_threads
 from .trainer import BayesianTrainer
 
 __all__ = ["BayesianTrainer", "MemoryStore", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "__version__",
-           "backend", "datasets", "likelihoods", "metrics", "priors", "schedules", "tune_threads"]
+           "backend", "datasets", "likelihoods", "metrics", "plot", "priors", "schedules", "tune_threads"]

@@ -14,8 +14,8 @@ _chosen = None      # name, step function
 def backend() -> str:
     """Name of the backend that carries out the steps: ``"native"`` or ``"ndarray"``.
 
-    The environment variable ``SGMCMC_MX_BACKEND`` forces one. Arrays that the native backend does not handle
-    (GPU contexts, sparse gradients) take the NDArray road in any case.
+    The environment variable ``SGMCMC_MX_BACKEND`` forces one. Unless it forces ``ndarray``, weights on a GPU move by
+    the CUDA twin of the native step. Arrays that neither handles take the NDArray road in any case.
 
     Raises
     ------
@@ -44,9 +44,24 @@ def _choose():
         if forced == "native" and missing:
             raise RuntimeError(f"SGMCMC_MX_BACKEND=native, but {missing}; unset it to fall back on NDArray operators")
         if forced == "ndarray" or missing:
-            _chosen = "ndarray", ndarray.step
+            _chosen = "ndarray", ndarray.step if forced else _routed(ndarray.step)
             _log.info("steps are composed of NDArray operators: %s", missing or "SGMCMC_MX_BACKEND=ndarray")
         else:
-            _chosen = "native", native.step
+            _chosen = "native", _routed(native.step)
             _log.info("steps are fused, one pass over the memory (%s)", native.instruction_set())
     return _chosen
+
+
+def _routed(on_cpu):
+    """The step for CPU contexts, and the CUDA one for GPU contexts where this MXNet knows of any."""
+    from mxnet import runtime
+    if not runtime.Features().is_enabled("CUDA"):
+        return on_cpu
+
+    def step(job):
+        if job.tensors and job.tensors[0].weight.context.device_type == "gpu":
+            from . import cuda
+            cuda.step(job)
+        else:
+            on_cpu(job)
+    return step
