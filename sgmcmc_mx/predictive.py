@@ -96,7 +96,8 @@ def _quantiles(outs, weights, likelihood, quantiles):
             middle = 0.5 * (low + high)
             below = sum(w * likelihood.cdf(middle, o) for w, o in zip(weights, outs)) < q
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        found.append(high)
+        # A step function is inverted at its jumps, which `high` is at or a hair above.
+        found.append(np.floor(high) if getattr(likelihood, "discrete", False) else high)
     return np.stack(found)
 
 

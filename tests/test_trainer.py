@@ -286,6 +286,20 @@ def test_regression_splits_the_standard_deviation_and_finds_quantiles(data):
         np.testing.assert_allclose(mass, q, atol=1e-6)
 
 
+def test_quantiles_of_counts_are_whole_numbers_and_exact(data):
+    stats = pytest.importorskip("scipy.stats")
+    y = np.random.RandomState(1).poisson(3.0, (N, 1)).astype("float32")
+    trainer = run(make(build(units=1), likelihood=sg.likelihoods.Poisson(), burn_in=5, thin=3), (data[0], y), 30)
+    r = trainer.predict(data[0], quantiles=(0.1, 0.9))
+    rates = np.exp(trainer.predict(data[0], "identity", samples=True).astype("float64"))
+    for q, value in zip((0.1, 0.9), r.quantiles):
+        assert (value == np.round(value)).all()
+        assert (stats.poisson.cdf(value, rates).mean(0) >= q).all()
+        assert (stats.poisson.cdf(value - 1, rates).mean(0) < q).all()
+    np.testing.assert_allclose(r.mean, rates.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(r.std ** 2, rates.mean(0) + rates.var(0), rtol=1e-4)
+
+
 def test_numpy_interface_networks(data):
     mx.npx.set_np()
     try:

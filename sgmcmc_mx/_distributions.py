@@ -1,0 +1,83 @@
+"""The NumPy side of the likelihoods: activations and distribution functions, without scipy."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+__all__ = ["floats", "like", "normal_cdf", "poisson_cdf", "sigmoid", "softmax"]
+
+
+def floats(output: Any) -> np.ndarray:
+    """Network outputs as a NumPy array of float32 or float64. An NDArray never reaches np.asarray, which mangles it."""
+    if hasattr(output, "asnumpy"):
+        raise TypeError(f"output: got an MXNet {type(output).__name__}; predictions are NumPy. Write output.asnumpy().")
+    array = np.asarray(output)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"output: need an array of real numbers, got {type(output).__name__} of dtype {array.dtype}. "
+                        "Pass the network's outputs, net(x).asnumpy().")
+    return array if array.dtype in (np.float32, np.float64) else array.astype(
+        np.float32 if array.dtype == np.float16 else np.float64)
+
+
+def like(y: Any, mean: np.ndarray) -> np.ndarray:
+    """``y`` as float64 in the shape of ``mean``; (n,) against (n, 1) means one per example, never (n, n)."""
+    y = floats(y).astype(np.float64)
+    if y.ndim and y.shape + (1,) == mean.shape[mean.ndim - y.ndim - 1:]:
+        y = y[..., np.newaxis]
+    try:
+        return np.broadcast_to(y, mean.shape)
+    except ValueError:
+        raise ValueError(f"y: shape {y.shape} does not fit the mean of shape {mean.shape}. "
+                         "Pass one value per example and output, or a single number.") from None
+
+
+def softmax(output: Any) -> np.ndarray:
+    shifted = floats(output)
+    if shifted.ndim == 0 or shifted.shape[-1] == 0:
+        raise ValueError(f"output: softmax needs a last axis of classes, got shape {shifted.shape}.")
+    exponential = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return exponential / exponential.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(output: Any) -> np.ndarray:
+    # logaddexp keeps the relative precision of small probabilities, which 1 + tanh(x / 2) loses.
+    return np.exp(-np.logaddexp(0, -floats(output)))
+
+
+def normal_cdf(z: np.ndarray) -> np.ndarray:
+    """Standard normal distribution function to about 1e-15: Hart 1968 (algorithm 5666) as given by West 2005."""
+    z = np.asarray(z, dtype=np.float64)
+    a = np.minimum(np.abs(z), 40.0)  # the tail underflows there, and larger squares would only overflow
+    top = np.polyval([0.0352624965998911, 0.700383064443688, 6.37396220353165, 33.912866078383, 112.079291497871,
+                      221.213596169931, 220.206867912376], a)
+    bottom = np.polyval([0.0883883476483184, 1.75566716318264, 16.064177579207, 86.7807322029461, 296.564248779674,
+                         637.333633378831, 793.826512519948, 440.413735824752], a)
+    fraction = a + 1 / (a + 2 / (a + 3 / (a + 4 / (a + 0.65))))
+    tail = np.exp(-0.5 * a * a) * np.where(a < 7.07106781186547, top / bottom, 1 / (fraction * math.sqrt(2 * math.pi)))
+    return np.where(z > 0, 1.0 - tail, tail)
+
+
+def poisson_cdf(y: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+    """P(Y <= y), summed outwards from the largest term on the side of the mode where terms only shrink.
+
+    Below the mode (k = floor(y) < r) it is p(k) (1 + k/r + k(k-1)/r^2 + ...); from the mode on, one minus the upper
+    tail p(k+1) (1 + r/(k+2) + r^2/((k+2)(k+3)) + ...). Every term is positive, so nothing cancels within a sum; about
+    8 sqrt(r) terms are needed, and the relative error is that of log k!, some 1e-15 (1 + r).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        rate = np.exp(log_rate)
+    k = np.minimum(np.floor(y), 1e15)  # an infinite y would give inf - inf below
+    below = k < rate
+    first = np.maximum(np.where(below, k, k + 1), 0.0)
+    log_factorial = np.vectorize(math.lgamma, otypes=[np.float64])(first + 1)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        largest = np.exp(np.where(first > 0, first * log_rate, 0.0) - rate - log_factorial)
+        term, total, step = np.ones_like(rate), np.ones_like(rate), 0
+        while (term > 1e-17 * total).any():
+            ratio = np.where(below, np.maximum(first - step, 0.0) / rate, rate / (first + 1 + step))
+            term = term * ratio
+            total, step = total + term, step + 1
+    partial = largest * total
+    return np.where(k < 0, 0.0, np.clip(np.where(below, partial, 1.0 - partial), 0.0, 1.0))
