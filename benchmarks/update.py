@@ -16,6 +16,7 @@ from .clock import Timings, contest
 
 backends = importlib.import_module("sgmcmc_mx.kernels.backend")     # the package's attribute is its function
 N = 60000
+SGD = {"momentum": 0.9, "wd": 1e-5}
 SAMPLERS = {
     "sgld": ("sgld", {}),
     "sghmc": ("sghmc", {}),
@@ -66,29 +67,40 @@ def operator(shapes) -> Callable[[int], None]:
     return run
 
 
-def optimizer(shapes, name: str, options: dict, road: str = "native") -> Callable[[int], None]:
-    """An optimizer's update of all tensors, by the Updater that a trainer uses."""
+def optimizer(shapes, name: str, options: dict, road: str = "native", updater: bool = False) -> Callable[[int], None]:
+    """An optimizer's update of all tensors, as many at a time as it takes; or by MXNet's Updater, which a trainer uses
+    and whose own Python is the same for all."""
     weights, grads = _arrays(shapes)
-    updater = mx.optimizer.get_updater(mx.optimizer.create(name, learning_rate=0.01, **options))
-    indices = list(range(len(weights)))
+    chosen = mx.optimizer.create(name, learning_rate=0.01, **options)
+    call, indices = mx.optimizer.get_updater(chosen), list(range(len(weights)))
+    with backend(road):
+        call(indices, grads, weights)
+    chosen._set_current_context(0)
+    size = max(1, min(chosen.aggregate_num, len(weights)))
+    groups = [[x[i:i + size] for x in (indices, weights, grads, [call.states[i] for i in indices])]
+              for i in range(0, len(weights), size)]
 
     def run(calls):
         with backend(road):
             for _ in range(calls):
-                updater(indices, grads, weights)
+                if updater:
+                    call(indices, grads, weights)
+                    continue
+                for group in groups:
+                    chosen.update_multi_precision(*group)
             mx.nd.waitall()
     return run
 
 
 def sgd(shapes) -> Callable[[int], None]:
-    """MXNet's SGD with momentum, by the Updater."""
-    return optimizer(shapes, "sgd", {"momentum": 0.9, "wd": 1e-5})
+    """MXNet's SGD with momentum."""
+    return optimizer(shapes, "sgd", SGD)
 
 
-def sampler(shapes, key: str, road: str = "native") -> Callable[[int], None]:
-    """One of SAMPLERS, by the Updater."""
+def sampler(shapes, key: str, road: str = "native", updater: bool = False) -> Callable[[int], None]:
+    """One of SAMPLERS."""
     name, options = SAMPLERS[key]
-    return optimizer(shapes, name, {"num_data": N, "seed": 1, **options}, road)
+    return optimizer(shapes, name, {"num_data": N, "seed": 1, **options}, road, updater)
 
 
 def all_of(shapes, samplers=SAMPLERS, roads=("native",)) -> Dict[str, Callable[[int], None]]:
@@ -163,7 +175,10 @@ def by_tensors(report, pace) -> None:
     rows: Dict[str, Dict[int, float]] = {}
     marks = []
     for count in counts:
-        contenders = all_of([(64,)] * count)
+        shapes = [(64,)] * count
+        contenders = all_of(shapes)
+        contenders["optimizer.SGD by MXNet's Updater"] = optimizer(shapes, "sgd", SGD, updater=True)
+        contenders["sgnht by MXNet's Updater"] = sampler(shapes, "sgnht", updater=True)
         timings: Timings = contest(contenders, pace.seconds / 4, pace.rounds, pace.budget)
         marks.append(timings.disturbed())
         for name in contenders:

@@ -72,9 +72,9 @@ class Peer:
                                      momenta=momenta)
         self.state, update, options = transform.init(params), transform.update, {"inplace": True}
         if form == "compiled":
-            import torch._inductor.config
+            from torch._inductor import config
 
-            torch._inductor.config.fallback_random = True     # PyTorch's own generator: faster than the generated one
+            config.fallback_random = True     # PyTorch's own generator: faster than the generated one
             update, options = torch.compile(update), {}
 
         def run(x, y):
