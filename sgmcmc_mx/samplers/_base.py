@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import math
-import operator
-import re
 from typing import Optional
 
 from mxnet import ndarray as nd
@@ -19,10 +16,11 @@ from mxnet.optimizer import Optimizer
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
 from ..priors import as_prior
+from ._device import Call, Device, same_arrays, unchanged
+from ._options import base_lr, check_mxnet_options, draw_seed, half_refused, learning_rate_of, options, places
 
-__all__ = ["Sampler", "DEFAULT_LEARNING_RATE"]
+__all__ = ["Sampler"]
 
-DEFAULT_LEARNING_RATE = 0.01
 _N_HELP = ("num_data=N says how many examples the full data set has, so that the minibatch mean gradient stands "
            "for the whole; write num_data=len(dataset)")
 
@@ -83,10 +81,10 @@ class Sampler(Optimizer):
                  prior=None, temperature: float = 1.0, seed: Optional[int] = None,
                  clip_gradient: Optional[float] = None, lr_scheduler=None, **kwargs):
         name = type(self).__name__.lower()
-        unknown_option(name, kwargs, _options(type(self)))
-        _check_mxnet_options(kwargs)
-        learning_rate = _learning_rate(learning_rate, lr_scheduler)
-        self.base_learning_rate = _base_lr(lr_scheduler) if learning_rate is None else learning_rate
+        unknown_option(name, kwargs, options(type(self)))
+        check_mxnet_options(kwargs)
+        learning_rate = learning_rate_of(learning_rate, lr_scheduler)
+        self.base_learning_rate = base_lr(lr_scheduler) if learning_rate is None else learning_rate
         wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
         if clip_gradient is not None:
             clip_gradient = number("clip_gradient", clip_gradient, "leave it out not to clip", low=0.0, open_low=True)
@@ -99,7 +97,7 @@ class Sampler(Optimizer):
             num_data = 1
         self.num_data = integer("num_data", num_data, _N_HELP, low=1)
         self.prior = None if prior is None else as_prior(prior)
-        self.seed = _draw_seed() if seed is None else integer(
+        self.seed = draw_seed() if seed is None else integer(
             "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
         self._rounds = 0        # how often a trainer announced a step
         self._calls = 0         # how often an update was carried out
@@ -165,12 +163,12 @@ class Sampler(Optimizer):
                 raise ValueError(f"parameter {p.name} has stype={p._stype!r}; every row of a sampled weight moves at "
                                  "every step, so build it dense (sparse gradients are welcome: sparse_grad=True)")
             if str(p.dtype) in ("float16", "<class 'numpy.float16'>") and not self.multi_precision:
-                raise ValueError(_half(p.name))
+                raise ValueError(half_refused(p.name))
         if self.prior is not None and params:
             self.prior.check([p.name for p in params.values()])
         self._param_dict = params
         if params:
-            self._ordinals = _places([params[i].name for i in sorted(params)])
+            self._ordinals = places([params[i].name for i in sorted(params)])
 
     def set_wd_mult(self, args_wd_mult):
         """As in MXNet, but biases keep their multiplier of 1: at 0 their prior would be improper."""
@@ -193,7 +191,7 @@ class Sampler(Optimizer):
             self._created.add(index)
         if weight.dtype.__name__ == "float16":
             if not self.multi_precision:
-                raise ValueError(_half(self._name(index)))
+                raise ValueError(half_refused(self._name(index)))
             master = weight.astype("float32")
             return master, self.create_state(index, master)
         return self.create_state(index, weight)
@@ -294,7 +292,7 @@ class Sampler(Optimizer):
             if t.count == 1 and self._created is not None and index not in self._created:
                 self._warn_of_lost_count()
         settings = self._settings(call, lr)
-        if not _unchanged(settings, call.settings):
+        if not unchanged(settings, call.settings):
             call.settings = settings if self._fill(call, device, lr) else None
         elif call.first is not None:    # the device's thermostat is that of the states, which may have been loaded
             self._prepare(call.tensors[call.first], call.states[call.first], call.indices[call.first], device)
@@ -302,7 +300,7 @@ class Sampler(Optimizer):
         job = call.job
         if job.tensors:
             shared = device.shared(self, lr, job.tensors)
-            if not _same_arrays(shared, job.shared):
+            if not same_arrays(shared, job.shared):
                 job.plan = None
             job.shared, job.seed, job.rescale, job.clip = shared, self.seed, self.rescale_grad, self.clip_gradient
             kernels.step(job)
@@ -421,142 +419,3 @@ class Sampler(Optimizer):
             places = {n: i for i, n in enumerate(names)}
             self._ordinals = {**places, **{i: places[n] for i, n in self.idx2name.items()}}
         return int(self._ordinals.get(index, index))
-
-
-class Call:
-    """The arrays of a call and what was made of them, used again as long as the same ones come."""
-
-    __slots__ = ("indices", "weights", "grads", "states", "params", "ordinals", "tensors", "shapes", "moving", "first",
-                 "job", "settings", "lasting")
-
-    def __init__(self, sampler, indices, weights, grads, states):
-        self.indices, self.weights, self.grads, self.states = map(tuple, (indices, weights, grads, states))
-        self.params, self.ordinals = [sampler._param_dict.get(i) for i in indices], sampler._ordinals
-        self.tensors, self.shapes, self.moving, self.first = [], [], {}, None
-        self.job = self.settings = None
-        self.lasting = True     # False where an array is a copy made for this step
-
-    def same(self, sampler, indices, weights, grads, states) -> bool:
-        """Whether these are the arrays of this call."""
-        return (self.lasting and self.indices == tuple(indices) and self.ordinals is sampler._ordinals
-                and _are(self.weights, weights) and _are(self.grads, grads) and _are(self.states, states))
-
-
-def _are(some, others) -> bool:
-    return all(map(operator.is_, some, others))
-
-
-def _unchanged(now, before) -> bool:
-    return (now is not None and before is not None and len(now) == len(before)
-            and all(a is b or (isinstance(a, (float, int, str)) and a == b) for a, b in zip(now, before)))
-
-
-def _same_arrays(a, b) -> bool:
-    """Whether two thermostats of a network are kept in the same arrays."""
-    return a is b or (a is not None and b is not None and a.alpha is b.alpha and a.excess is b.excess)
-
-
-class Device:
-    """What a sampler remembers about one replica of the parameters: those of a context, or of a kvstore."""
-
-    def __init__(self):
-        self.round = None       # the announced step that the last call belonged to
-        self.lr = 0.0           # what the schedule says at this step
-        self.moved = {}         # index -> Tensor, those of the step under way or last done
-        self.calls = {}         # first index of a call -> Call
-        self._tensors = {}
-
-    def begin(self, sampler, indices) -> None:
-        """Note a call. A step is one call, or one a parameter on a kvstore: a new one begins when the trainer
-        announced it, or when a parameter comes round again."""
-        if self.round != sampler._rounds or any(i in self.moved for i in indices):
-            self.round, self.moved = sampler._rounds, {}
-            self.new_step()
-
-    def new_step(self) -> None:
-        """Called before the first tensor of a step."""
-
-    def shared(self, sampler, lr, tensors):
-        """The thermostat that all tensors share, or None."""
-        return None
-
-    def collect(self, shared) -> None:
-        """Called after the tensors have moved."""
-
-    def tensor(self, index):
-        t = self._tensors.get(index)
-        if t is None:
-            t = self._tensors[index] = kernels.Tensor(None, None, 0, 0, 0.0, 0.0, 0.0)
-        return t
-
-    def __getstate__(self):
-        # Arrays belong to the updater's states; what is kept here is found again at the next step.
-        state = self.__dict__.copy()
-        state["moved"] = dict.fromkeys(self.moved)
-        state["_tensors"], state["calls"] = {}, {}
-        return state
-
-
-def _options(cls) -> set:
-    names = set()
-    for c in cls.__mro__:
-        if "__init__" in vars(c) and issubclass(c, Optimizer):
-            names |= set(inspect.signature(c.__init__).parameters)
-    return names - {"self", "kwargs"}
-
-
-def _places(names) -> dict:
-    """Place of each parameter, by its index in a trainer.
-
-    A trainer that got a dictionary sorts its names as text: ``dense10_weight`` comes before ``dense9_weight``, so
-    that the order depends on how many networks were built before. Their numbers are compared as numbers here.
-    Names in another order are a list's, and keep it.
-    """
-    order = range(len(names))
-    if names == sorted(names):
-        order = sorted(order, key=lambda i: [int(part) if part.isdigit() else part
-                                             for part in re.split(r"([0-9]+)", names[i])])
-    return {index: place for place, index in enumerate(order)}
-
-
-def _check_mxnet_options(options) -> None:
-    if "rescale_grad" in options:
-        number("rescale_grad", options["rescale_grad"], "a trainer divides it by the batch size; 1.0 by default",
-               low=0.0, open_low=True)
-    if "begin_num_update" in options:
-        integer("begin_num_update", options["begin_num_update"], "the number of steps already taken", low=0)
-    if options.get("multi_precision", False) not in (False, True):
-        raise ValueError(f"multi_precision must be True or False, got {options['multi_precision']!r}")
-
-
-def _base_lr(lr_scheduler) -> float:
-    """The base step size of a schedule; what the schedule keeps as ``base_lr`` moves while it is used."""
-    return number("base_lr of lr_scheduler", getattr(lr_scheduler, "base_lr_orig", lr_scheduler.base_lr),
-                  "frictions are meant at this step size; write base_lr=0.1", low=0.0, open_low=True)
-
-
-def _learning_rate(learning_rate, lr_scheduler):
-    if learning_rate is not None:
-        learning_rate = number("learning_rate", learning_rate, "a step size such as learning_rate=0.1",
-                               low=0.0, open_low=True)
-    if lr_scheduler is None:
-        return DEFAULT_LEARNING_RATE if learning_rate is None else learning_rate
-    if not callable(lr_scheduler) or not hasattr(lr_scheduler, "base_lr"):
-        raise TypeError(f"lr_scheduler must be an mxnet.lr_scheduler.LRScheduler, got {lr_scheduler!r}; "
-                        "write lr_scheduler=mx.lr_scheduler.CosineScheduler(max_update=10000, base_lr=0.1)")
-    if learning_rate is not None:
-        # MXNet overwrites base_lr too, but leaves the copies that the cosine, polynomial and warm-up formulas use.
-        for name in ("base_lr", "base_lr_orig", "warmup_final_lr"):
-            if hasattr(lr_scheduler, name):
-                setattr(lr_scheduler, name, learning_rate)
-    return None
-
-
-def _draw_seed() -> int:
-    high, low = nd.random.randint(0, 2 ** 31 - 1, shape=(2,), dtype="int32").asnumpy().tolist()
-    return (high << 31) | low
-
-
-def _half(name: str) -> str:
-    return (f"parameter {name} is float16: noise below half a unit in its last place would be lost; write "
-            "multi_precision=True, which keeps a float32 master copy")

@@ -8,7 +8,8 @@ from mxnet import ndarray as nd
 
 from .. import noise
 from .._check import number
-from ._base import Device, Sampler
+from ._base import Sampler
+from ._device import Device
 
 __all__ = ["MomentumSampler", "MomentumDevice", "standard_momentum"]
 

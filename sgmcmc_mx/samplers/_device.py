@@ -1,0 +1,82 @@
+"""What a sampler remembers between steps: of a replica of the parameters, and of the calls that move it."""
+from __future__ import annotations
+
+import operator
+
+from .. import kernels
+
+__all__ = ["Call", "Device", "same_arrays", "unchanged"]
+
+
+class Call:
+    """The arrays of a call and what was made of them, used again as long as the same ones come."""
+
+    __slots__ = ("indices", "weights", "grads", "states", "params", "ordinals", "tensors", "shapes", "moving", "first",
+                 "job", "settings", "lasting")
+
+    def __init__(self, sampler, indices, weights, grads, states):
+        self.indices, self.weights, self.grads, self.states = map(tuple, (indices, weights, grads, states))
+        self.params, self.ordinals = [sampler._param_dict.get(i) for i in indices], sampler._ordinals
+        self.tensors, self.shapes, self.moving, self.first = [], [], {}, None
+        self.job = self.settings = None
+        self.lasting = True     # False where an array is a copy made for this step
+
+    def same(self, sampler, indices, weights, grads, states) -> bool:
+        """Whether these are the arrays of this call."""
+        return (self.lasting and self.indices == tuple(indices) and self.ordinals is sampler._ordinals
+                and _are(self.weights, weights) and _are(self.grads, grads) and _are(self.states, states))
+
+
+def _are(some, others) -> bool:
+    return all(map(operator.is_, some, others))
+
+
+def unchanged(now, before) -> bool:
+    return (now is not None and before is not None and len(now) == len(before)
+            and all(a is b or (isinstance(a, (float, int, str)) and a == b) for a, b in zip(now, before)))
+
+
+def same_arrays(a, b) -> bool:
+    """Whether two thermostats of a network are kept in the same arrays."""
+    return a is b or (a is not None and b is not None and a.alpha is b.alpha and a.excess is b.excess)
+
+
+class Device:
+    """What a sampler remembers about one replica of the parameters: those of a context, or of a kvstore."""
+
+    def __init__(self):
+        self.round = None       # the announced step that the last call belonged to
+        self.lr = 0.0           # what the schedule says at this step
+        self.moved = {}         # index -> Tensor, those of the step under way or last done
+        self.calls = {}         # first index of a call -> Call
+        self._tensors = {}
+
+    def begin(self, sampler, indices) -> None:
+        """Note a call. A step is one call, or one a parameter on a kvstore: a new one begins when the trainer
+        announced it, or when a parameter comes round again."""
+        if self.round != sampler._rounds or any(i in self.moved for i in indices):
+            self.round, self.moved = sampler._rounds, {}
+            self.new_step()
+
+    def new_step(self) -> None:
+        """Called before the first tensor of a step."""
+
+    def shared(self, sampler, lr, tensors):
+        """The thermostat that all tensors share, or None."""
+        return None
+
+    def collect(self, shared) -> None:
+        """Called after the tensors have moved."""
+
+    def tensor(self, index):
+        t = self._tensors.get(index)
+        if t is None:
+            t = self._tensors[index] = kernels.Tensor(None, None, 0, 0, 0.0, 0.0, 0.0)
+        return t
+
+    def __getstate__(self):
+        # Arrays belong to the updater's states; what is kept here is found again at the next step.
+        state = self.__dict__.copy()
+        state["moved"] = dict.fromkeys(self.moved)
+        state["_tensors"], state["calls"] = {}, {}
+        return state
