@@ -107,7 +107,10 @@ def _float64(array):
 
 
 def batch_means(series, batches=25):
-    """Means over stretches of a time series, long enough to be independent: the samples of a single chain."""
+    """Means over stretches of a time series: the samples of a single chain.
+
+    A stretch must be several times as long as whatever it averages takes to forget itself.
+    """
     return {name: x[:len(x) // batches * batches].reshape(batches, -1).mean(1) for name, x in series.items()}
 
 
