@@ -4,6 +4,8 @@
 """
 from __future__ import annotations
 
+import contextlib
+import warnings
 from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence
 
 import mxnet as mx
@@ -36,19 +38,27 @@ class Regression(NamedTuple):
 def average(net, samples, weights, data, transform: Callable, context, batch_size: int) -> np.ndarray:
     """sum_s w_s transform(net(x; w_s)), shape (n, ...)."""
     parts: List[np.ndarray] = []
-    for chunk in _chunks(data, context, batch_size, _is_np(net), CHUNK_BYTES):
-        total = 0.0
-        for w, out in zip(weights, _outputs(net, samples, chunk, context)):
-            total = total + w * np.asarray(transform(out), dtype=np.float64)
-        parts.append(total)
+    for chunk in _chunks(data, context, batch_size, net, CHUNK_BYTES):
+        with _outputs(net, samples, chunk, context) as outs:
+            parts.append(sum(w * _applied(transform, out).astype(np.float64) for w, out in zip(weights, outs)))
     return np.concatenate(parts)
 
 
 def every_sample(net, samples, data, transform: Callable, context, batch_size: int) -> np.ndarray:
     """transform(net(x; w_s)) of every sample, shape (samples, n, ...)."""
-    parts = [np.stack([np.asarray(transform(o)) for o in _outputs(net, samples, chunk, context)])
-             for chunk in _chunks(data, context, batch_size, _is_np(net), CHUNK_BYTES)]
+    parts: List[np.ndarray] = []
+    for chunk in _chunks(data, context, batch_size, net, CHUNK_BYTES):
+        with _outputs(net, samples, chunk, context) as outs:
+            parts.append(np.stack([_applied(transform, out) for out in outs]))
     return np.concatenate(parts, axis=1)
+
+
+def _applied(transform: Callable, out: np.ndarray) -> np.ndarray:
+    result = np.asarray(transform(out))
+    if result.shape[:1] != out.shape[:1]:
+        raise ValueError(f"activation made shape {result.shape} of the network's outputs of shape {out.shape}; it must "
+                         "keep the first axis, one row an example")
+    return result
 
 
 def regression(net, samples, weights, data, likelihood, context, batch_size: int,
@@ -57,11 +67,11 @@ def regression(net, samples, weights, data, likelihood, context, batch_size: int
     # Quantiles need the outputs of all samples at once: fewer rows at a time then.
     rows = max(1, CHUNK_BYTES // (64 * len(samples))) if len(quantiles) else None
     parts = []
-    for chunk in _chunks(data, context, batch_size, _is_np(net), CHUNK_BYTES, rows):
-        outs = _outputs(net, samples, chunk, context)
-        if len(quantiles):
-            outs = list(outs)
-        moments = _moments(outs, weights, likelihood)
+    for chunk in _chunks(data, context, batch_size, net, CHUNK_BYTES, rows):
+        with _outputs(net, samples, chunk, context) as outs:
+            if len(quantiles):
+                outs = list(outs)
+            moments = _moments(outs, weights, likelihood)
         parts.append(moments + ((_quantiles(outs, weights, likelihood, quantiles),) if len(quantiles) else ()))
     columns = list(zip(*parts))
     mean, noise, spread = (np.concatenate(c) for c in columns[:3])
@@ -86,18 +96,26 @@ def _quantiles(outs, weights, likelihood, quantiles):
     """Quantiles of the mixture by bisection of its distribution function, shape (quantiles, rows, outputs)."""
     means = [np.asarray(likelihood.predictive(o), dtype=np.float64) for o in outs]
     stds = [np.sqrt(likelihood.noise_variance(o)) for o in outs]
-    # Chebyshev: every component has mass below 1e-6 beyond a thousand of its standard deviations.
-    low0 = np.minimum.reduce([m - 1e3 * s for m, s in zip(means, stds)]) - 1.0
-    high0 = np.maximum.reduce([m + 1e3 * s for m, s in zip(means, stds)]) + 1.0
+    whole = getattr(likelihood, "discrete", False)
+
+    def below(y, q):
+        return sum(w * likelihood.cdf(y, o) for w, o in zip(weights, outs)) < q
+
     found = []
     for q in quantiles:
-        low, high = low0.copy(), high0.copy()
-        for _ in range(64):
-            middle = 0.5 * (low + high)
-            below = sum(w * likelihood.cdf(middle, o) for w, o in zip(weights, outs)) < q
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        # A step function is inverted at its jumps, which `high` is at or a hair above.
-        found.append(np.floor(high) if getattr(likelihood, "discrete", False) else high)
+        # By Cantelli's inequality a component has no quantile q further out than this many standard deviations.
+        far = max(q / (1.0 - q), (1.0 - q) / q) ** 0.5 + 1.0
+        low = np.minimum.reduce([m - far * s for m, s in zip(means, stds)])
+        high = np.maximum.reduce([m + far * s for m, s in zip(means, stds)])
+        if whole:
+            low, high = np.floor(low) - 1.0, np.ceil(high) + 1.0
+        while (high - low > (1.0 if whole else 1e-13 * (np.abs(low) + np.abs(high)) + 1e-300)).any():
+            middle = np.floor(0.5 * (low + high)) if whole else 0.5 * (low + high)
+            if not ((middle > low) & (middle < high)).any():
+                break
+            left = below(middle, q)
+            low, high = np.where(left, middle, low), np.where(left, high, middle)
+        found.append(high)
     return np.stack(found)
 
 
@@ -108,26 +126,32 @@ def classic(array):
     return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
 
 
-def _outputs(net, samples, chunk, context) -> Iterator[np.ndarray]:
+@contextlib.contextmanager
+def _outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
     """The network's outputs on the chunk for one sample after another; its own weights come back afterwards."""
-    params = {name: classic(p.data(context)) for name, p in net._collect_params_with_prefix().items()}
+    named = net._collect_params_with_prefix()
+    odd = sorted(set(named) ^ set(samples[0]))
+    if odd:
+        raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
+                         "network; build the same one")
+    params = {name: classic(p.data(context)) for name, p in named.items()}
     own = {name: a.copy() for name, a in params.items()}
-    try:
+
+    def each():
         for sample in samples:
-            _load(params, sample, context)
+            _load(params, sample)
             with autograd.pause(train_mode=False):
                 outs = [net(x) for x in chunk]
             yield np.concatenate([_numpy(o) for o in outs])
+
+    try:
+        yield each()
     finally:
-        _load(params, own, context)
+        _load(params, own)
 
 
-def _load(params, values, context) -> None:
+def _load(params, values) -> None:
     # In place and not by set_data, which would throw away a kvstore with its optimizer state.
-    if params.keys() != values.keys():
-        odd = sorted(set(params) ^ set(values))
-        raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
-                         "network; build the same one")
     for name, array in params.items():
         values[name].copyto(array)
 
@@ -139,17 +163,16 @@ def _numpy(out) -> np.ndarray:
     return out.asnumpy()
 
 
-def _is_np(net) -> bool:
-    return any(isinstance(p.data(p.list_ctx()[0]), mx.np.ndarray) for p in net.collect_params().values())
-
-
 # ---------------------------------------------------------------- data
 
-def _chunks(data, context, batch_size: int, as_np: bool, limit: int, rows: Optional[int] = None):
+def _chunks(data, context, batch_size: int, net, limit: int, rows: Optional[int] = None):
     """Lists of batches on the context, each list within ``limit`` bytes (and ``rows`` rows, or one batch)."""
+    arrays = [p.data(context) for p in net.collect_params().values()]
+    as_np = any(isinstance(a, mx.np.ndarray) for a in arrays)
+    dtype = next((a.dtype for a in arrays if np.dtype(a.dtype).kind == "f"), np.float32)
     chunk, size, count = [], 0, 0
     for x in _batches(data, min(batch_size, rows or batch_size)):
-        x = _to_device(x, context, as_np)
+        x = _to_device(x, context, as_np, dtype)
         if not x.shape[0]:
             continue
         if chunk and (size + _nbytes(x) > limit or (rows and count + x.shape[0] > rows)):
@@ -182,7 +205,7 @@ def _batches(data, batch_size: int):
         return
     if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
         raise TypeError(f"data must be an NDArray, a NumPy array, a DataLoader or a DataIter, got {data!r:.60} of type "
-                        f"{type(data).__name__}")
+                        f"{type(data).__name__}; for a Dataset write gluon.data.DataLoader(dataset, 1000)")
     for batch in data:
         x = batch[0] if isinstance(batch, (list, tuple)) else batch     # (inputs, labels): the labels are not needed
         if not isinstance(x, (np.ndarray, nd.NDArray)):
@@ -191,11 +214,25 @@ def _batches(data, batch_size: int):
         yield x
 
 
-def _to_device(x, context, as_np: bool):
+def _to_device(x, context, as_np: bool, dtype):
     if isinstance(x, np.ndarray):
-        if x.dtype == np.float64:
-            x = x.astype(np.float32)
-        return (mx.np if as_np else nd).array(x, ctx=context, dtype=x.dtype)
+        # NumPy's floats are float64 where nobody thought of it: the network's own type is meant.
+        kind = dtype if x.dtype.kind == "f" else x.dtype
+        return (mx.np if as_np else nd).array(x, ctx=context, dtype=kind)
     if as_np != isinstance(x, mx.np.ndarray):
         x = x.as_np_ndarray() if as_np else classic(x)
     return x.as_in_context(context)
+
+
+def warn_of_order(data) -> None:
+    """Warn where the rows of a prediction would not be those of the data, one by one."""
+    sampler = getattr(data, "_batch_sampler", None)
+    shuffled = isinstance(getattr(sampler, "_sampler", None), mx.gluon.data.RandomSampler) or (
+        isinstance(data, mx.io.NDArrayIter) and data.shuffle)
+    last = getattr(sampler, "_last_batch", None) or getattr(data, "last_batch_handle", None)
+    if shuffled:
+        warnings.warn("data is shuffled: the rows of the prediction come in an order of their own, not that of your "
+                      "labels; write shuffle=False, or take the labels from the same pass", stacklevel=3)
+    if last in ("discard", "rollover", "roll_over"):
+        warnings.warn(f"data drops rows that do not fill a batch (last batch {last!r}), and so does the prediction; "
+                      "write last_batch='keep' for a DataLoader, last_batch_handle='pad' for a DataIter", stacklevel=3)

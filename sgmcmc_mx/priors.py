@@ -18,13 +18,6 @@ _HOW = "write prior=10.0, prior='fan_in' or prior={'.*weight': 'fan_in', '.*bias
 class Prior:
     """Base of the priors. A subclass implements :meth:`precision`."""
 
-    aliases: Dict[str, str] = {}    # further name of a parameter, by its Gluon name
-
-    def names(self, name: str) -> Tuple[str, ...]:
-        """All names that the parameter with this Gluon name goes by."""
-        alias = self.aliases.get(name)
-        return (name,) if alias is None else (name, alias)
-
     def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         """Precision of one parameter (1 / variance, > 0 or 0 for a flat prior), or None for the default ``wd``.
 
@@ -33,8 +26,8 @@ class Prior:
         """
         raise NotImplementedError
 
-    def check(self, names: Iterable[str]) -> None:
-        """Raise ValueError if the prior cannot be meant for parameters of these Gluon names."""
+    def check(self, names: Iterable[Sequence[str]]) -> None:
+        """Raise ValueError if the prior cannot be meant for parameters that go by these names."""
 
 
 class Constant(Prior):
@@ -74,6 +67,8 @@ class ByName(Prior):
     """
 
     def __init__(self, patterns: Dict[str, object]):
+        if not isinstance(patterns, dict):
+            raise TypeError(f"patterns must be a dictionary of name patterns, got {type(patterns).__name__}; {_HOW}")
         if not patterns:
             raise ValueError(f"prior is an empty dictionary; {_HOW}")
         self.items = []
@@ -94,7 +89,7 @@ class ByName(Prior):
         return None
 
     def check(self, names):
-        names = [self.names(n) for n in names]
+        names = [tuple(n) for n in names]
         for pattern, _ in self.items:
             if names and not any(pattern.match(n) for group in names for n in group):
                 seen = ", ".join("/".join(group) for group in names[:8])
@@ -112,4 +107,6 @@ def as_prior(value) -> Prior:
         if value == "fan_in":
             return FanIn()
         raise ValueError(f"prior got the word {value!r}, the one it knows is 'fan_in'; {_HOW}")
+    if isinstance(value, type) and issubclass(value, Prior):
+        raise TypeError(f"prior is the class {value.__name__}, not an object of it; write {value.__name__}(...)")
     return Constant(value)

@@ -1,8 +1,10 @@
 """BayesianTrainer: a ``gluon.Trainer`` that collects samples and predicts with their average."""
 from __future__ import annotations
 
+import difflib
 import logging
 import warnings
+import weakref
 from typing import Optional, Sequence, Union
 
 import numpy as np
@@ -11,9 +13,8 @@ from mxnet import ndarray as nd
 from mxnet import optimizer as opt
 
 from . import predictive
-from ._check import integer
+from ._check import integer, unknown_option
 from .likelihoods import as_predictive
-from .priors import as_prior
 from .progress import Progress
 from .samplers._base import Sampler
 from .store import MemoryStore, Sample
@@ -72,9 +73,12 @@ class BayesianTrainer(gluon.Trainer):
         if not isinstance(net, gluon.Block):
             raise TypeError(f"net must be a gluon.Block, got {type(net).__name__}; give the network itself, not its "
                             "parameters")
-        if likelihood is not None and not callable(likelihood):
-            raise TypeError(f"likelihood must be a loss such as sgmcmc_mx.likelihoods.Categorical(), got "
-                            f"{likelihood!r}")
+        if likelihood is not None and (isinstance(likelihood, type) or not callable(likelihood)):
+            raise TypeError("likelihood must be a loss such as sgmcmc_mx.likelihoods.Categorical(), an object, not a "
+                            f"class or name, got {likelihood!r}")
+        unknown_option("BayesianTrainer", trainer_kwargs, _OWN + _PASSED_ON)
+        if progress is not False and progress is not True:
+            progress = integer("progress", progress, "True, False or the number of steps expected", low=1)
         self.burn_in = integer("burn_in", burn_in, "steps before the first sample", low=0)
         self.thin = integer("thin", thin, "steps between samples", low=1)
         self.max_samples = None if max_samples is None else integer(
@@ -84,42 +88,27 @@ class BayesianTrainer(gluon.Trainer):
         if not params.keys():
             raise ValueError("net has no parameters to sample; add its layers before the trainer is made")
         _check_initialized(params)
-        optimizer, optimizer_params = self._with_seed(optimizer, optimizer_params, seed)
+        optimizer_params = _checked_params(optimizer, optimizer_params, seed)
         super().__init__(params, optimizer, optimizer_params, **trainer_kwargs)
         self.net, self.likelihood, self.samples = net, likelihood, MemoryStore()
         self.num_steps = 0
         self._seen = self._updates_done()
         self._loss, self._warned = None, set()
+        self._ran = False       # whether the network was run under record since the last step
         if isinstance(likelihood, gluon.Block):
-            likelihood.register_forward_hook(self._note_loss)
+            for block, note in ((net, _note_run), (likelihood, _note_loss)):
+                handle = block.register_forward_hook(_Hook(weakref.ref(self), note))
+                weakref.finalize(self, handle.detach)
         if not isinstance(self._optimizer, Sampler):
             warnings.warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a "
                           "posterior average; write 'sgld', 'sghmc' or 'sgnht'", stacklevel=2)
         self._progress = Progress(progress) if progress else None
 
-    def _with_seed(self, optimizer, optimizer_params, seed):
-        params = dict(optimizer_params or {})
-        aliases = {p.name: name for name, p in self._named.items()}
-        if isinstance(optimizer, opt.Optimizer):
-            if seed is not None:
-                raise ValueError(f"seed={seed!r} is given beside an optimizer instance; write it in the instance: "
-                                 "SGNHT(..., seed=0)")
-            if getattr(optimizer, "prior", None) is not None:
-                optimizer.prior.aliases = aliases
-            return optimizer, params
-        if seed is not None:
-            if params.get("seed", seed) != seed:
-                raise ValueError(f"seed={seed!r} and optimizer_params['seed']={params['seed']!r} differ; write one")
-            params["seed"] = seed
-        if params.get("prior") is not None:
-            params["prior"] = as_prior(params["prior"])
-            params["prior"].aliases = aliases
-        return optimizer, params
-
     # ---------------------------------------------------------------- collecting
 
     def _update(self, ignore_stale_grad=False):
         # Both step() and update() end here, and it returns early where AMP skips the step.
+        self._ran = False
         super()._update(ignore_stale_grad)
         failure = getattr(self._optimizer, "_failure", None)
         if failure is not None:     # swallowed by the kvstore a moment ago
@@ -140,6 +129,8 @@ class BayesianTrainer(gluon.Trainer):
         return getattr(self._optimizer, "_calls", self._optimizer.num_update)
 
     def _collect(self) -> None:
+        if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
+            return
         if self.max_samples is not None and len(self.samples) >= self.max_samples:
             if "max_samples" not in self._warned:
                 self._warned.add("max_samples")
@@ -160,10 +151,6 @@ class BayesianTrainer(gluon.Trainer):
             return 1.0
         relative = o.learning_rate / o.base_learning_rate
         return relative ** 0.5 if o.second_order else relative
-
-    def _note_loss(self, block, inputs, output) -> None:
-        if autograd.is_recording() and isinstance(output, nd.NDArray):
-            self._loss = output
 
     # ---------------------------------------------------------------- readings, none of which waits
 
@@ -227,23 +214,26 @@ class BayesianTrainer(gluon.Trainer):
             if activation is None:
                 raise ValueError("activation is not given and no likelihood knows it; write activation='softmax', "
                                  "'sigmoid', 'identity' or a callable, or give BayesianTrainer a likelihood")
-        self._warn_unsound()
-        common = self.net, self.samples
-        context = self._contexts[0]
-        regression = getattr(activation, "kind", None) == "regression"
-        if len(quantiles) and not (regression and not samples):
-            raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
-                             "probabilities use samples=True and numpy.quantile")
-        for q in quantiles:
-            if not 0.0 < q < 1.0:
-                raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")
+        if not isinstance(samples, (bool, np.bool_)):
+            raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
+                            "trainer.samples")
+        regression = getattr(activation, "kind", None) == "regression" and not samples
+        quantiles = _checked_quantiles(quantiles, regression)
         transform = as_predictive(activation)
+        predictive.warn_of_order(data)
+        self._warn_unsound()
+        args = self.net, self.samples
+        weights, context = self.samples.weights, self._contexts[0]
         if samples:
-            return predictive.every_sample(*common, data, transform, context, batch_size)
-        if regression:
-            return predictive.regression(*common, self.samples.weights, data, activation, context, batch_size,
-                                         quantiles)
-        return predictive.average(*common, self.samples.weights, data, transform, context, batch_size)
+            result = predictive.every_sample(*args, data, transform, context, batch_size)
+        elif regression:
+            result = predictive.regression(*args, weights, data, activation, context, batch_size, quantiles)
+        else:
+            result = predictive.average(*args, weights, data, transform, context, batch_size)
+        if not np.isfinite(result.mean if regression else result).all():
+            warnings.warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a "
+                          "smaller learning_rate", stacklevel=2)
+        return result
 
     def _warn_unsound(self) -> None:
         for key, message in self._unsound():
@@ -265,6 +255,7 @@ class BayesianTrainer(gluon.Trainer):
                               "remove it or set its rate to 0")
         T = getattr(self._optimizer, "temperature", None)
         seen = [s.temperature for s in self.samples if s.temperature is not None] if T else []
+        seen = [t for t in seen if np.isfinite(t)]      # those of a diverged chain are told by its prediction
         # 5 sigma of a single reading over d weights are allowed for chance, since successive readings hang together.
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
         if seen and abs(np.mean(seen) / T - 1.0) > HOT + 5.0 * (2.0 / size) ** 0.5:
@@ -272,6 +263,74 @@ class BayesianTrainer(gluon.Trainer):
                 f"the chain's mean kinetic temperature over {len(seen)} samples is {np.mean(seen):.3g}, not T = {T:g}: "
                 "minibatch noise heats it, or it has not settled; write a smaller learning_rate, more friction, a "
                 "longer burn_in, or sgnht")
+
+
+_OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress")
+_PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
+
+
+def _checked_params(optimizer, params, seed) -> dict:
+    """The sampler's arguments with the seed among them."""
+    if params is not None and not isinstance(params, dict):
+        raise TypeError(f"optimizer_params must be a dictionary, got {params!r}; write {{'learning_rate': 0.1, "
+                        "'num_data': len(dataset)}")
+    params = dict(params or {})
+    if isinstance(optimizer, opt.Optimizer):
+        if params or seed is not None:
+            extra = f"optimizer_params={params!r}" if params else f"seed={seed!r}"
+            raise ValueError(f"{extra} is given beside an optimizer instance; write it in the instance: "
+                             "SGNHT(..., seed=0)")
+        return params
+    known = opt.Optimizer.opt_registry
+    if not isinstance(optimizer, str):
+        raise TypeError(f"optimizer must be a name or an instance, got {optimizer!r}; write 'sgld', 'sghmc' or 'sgnht'")
+    if optimizer.lower() not in known:
+        close = difflib.get_close_matches(optimizer.lower(), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"optimizer {optimizer!r} is not known; {hint}The samplers are 'sgld', 'sghmc' and 'sgnht'")
+    if seed is not None:
+        if not issubclass(known[optimizer.lower()], Sampler):
+            raise ValueError(f"seed={seed!r} is for samplers, and {optimizer!r} is none; leave it out")
+        if params.get("seed") not in (None, seed):
+            raise ValueError(f"seed={seed!r} and optimizer_params['seed']={params['seed']!r} differ; write one")
+        params["seed"] = seed
+    return params
+
+
+def _checked_quantiles(quantiles, regression: bool) -> list:
+    asked = list(np.atleast_1d(quantiles))
+    if asked and not regression:
+        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
+                         "probabilities use samples=True and numpy.quantile")
+    for q in asked:
+        if not (isinstance(q, (float, np.floating)) and 0.0 < q < 1.0):
+            raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")
+    return [float(q) for q in asked]
+
+
+class _Hook:
+    """A forward hook that does not keep the trainer alive, nor is saved with the block."""
+
+    def __init__(self, trainer, note):
+        self.trainer, self.note = trainer, note
+
+    def __call__(self, block, inputs, output):
+        trainer = self.trainer and self.trainer()
+        if trainer is not None and autograd.is_recording():
+            self.note(trainer, output)
+
+    def __reduce__(self):
+        return _Hook, (None, None)
+
+
+def _note_run(trainer, output) -> None:
+    trainer._ran = True
+
+
+def _note_loss(trainer, output) -> None:
+    # A loss that several trainers use belongs to the one whose network has just been run.
+    if trainer._ran and isinstance(output, nd.NDArray):
+        trainer._loss = output
 
 
 def _descendants(block):

@@ -1,6 +1,8 @@
 """BayesianTrainer: what is collected, when, and what prediction does with it."""
+import gc
 import logging
 import warnings
+import weakref
 
 import mxnet as mx
 import numpy as np
@@ -321,6 +323,85 @@ def test_numpy_interface_networks(data):
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
 
 
+# ---------------------------------------------------------------- what a first user tripped over
+
+def test_one_prior_serves_two_trainers_and_loaded_states(data, tmp_path):
+    prior = sg.priors.ByName({"0.weight": 100.0})
+    trainers = [sg.BayesianTrainer(build(), "sgnht", {"num_data": N, "prior": prior}, sg.likelihoods.Categorical(),
+                                   seed=0) for _ in range(2)]
+    for t in trainers:
+        found = {p.name: t.optimizer.precision(i, p.shape) for i, p in enumerate(t._params)}
+        assert found == {p.name: 100.0 if name == "0.weight" else 1.0 for name, p in t._named.items()}
+    run(trainers[0], data, 2).save_states(str(tmp_path / "states"))
+    run(trainers[1], data, 1)
+    trainers[1].load_states(str(tmp_path / "states"))
+    run(trainers[1], data, 1)
+    i = trainers[1]._params.index(trainers[1].net[0].weight)
+    assert trainers[1].optimizer.precision(i, (8, D)) == 100.0
+
+
+@pytest.mark.parametrize("kwargs", [{"samples": True}, {}])
+def test_weights_are_restored_while_the_exception_is_still_held(data, kwargs):
+    net = build(units=1)
+    trainer = run(make(net, likelihood=sg.likelihoods.Gaussian(0.5)), (data[0], data[0][:, :1]), 3)
+    own = net[0].weight.data().asnumpy()
+    wrong = sg.likelihoods.Gaussian("learned") if not kwargs else lambda z: 1 / 0
+    with pytest.raises((ValueError, ZeroDivisionError)) as held:
+        trainer.predict(data[0], wrong, **kwargs)
+    assert held is not None     # as IPython holds it
+    np.testing.assert_array_equal(net[0].weight.data().asnumpy(), own)
+
+
+def test_a_loss_shared_by_two_trainers_tells_each_its_own_and_keeps_neither_alive(data):
+    loss_fn = sg.likelihoods.Categorical()
+    first = run(make(build(), likelihood=loss_fn), data, 2)
+    potential = first.potential.asscalar()
+    second = run(make(build(), likelihood=loss_fn), (data[0] * 100, data[1]), 2)
+    assert first.potential.asscalar() == potential != second.potential.asscalar()
+    gone = weakref.ref(second)
+    del second
+    gc.collect()
+    assert gone() is None and len(loss_fn._forward_hooks) == 1
+
+
+def test_a_diverged_chain_says_so(data):
+    trainer = sg.BayesianTrainer(build(), "sgld", {"learning_rate": 1e8, "num_data": N},
+                                 sg.likelihoods.Categorical(), seed=0)
+    run(trainer, data, 30)
+    with pytest.warns(UserWarning, match="has diverged|diverged before"):
+        trainer.predict(data[0])
+
+
+def test_a_chain_that_stands_still_is_not_sampled(data):
+    trainer = run(make(build()), data, 2)
+    trainer.set_learning_rate(0.0)
+    run(trainer, data, 3)
+    assert len(trainer.samples) == 2 and trainer.num_steps == 5
+    assert np.isfinite(trainer.predict(data[0])).all()
+
+
+def test_data_whose_rows_go_astray_is_told(data):
+    trainer = run(make(build()), data, 2)
+    dataset = gluon.data.ArrayDataset(data[0], data[1])
+    with pytest.warns(UserWarning, match="data is shuffled"):
+        trainer.predict(gluon.data.DataLoader(dataset, batch_size=8, shuffle=True))
+    with pytest.warns(UserWarning, match="drops rows"):
+        assert len(trainer.predict(gluon.data.DataLoader(dataset, batch_size=8, last_batch="discard"))) == 56
+
+
+def test_float64_networks_predict_from_numpy(data):
+    net = build()
+    net.cast("float64")
+    loss_fn = sg.likelihoods.Categorical()
+    trainer = make(net, likelihood=loss_fn)
+    x = nd.array(data[0], dtype="float64")
+    with autograd.record():
+        loss = loss_fn(net(x), nd.array(data[1]))
+    loss.backward()
+    trainer.step(N)
+    np.testing.assert_allclose(trainer.predict(data[0], batch_size=7), trainer.predict(x), atol=1e-12)
+
+
 # ---------------------------------------------------------------- warnings
 
 def test_a_sound_chain_predicts_without_a_warning(data):
@@ -390,6 +471,29 @@ BAD = [
     ("data list", lambda d: _after(d).predict([[1.0, 2.0, 3.0, 4.0]]), TypeError, "batch of type float"),
     ("data scalar", lambda d: _after(d).predict(np.ones(())), ValueError, "single number"),
     ("batch_size", lambda d: _after(d).predict(d[0], batch_size=0), ValueError, "batch_size must be at least 1"),
+    ("likelihood class", lambda d: sg.BayesianTrainer(build(), "sgld", {"num_data": 5}, sg.likelihoods.Categorical),
+     TypeError, "an object, not a class"),
+    ("optimizer name", lambda d: sg.BayesianTrainer(build(), "sgnth", {"num_data": 5}), ValueError,
+     "did you mean 'sgnht'?"),
+    ("optimizer class", lambda d: sg.BayesianTrainer(build(), sg.SGNHT, {"num_data": 5}), TypeError,
+     "must be a name or an instance"),
+    ("optimizer_params", lambda d: sg.BayesianTrainer(build(), "sgld", 5), TypeError, "must be a dictionary, got 5"),
+    ("params of an instance", lambda d: sg.BayesianTrainer(build(), sg.SGLD(num_data=5), {"wd": 1}), ValueError,
+     "beside an optimizer instance"),
+    ("unknown option", lambda d: make(build(), burnin=4), TypeError, "did you mean 'burn_in'?"),
+    ("seed of no sampler", lambda d: sg.BayesianTrainer(build(), "sgd", seed=0), ValueError, "is for samplers"),
+    ("progress", lambda d: make(build(), progress="yes"), TypeError, "progress must be a whole number, got 'yes'"),
+    ("progress sign", lambda d: make(build(), progress=-5), ValueError, "progress must be at least 1, got -5"),
+    ("samples", lambda d: _after(d).predict(d[0], samples=2), TypeError, "samples must be True or False, got 2"),
+    ("batch size of a step", lambda d: run(make(build()), d, 1, step=lambda t, b: t.step(-40)), ValueError,
+     "give step() the number of examples"),
+    ("NaN batch size", lambda d: run(make(build()), d, 1, step=lambda t, b: t.step(float("nan"))), ValueError,
+     "give step() the number of examples"),
+    ("activation's shape", lambda d: _after(d).predict(d[0], lambda z: z.sum()), (ValueError, TypeError),
+     "activation"),
+    ("a dataset", lambda d: _after(d).predict(gluon.data.ArrayDataset(d[0], d[1])), TypeError, "DataLoader(dataset"),
+    ("patterns", lambda d: sg.priors.ByName([1]), TypeError, "patterns must be a dictionary"),
+    ("prior class", lambda d: sg.SGLD(num_data=5, prior=sg.priors.FanIn), TypeError, "write FanIn(...)"),
     ("quantiles", lambda d: _after(d).predict(d[0], quantiles=(0.5,)), ValueError, "quantiles need a regression"),
 ]
 

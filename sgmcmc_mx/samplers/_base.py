@@ -77,9 +77,10 @@ class Sampler(Optimizer):
 
     second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
 
-    def __init__(self, learning_rate: Optional[float] = None, num_data: Optional[int] = None, wd: float = 1.0,
+    def __init__(self, *, learning_rate: Optional[float] = None, num_data: Optional[int] = None, wd: float = 1.0,
                  prior=None, temperature: float = 1.0, seed: Optional[int] = None,
                  clip_gradient: Optional[float] = None, lr_scheduler=None, **kwargs):
+        kernels.backend()       # a wrong SGMCMC_MX_BACKEND is told here, not at the first step
         name = type(self).__name__.lower()
         unknown_option(name, kwargs, options(type(self)))
         check_mxnet_options(kwargs)
@@ -102,7 +103,7 @@ class Sampler(Optimizer):
         self._rounds = 0        # how often a trainer announced a step
         self._calls = 0         # how often an update was carried out
         self._failure = None    # what went wrong in a call whose caller may not have seen it
-        self._param_dict = {}
+        self._param_dict, self._aliases = {}, {}
         self._ordinals = {}
         self._loaded_counts = {}    # update counts that came with an unpickled sampler
         self._created = set()       # indices whose state was made here, None once a warning was given
@@ -110,7 +111,7 @@ class Sampler(Optimizer):
         super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
                          lr_scheduler=lr_scheduler, **kwargs)
         if self.prior is not None and self.idx2name:
-            self.prior.check(list(dict.fromkeys(self.idx2name.values())))
+            self.prior.check([(n,) for n in dict.fromkeys(self.idx2name.values())])
         self.allow_np_array = True
         self.aggregate_num = 2 ** 30    # all tensors of a step in one call, wherever MXNet has a choice
 
@@ -136,7 +137,8 @@ class Sampler(Optimizer):
 
     @rescale_grad.setter
     def rescale_grad(self, value):
-        self._rescale_grad = value
+        self._rescale_grad = number("rescale_grad", value, "it is 1 / batch_size: give step() the number "
+                                    "of examples in the batch", low=0.0, open_low=True)
         self._rounds += 1
         if self._failure is not None:
             failure, self._failure = self._failure, None
@@ -164,8 +166,11 @@ class Sampler(Optimizer):
                                  "every step, so build it dense (sparse gradients are welcome: sparse_grad=True)")
             if str(p.dtype) in ("float16", "<class 'numpy.float16'>") and not self.multi_precision:
                 raise ValueError(half_refused(p.name))
+        # A BayesianTrainer knows the structural names too, which a prior's patterns may mean.
+        trainer = next((getattr(p, "_trainer", None) for p in params.values()), None)
+        self._aliases = {p.name: name for name, p in getattr(trainer, "_named", {}).items()}
         if self.prior is not None and params:
-            self.prior.check([p.name for p in params.values()])
+            self.prior.check([self._names(p.name) for p in params.values()])
         self._param_dict = params
         if params:
             self._ordinals = places([params[i].name for i in sorted(params)])
@@ -223,7 +228,7 @@ class Sampler(Optimizer):
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self._param_dict = {}
+        self._param_dict, self._aliases = {}, {}
         # The run may go on with other contexts, or on a kvstore: each starts where these were, which were all equal.
         self._loaded_counts = {}
         for counts in (*self._all_index_update_counts.values(), self._index_update_count):
@@ -386,7 +391,7 @@ class Sampler(Optimizer):
         """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
         value = None
         if self.prior is not None:
-            value = self.prior.precision(self.prior.names(self._name(index)), shape)
+            value = self.prior.precision(self._names(self._name(index)), shape)
             if value is not None and not 0.0 <= value < math.inf:
                 raise ValueError(f"prior gives parameter {self._name(index)} the precision {value!r}; a precision is "
                                  "1 / variance, finite and not negative")
@@ -404,6 +409,10 @@ class Sampler(Optimizer):
             raise ValueError(f"{kind} of parameter {self._name(index)} is {value!r}; it must be finite and not "
                              "negative")
         return value
+
+    def _names(self, name: str) -> tuple:
+        alias = self._aliases.get(name)
+        return (name,) if alias is None else (name, alias)
 
     def _name(self, index) -> str:
         param = self._param_dict.get(index)

@@ -27,7 +27,7 @@ class MomentumSampler(Sampler):
 
     second_order = True
 
-    def __init__(self, friction: float = 0.1, gradient_noise=None, **kwargs):
+    def __init__(self, *, friction: float = 0.1, gradient_noise=None, **kwargs):
         self.friction = number("friction", friction, _FRICTION_HELP, low=0.0, high=1.0, open_low=True)
         self.gradient_noise = self._checked_noise(gradient_noise)
         super().__init__(**kwargs)

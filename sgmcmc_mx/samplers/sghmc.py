@@ -38,10 +38,10 @@ class SGHMC(MomentumSampler):
     resample_momentum : int, optional
         Draw the momentum afresh from N(0, eta T) every so many steps. Default None: never.
     **kwargs
-        As for :class:`~sgmcmc_mx.samplers._base.Sampler`.
+        As for :class:`~sgmcmc_mx.samplers.Sampler`.
     """
 
-    def __init__(self, friction: Optional[float] = None, momentum: Optional[float] = None,
+    def __init__(self, *, friction: Optional[float] = None, momentum: Optional[float] = None,
                  gradient_noise: Union[float, str, None] = None, resample_momentum: Optional[int] = None, **kwargs):
         if momentum is not None:
             if friction is not None:

@@ -18,7 +18,7 @@ class SGLD(Sampler):
     T = 0 it is SGD at the rate learning_rate / 2. At N = 1 and the same ``wd`` it has the law of MXNet's built-in
     ``sgld``, whose name it takes over (the built-in's ``wd`` was 0 by default, this one's is 1).
 
-    Takes the arguments of :class:`~sgmcmc_mx.samplers._base.Sampler` and keeps no state.
+    Takes the arguments of :class:`~sgmcmc_mx.samplers.Sampler` and keeps no state.
     """
 
     def create_state(self, index, weight):

@@ -52,15 +52,16 @@ class SGNHT(MomentumSampler):
         What shares an alpha: the network, each parameter, each weight.
     thermal_mass : float, optional
         mu. The papers' is 1; on a network it would take mu a / (eta T) steps to answer, often more than a run
-        has. Default: :func:`default_thermal_mass` of each group at the base step size. The law of w is the same.
+        has. Default: :func:`default_thermal_mass` of each group at the base step size. The law of w is the same. By
+        element, a mass so light that eta T / mu is not small against 1 lets single weights run away.
     gradient_noise : float, optional
         V, where it is known: alpha starts at a + eta V / (2 T), its stationary mean, and not at a.
     **kwargs
-        As for :class:`~sgmcmc_mx.samplers._base.Sampler`; ``temperature`` must be positive, for at T = 0 a
+        As for :class:`~sgmcmc_mx.samplers.Sampler`; ``temperature`` must be positive, for at T = 0 a
         thermostat only grows.
     """
 
-    def __init__(self, friction: float = 0.1, thermostat: str = "global", thermal_mass: Optional[float] = None,
+    def __init__(self, *, friction: float = 0.1, thermostat: str = "global", thermal_mass: Optional[float] = None,
                  gradient_noise: Optional[float] = None, **kwargs):
         number("friction", friction, "a Nose-Hoover thermostat needs friction below 1/2 (2 a + eta V / T < 1); "
                "write friction=0.1", low=0.0, high=0.5, open_low=True, open_high=True)
