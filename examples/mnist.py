@@ -42,7 +42,11 @@ def arguments() -> argparse.Namespace:
     add("--out", help="folder for the pictures (default pictures/mnist)")
     add("--json", metavar="FILE", help="write settings, table and curve here")
     add("--progress", action="store_true", help="show a progress bar")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.cycle > args.epochs:
+        parser.error(f"--cycle {args.cycle:g} is longer than the run of --epochs {args.epochs}: it would end without a "
+                     "sample; write fewer, or --cycle 0")
+    return args
 
 
 def load(validate: bool) -> sg.datasets.Dataset:

@@ -92,7 +92,8 @@ def test_regression(tmp_path):
 
 @pytest.mark.skipif(not has_mnist(), reason="needs the full MNIST: scripts/get_data mnist")
 class TestMnist:
-    SHORT = ("--sgd-epochs", "1", "--epochs", "1", "--hidden", "20", "--batch", "500", "--burn-in", "0.2")
+    SHORT = ("--sgd-epochs", "1", "--epochs", "1", "--hidden", "20", "--batch", "500", "--temperature", "1",
+             "--learning-rate", "0.1", "--cycle", "0", "--last-part", "0", "--burn-in", "0.2")
 
     @pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht"])
     def test_samplers(self, tmp_path, sampler):
