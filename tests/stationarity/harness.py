@@ -42,19 +42,22 @@ class Walk:
     def eta(self):
         return self.optimizer.learning_rate / self.N
 
-    def gradient(self, w):
+    def gradients(self):
         if not self.data and not self.V:
-            return self.rest.setdefault(w.shape, nd.zeros(w.shape))
-        g = w * (self.batch * self.data / self.N)
+            return [self.rest.setdefault(w.shape, nd.zeros(w.shape)) for w in self.weights]
+        grads = [w * (self.batch * self.data / self.N) for w in self.weights]
         if self.V:
-            noise = self.rng.standard_normal(w.shape, dtype=np.float32)
+            noise = self.rng.standard_normal(sum(w.size for w in self.weights), dtype=np.float32)
             noise *= np.float32(self.batch * math.sqrt(self.V) / self.N)
-            g += nd.array(noise)
-        return g
+            noise, at = nd.array(noise), 0
+            for g in grads:
+                g += noise[at:at + g.size].reshape(g.shape)
+                at += g.size
+        return grads
 
     def step(self, steps=1):
         for _ in range(steps):
-            self.updater(self.indices, [self.gradient(w) for w in self.weights], self.weights)
+            self.updater(self.indices, self.gradients(), self.weights)
         return self
 
     def momentum(self, i):

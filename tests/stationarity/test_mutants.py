@@ -55,7 +55,7 @@ def check_sgnht(seed=1):
         walk.step().now(), {"w2": start.S, "kinetic": start.P / ETA}).items()}
     expected = {"w2": T * (1 - alpha / 2), "kinetic": T, "alpha": alpha,
                 "spread": thermostat_spread(ETA, A, 1.0, 1000, T, V)}
-    scores.update(z_scores(batch_means(walk.step(200).series(1800, every=3)), expected))
+    scores.update(z_scores(batch_means(walk.step(150).series(1000, every=4), 20), expected))
     return {**scores, **_independence(walk)}
 
 
