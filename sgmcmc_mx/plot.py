@@ -15,7 +15,7 @@ from . import metrics
 __all__ = ["band", "error_by_samples", "reliability", "trace", "uncertain_images"]
 
 ERROR_BARS = 1.0    # standard errors
-INNER, OUTER = (25.0, 75.0), (5.0, 95.0)    # percentiles that show a spread over samples
+DOTS = 60           # samples drawn one by one where a spread over samples is shown
 
 
 def reliability(probs: Any, labels: Any, bins: int = 15, ax: Any = None, label: str = "network") -> Any:
@@ -47,13 +47,13 @@ def reliability(probs: Any, labels: Any, bins: int = 15, ax: Any = None, label: 
                        label=f"{label}, ECE {ece:.3f}")
     ax.scatter(x, y, s=8 + 250 * n / n.sum(), color=line[0].get_color(), alpha=0.6, linewidth=0, zorder=3)
     ax.set(xlabel="confidence (probability of the predicted class)", ylabel="accuracy (fraction correct)",
-           xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+           xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     ax.legend(loc="upper left", frameon=False)
     return ax
 
 
 def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mapping[str, float]] = None, ax: Any = None,
-                     ylabel: str = "test error (%)") -> Any:
+                     ylabel: str = "test error (%)", log: bool = False) -> Any:
     """What averaging is worth: the score of the average over the first 1, 2, ... samples.
 
     Parameters
@@ -67,6 +67,8 @@ def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mappi
     ax : matplotlib.axes.Axes, optional
     ylabel : str
         What the score is, and its unit.
+    log : bool, default False
+        Whether the scores' axis is logarithmic.
     """
     average = _vector("average", average)
     if ax is None:
@@ -78,8 +80,8 @@ def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mappi
     ax.plot(count, average, linewidth=2, marker="o" if len(count) == 1 else None, label="average of the samples so far")
     for i, (name, value) in enumerate((baselines or {}).items()):
         ax.axhline(value, color=f"C{i + 1}", linewidth=1.5, linestyle="--", label=f"{name} ({value:.3g})")
-    ax.set(xlabel="samples averaged", ylabel=ylabel, xlim=(0, len(average) + 1))
-    ax.grid(alpha=0.25)
+    ax.set(xlabel="samples averaged", ylabel=ylabel, xlim=(0, len(average) + 1), yscale="log" if log else "linear")
+    ax.grid(alpha=0.25, which="both")
     _legend_above(ax, 3)
     return ax
 
@@ -88,9 +90,9 @@ def uncertain_images(images: Any, samples: Any, labels: Any = None, count: int =
                      classes: Optional[Sequence[str]] = None, figure: Any = None) -> np.ndarray:
     """The images whose predictive distribution has the largest entropy, and that distribution.
 
-    Beside each image a bar for the average probability of every class, and a box plot's middle half and 90 % of the
-    probabilities that single samples give: long whiskers mean that the samples disagree (more data would help), none
-    that they agree on being unsure. The true class is darker.
+    Beside each image a bar for the average probability of every class, darker for the true one, and a dot for what
+    each of up to 60 samples says, in the order they were drawn. Dots far from their bar mean that the samples disagree
+    (more data would help), dots at its top that they agree on being unsure.
 
     Parameters
     ----------
@@ -128,8 +130,7 @@ def uncertain_images(images: Any, samples: Any, labels: Any = None, count: int =
     if figure is None:
         figure = _pyplot().figure(figsize=(4.0 * columns, 1.7 * rows + 0.9))
     grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1.0, 2.0] * columns, hspace=0.45, wspace=0.3)
-    figure.suptitle("probability of each class: average (bar), middle half and 90 % of the samples (lines)",
-                    fontsize=10)
+    figure.suptitle("probability of each class: the average (bar) and single samples (dots)", fontsize=10)
     axes = np.empty((count, 2), dtype=object)
     for k, i in enumerate(chosen):
         row, column = divmod(k, columns)
@@ -240,10 +241,11 @@ def _draw_image(ax, pixels, truth):
 def _draw_distribution(ax, mean, each, names, truth):
     at = np.arange(len(names))
     ax.bar(at, mean, color=["#1f5f99" if c == truth else "#9cc3e6" for c in at], width=0.8)
-    for percentiles, width in ((OUTER, 0.8), (INNER, 3.0)):
-        low, high = np.percentile(each, percentiles, axis=0)
-        ax.vlines(at, low, high, color="0.25", linewidth=width)
-    ax.set(ylim=(0, 1), yticks=[0, 0.5, 1], xticks=at)
+    some = each[np.unique(np.linspace(0, len(each) - 1, min(DOTS, len(each))).astype(int))]
+    aside = np.linspace(-0.35, 0.35, len(some)) if len(some) > 1 else np.zeros(1)
+    ax.plot((at + aside[:, None]).ravel(), some.ravel(), ".", color="0.2", markersize=4, alpha=0.5,
+            markeredgewidth=0, clip_on=False)
+    ax.set(ylim=(0, 1.02), yticks=[0, 0.5, 1], xticks=at)
     ax.set_xticklabels(names, rotation=0 if max(map(len, names)) < 3 else 90)
     ax.tick_params(labelsize=8)
     for side in ("top", "right"):

@@ -70,6 +70,10 @@ def test_error_by_samples_draws_average_singles_and_baselines():
     assert ax.get_xlabel() == "samples averaged" and ax.get_ylabel() == "error (%)"
 
 
+def test_error_by_samples_on_a_logarithmic_axis():
+    assert plot.error_by_samples([3.0, 0.1], log=True).get_yscale() == "log"
+
+
 def test_error_by_samples_of_one_sample_can_be_seen():
     ax = plot.error_by_samples([3.0])
     assert ax.lines[0].get_marker() == "o"
@@ -90,9 +94,15 @@ def test_uncertain_images_takes_the_least_sure_ones(classified, shape):
         np.testing.assert_allclose(heights, each[:, i].mean(axis=0))
         colours = [p.get_facecolor() for p in bars.patches]
         assert [c == colours[labels[i]] for c in colours].count(True) == 1, "the true class is not marked"
-        low, high = np.percentile(each[:, i], (5, 95), axis=0)
-        whiskers = np.array(bars.collections[0].get_segments())
-        np.testing.assert_allclose(whiskers[:, :, 1], np.stack([low, high], axis=1))
+        dots = bars.lines[0].get_xydata()
+        np.testing.assert_allclose(dots[:, 1], each[:, i].ravel())
+        np.testing.assert_array_equal(np.round(dots[:, 0]), np.tile(np.arange(4), 7))
+
+
+def test_uncertain_images_draws_some_dots_of_many_samples(classified):
+    each = np.repeat(classified[0], 100, axis=0)[:, :3]
+    axes = plot.uncertain_images(np.zeros((3, 4)), each, count=1)
+    assert 4 * plot.DOTS == len(axes[0, 1].lines[0].get_xydata())
 
 
 def test_uncertain_images_weights_samples(classified):
