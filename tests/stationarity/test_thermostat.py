@@ -45,7 +45,7 @@ def test_global(eta, a, V, T, N, batch):
     """
     walk = Walk("sgnht", [(3000,), (19, 100), (1, 100)], eta, N=N, batch=batch, V=V, T=T, friction=a,
                 thermal_mass=10 * eta * T / a)
-    assert_agrees(batch_means(walk.step(300).series(2500)), law(eta, a, T, V))
+    assert_agrees(batch_means(walk.step(300).series(1600), 20), law(eta, a, T, V))
 
 
 @pytest.mark.parametrize("T", [0.1, 1.0, 7.0])
@@ -119,7 +119,7 @@ def test_learning_rate_multiplier_is_a_preconditioner():
     for i in range(3):
         exact = second_moments(alpha, etas[i], 2 * a * etas[i] + etas[i] ** 2 * V)
         walk.watched = [i]
-        assert_agrees(batch_means(walk.series(2000)), {"w2": exact[0], "kinetic": exact[2] / 0.01, "alpha": alpha})
+        assert_agrees(batch_means(walk.series(1000), 12), {"w2": exact[0], "kinetic": exact[2] / 0.01, "alpha": alpha})
 
 
 class TestDefaultMass:
