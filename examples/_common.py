@@ -183,8 +183,9 @@ def draw(folder: Path, data: sg.datasets.Dataset, sgd: np.ndarray, each: np.ndar
     save(plot.reliability(result.probs, data.y_test, ax=ax, label="Bayesian average"), folder, "reliability")
     for key, what in (("error", "test error (%)"), ("nll", "negative log likelihood (nats an image)")):
         baseline = {"SGD network": getattr(score("", sgd, data.y_test), key)}
-        save(plot.error_by_samples(result.curve[key], result.single[key], baseline, ylabel=what, log=key == "nll"),
-             folder, f"{key}_by_samples")
+        average, single = result.curve[key], result.single[key]
+        ax = plot.error_by_samples(average, single, baseline, ylabel=what, log=single.max() > 5 * average.min() > 0)
+        save(ax, folder, f"{key}_by_samples")
     save(plot.uncertain_images(data.x_test, each, data.y_test, count=9), folder, "least_sure")
 
 

@@ -1,8 +1,9 @@
 """What the post's author did next, with a posterior that is right: ten epochs of SGD, then SGNHT, then the average.
 
 A network 784-128-10, batches of 500, SGD at 0.1 for ten epochs, then ``sgnht`` with his a = 0.01 (here ``friction``).
-You will see the table of the SGD network, the last sample alone and the average, and in pictures/follow_up a friction
-that does not stay at 0.01: minibatches heat the chain, and the thermostat takes that heat out again.
+You will see the table of the SGD network (which ten epochs without momentum leave unfinished: much of what follows is
+that the chain trains on), of the last sample alone and of the average, and in pictures/follow_up a friction that does
+not stay at 0.01: minibatches heat the chain, and the thermostat takes that heat out again.
 
     python examples/follow_up.py              # a Gluon loop with BayesianTrainer
     python examples/follow_up.py --module     # mx.mod.Module.fit(optimizer='sgnht', ...), samples from its callback

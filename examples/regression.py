@@ -15,7 +15,7 @@ import numpy as np
 import sgmcmc_mx as sg
 from sgmcmc_mx import plot
 
-NOISE = 0.15
+NOISE = 0.2
 NEAR = 0.15     # nearer to an observation than this counts as "among the data"
 
 
@@ -23,8 +23,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--sampler", choices=("sgld", "sghmc", "sgnht"), default="sgnht")
-    add("--steps", type=int, default=20000)
-    add("--learning-rate", type=float, default=4e-4)
+    add("--steps", type=int, default=25000)
+    add("--learning-rate", type=float, default=1e-4)
     add("--friction", type=float, default=0.01)
     add("--data", type=int, default=60, help="observations; every step sees them all")
     add("--seed", type=int, default=0)
@@ -52,8 +52,8 @@ def sample(args, x: np.ndarray, y: np.ndarray) -> sg.BayesianTrainer:
     batches = common.Batches(x, y, len(x), args.seed)
     common.train_sgd(net, loss_fn, batches, 1000, learning_rate=2e-4)
     settings = {"learning_rate": args.learning_rate, "num_data": len(x),
-                # As the network was initialised: functions of order 2, which bend anywhere between -3 and 3.
-                "prior": {".*weight": sg.priors.FanIn(2.0), ".*bias": 1.0}}
+                # Twice the variance of the initial weights, and biases wide enough for a bend anywhere from -3 to 3.
+                "prior": {".*weight": sg.priors.FanIn(4.0), ".*bias": 0.25}}
     if args.sampler != "sgld":
         settings["friction"] = args.friction
     trainer = sg.BayesianTrainer(net, args.sampler, settings, likelihood=loss_fn, burn_in=args.steps // 5,

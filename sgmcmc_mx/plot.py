@@ -72,7 +72,7 @@ def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mappi
     """
     average = _vector("average", average)
     if ax is None:
-        ax = _new_axes((6.0, 4.0))
+        ax = _new_axes((7.0, 4.0))
     count = np.arange(1, len(average) + 1)
     if single is not None:
         single = _vector("single", single, len(average))
@@ -81,7 +81,9 @@ def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mappi
     for i, (name, value) in enumerate((baselines or {}).items()):
         ax.axhline(value, color=f"C{i + 1}", linewidth=1.5, linestyle="--", label=f"{name} ({value:.3g})")
     ax.set(xlabel="samples averaged", ylabel=ylabel, xlim=(0, len(average) + 1), yscale="log" if log else "linear")
-    ax.grid(alpha=0.25, which="both")
+    if log:
+        _plain_decades(ax.yaxis)
+    ax.grid(alpha=0.25)
     _legend_above(ax, 3)
     return ax
 
@@ -160,7 +162,7 @@ def trace(steps: Any, values: Any, target: Optional[float] = None, ax: Any = Non
     values = _vector("values", values)
     steps = _vector("steps", steps, len(values))
     if ax is None:
-        ax = _new_axes((6.0, 3.0))
+        ax = _new_axes((7.0, 3.0))
     ax.plot(steps, values, linewidth=1, label=label)
     if target is not None:
         ax.axhline(target, color="k", linewidth=1, linestyle="--", label=f"{target_label} ({target:.3g})")
@@ -225,6 +227,14 @@ def band(x: Any, mean: Any, std: Any = None, weight_std: Any = None, quantiles: 
 def _legend_above(ax, columns):
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncol=columns, frameon=False, fontsize=9,
               columnspacing=1.2, handlelength=1.5)
+
+
+def _plain_decades(axis):
+    from matplotlib import ticker
+
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _fill(ax, x, mean, std, alpha, label):

@@ -86,7 +86,7 @@ def test_regression(tmp_path):
     assert [row[0] for row in rows] == ["among the data", "in the gap", "outside"], done.stdout
     weights = [float(row[3]) for row in rows]
     assert weights[0] < min(weights[1:]), "the band is no wider where there are no data"
-    assert all(float(row[2]) == pytest.approx(0.15) for row in rows)
+    assert all(float(row[2]) == pytest.approx(0.2) for row in rows)
     assert pictures(tmp_path / "p") == {"band"}
 
 
