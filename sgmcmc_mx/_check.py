@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Iterable, Optional
 
-__all__ = ["number", "integer", "choice", "unknown_option", "warn"]
+__all__ = ["number", "integer", "choice", "closest", "unknown_option", "warn"]
 
 
 def number(name: str, value, instead: str, *, low: float = -math.inf, high: float = math.inf,
@@ -47,14 +47,19 @@ def choice(name: str, value, options: Iterable[str]) -> str:
     return value
 
 
+def closest(name: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'? "`` for the known name that is most like this one, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
 def unknown_option(owner: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Raise a TypeError if a name is not known, naming the closest known one."""
     known = sorted(known)
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise TypeError(f"{owner} got an unknown option {name!r}; {hint}options: {', '.join(known)}")
+            raise TypeError(f"{owner} got an unknown option {name!r}; {closest(name, known)}options: "
+                            f"{', '.join(known)}")
 
 
 def warn(message: str) -> None:

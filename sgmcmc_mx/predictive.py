@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence
 
 import mxnet as mx
@@ -38,7 +37,7 @@ class Regression(NamedTuple):
 def average(net, samples, weights, data, transform: Callable, context, batch_size: int) -> np.ndarray:
     """sum_s w_s transform(net(x; w_s)), shape (n, ...)."""
     parts: List[np.ndarray] = []
-    for chunk in _chunks(data, context, batch_size, net, CHUNK_BYTES):
+    for chunk in _chunks(data, context, batch_size, net):
         with _outputs(net, samples, chunk, context) as outs:
             parts.append(sum(w * _applied(transform, out).astype(np.float64) for w, out in zip(weights, outs)))
     return np.concatenate(parts)
@@ -47,7 +46,7 @@ def average(net, samples, weights, data, transform: Callable, context, batch_siz
 def every_sample(net, samples, data, transform: Callable, context, batch_size: int) -> np.ndarray:
     """transform(net(x; w_s)) of every sample, shape (samples, n, ...)."""
     parts: List[np.ndarray] = []
-    for chunk in _chunks(data, context, batch_size, net, CHUNK_BYTES):
+    for chunk in _chunks(data, context, batch_size, net):
         with _outputs(net, samples, chunk, context) as outs:
             parts.append(np.stack([_applied(transform, out) for out in outs]))
     return np.concatenate(parts, axis=1)
@@ -67,7 +66,7 @@ def regression(net, samples, weights, data, likelihood, context, batch_size: int
     # Quantiles need the outputs of all samples at once: fewer rows at a time then.
     rows = max(1, CHUNK_BYTES // (64 * len(samples))) if len(quantiles) else None
     parts = []
-    for chunk in _chunks(data, context, batch_size, net, CHUNK_BYTES, rows):
+    for chunk in _chunks(data, context, batch_size, net, rows):
         with _outputs(net, samples, chunk, context) as outs:
             if len(quantiles):
                 outs = list(outs)
@@ -165,8 +164,8 @@ def _numpy(out) -> np.ndarray:
 
 # ---------------------------------------------------------------- data
 
-def _chunks(data, context, batch_size: int, net, limit: int, rows: Optional[int] = None):
-    """Lists of batches on the context, each list within ``limit`` bytes (and ``rows`` rows, or one batch)."""
+def _chunks(data, context, batch_size: int, net, rows: Optional[int] = None):
+    """Lists of batches on the context, each list within CHUNK_BYTES (and ``rows`` rows, or one batch)."""
     arrays = [p.data(context) for p in net.collect_params().values()]
     as_np = any(isinstance(a, mx.np.ndarray) for a in arrays)
     dtype = next((a.dtype for a in arrays if np.dtype(a.dtype).kind == "f"), np.float32)
@@ -175,7 +174,7 @@ def _chunks(data, context, batch_size: int, net, limit: int, rows: Optional[int]
         x = _to_device(x, context, as_np, dtype)
         if not x.shape[0]:
             continue
-        if chunk and (size + _nbytes(x) > limit or (rows and count + x.shape[0] > rows)):
+        if chunk and (size + _nbytes(x) > CHUNK_BYTES or (rows and count + x.shape[0] > rows)):
             yield chunk
             chunk, size, count = [], 0, 0
         chunk.append(x)
@@ -222,17 +221,3 @@ def _to_device(x, context, as_np: bool, dtype):
     if as_np != isinstance(x, mx.np.ndarray):
         x = x.as_np_ndarray() if as_np else classic(x)
     return x.as_in_context(context)
-
-
-def warn_of_order(data) -> None:
-    """Warn where the rows of a prediction would not be those of the data, one by one."""
-    sampler = getattr(data, "_batch_sampler", None)
-    shuffled = isinstance(getattr(sampler, "_sampler", None), mx.gluon.data.RandomSampler) or (
-        isinstance(data, mx.io.NDArrayIter) and data.shuffle)
-    last = getattr(sampler, "_last_batch", None) or getattr(data, "last_batch_handle", None)
-    if shuffled:
-        warnings.warn("data is shuffled: the rows of the prediction come in an order of their own, not that of your "
-                      "labels; write shuffle=False, or take the labels from the same pass", stacklevel=3)
-    if last in ("discard", "rollover", "roll_over"):
-        warnings.warn(f"data drops rows that do not fill a batch (last batch {last!r}), and so does the prediction; "
-                      "write last_batch='keep' for a DataLoader, last_batch_handle='pad' for a DataIter", stacklevel=3)

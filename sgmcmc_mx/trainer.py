@@ -1,9 +1,7 @@
 """BayesianTrainer: a ``gluon.Trainer`` that collects samples and predicts with their average."""
 from __future__ import annotations
 
-import difflib
 import logging
-import warnings
 import weakref
 from typing import Optional, Sequence, Union
 
@@ -13,16 +11,16 @@ from mxnet import ndarray as nd
 from mxnet import optimizer as opt
 
 from . import predictive
-from ._check import integer, unknown_option
+from ._check import closest, integer, unknown_option, warn
 from .likelihoods import as_predictive
 from .progress import Progress
-from .samplers._base import Sampler
+from .samplers import Sampler
+from .soundness import unsound, warn_of_order
 from .store import MemoryStore, Sample
 
 __all__ = ["BayesianTrainer"]
 
 _log = logging.getLogger("sgmcmc_mx")
-HOT = 0.1       # relative distance of a mean kinetic temperature from T that is worth a warning
 
 
 class BayesianTrainer(gluon.Trainer):
@@ -100,8 +98,8 @@ class BayesianTrainer(gluon.Trainer):
                 handle = block.register_forward_hook(_Hook(weakref.ref(self), note))
                 weakref.finalize(self, handle.detach)
         if not isinstance(self._optimizer, Sampler):
-            warnings.warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a "
-                          "posterior average; write 'sgld', 'sghmc' or 'sgnht'", stacklevel=2)
+            warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
+                 "average; write 'sgld', 'sghmc' or 'sgnht'")
         self._progress = Progress(progress) if progress else None
 
     # ---------------------------------------------------------------- collecting
@@ -220,49 +218,26 @@ class BayesianTrainer(gluon.Trainer):
         regression = getattr(activation, "kind", None) == "regression" and not samples
         quantiles = _checked_quantiles(quantiles, regression)
         transform = as_predictive(activation)
-        predictive.warn_of_order(data)
+        warn_of_order(data)
         self._warn_unsound()
-        args = self.net, self.samples
-        weights, context = self.samples.weights, self._contexts[0]
+        net, kept, context = self.net, self.samples, self._contexts[0]
         if samples:
-            result = predictive.every_sample(*args, data, transform, context, batch_size)
+            result = predictive.every_sample(net, kept, data, transform, context, batch_size)
         elif regression:
-            result = predictive.regression(*args, weights, data, activation, context, batch_size, quantiles)
+            result = predictive.regression(net, kept, kept.weights, data, activation, context, batch_size, quantiles)
         else:
-            result = predictive.average(*args, weights, data, transform, context, batch_size)
+            result = predictive.average(net, kept, kept.weights, data, transform, context, batch_size)
         if not np.isfinite(result.mean if regression else result).all():
-            warnings.warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a "
-                          "smaller learning_rate", stacklevel=2)
+            warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
+                 "learning_rate")
         return result
 
     def _warn_unsound(self) -> None:
-        for key, message in self._unsound():
+        size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
+        for key, message in unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size):
             if key not in self._warned:
                 self._warned.add(key)
-                warnings.warn(message, stacklevel=3)
-
-    def _unsound(self):
-        blocks = list(_descendants(self.net))
-        norm = [b.name for b in blocks if isinstance(b, gluon.nn.BatchNorm) and not b._kwargs["use_global_stats"]]
-        if norm:
-            yield "batchnorm", (
-                f"{norm[0]} normalises by the statistics of a batch while training, so examples are not independent "
-                "and the loss is no sum of log likelihoods; use_global_stats=True, LayerNorm or GroupNorm is sound")
-        drop = [b.name for b in blocks if getattr(b, "_rate", 0) or getattr(b, "_dropout", 0)]
-        if drop:
-            yield "dropout", (f"{drop[0]} drops units while training, so the chain samples the posterior of a "
-                              "randomised network and predicts with the full one; the prior is the regulariser here: "
-                              "remove it or set its rate to 0")
-        T = getattr(self._optimizer, "temperature", None)
-        seen = [s.temperature for s in self.samples if s.temperature is not None] if T else []
-        seen = [t for t in seen if np.isfinite(t)]      # those of a diverged chain are told by its prediction
-        # 5 sigma of a single reading over d weights are allowed for chance, since successive readings hang together.
-        size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
-        if seen and abs(np.mean(seen) / T - 1.0) > HOT + 5.0 * (2.0 / size) ** 0.5:
-            yield "temperature", (
-                f"the chain's mean kinetic temperature over {len(seen)} samples is {np.mean(seen):.3g}, not T = {T:g}: "
-                "minibatch noise heats it, or it has not settled; write a smaller learning_rate, more friction, a "
-                "longer burn_in, or sgnht")
+                warn(message)
 
 
 _OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress")
@@ -285,9 +260,8 @@ def _checked_params(optimizer, params, seed) -> dict:
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer must be a name or an instance, got {optimizer!r}; write 'sgld', 'sghmc' or 'sgnht'")
     if optimizer.lower() not in known:
-        close = difflib.get_close_matches(optimizer.lower(), known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"optimizer {optimizer!r} is not known; {hint}The samplers are 'sgld', 'sghmc' and 'sgnht'")
+        raise ValueError(f"optimizer {optimizer!r} is not known; {closest(optimizer.lower(), known)}The samplers are "
+                         "'sgld', 'sghmc' and 'sgnht'")
     if seed is not None:
         if not issubclass(known[optimizer.lower()], Sampler):
             raise ValueError(f"seed={seed!r} is for samplers, and {optimizer!r} is none; leave it out")
@@ -331,12 +305,6 @@ def _note_loss(trainer, output) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
         trainer._loss = output
-
-
-def _descendants(block):
-    yield block
-    for child in block._children.values():
-        yield from _descendants(child)
 
 
 def _host_copy(array):

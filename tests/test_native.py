@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 from scipy import stats
+from steps import SEED, arrays, assert_close, job, run, tensor
 
 from sgmcmc_mx import kernels, noise
 from sgmcmc_mx.kernels import Job, Shared, Tensor, native, ndarray
@@ -25,7 +26,6 @@ if MISSING and os.environ.get("SGMCMC_MX_BACKEND") == "native":
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no native step: {MISSING}")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SEED = 0xDEADBEEF12345678
 KINDS = ("none", "friction", "tensor", "element", "shared")
 SHAPES = ((7,), (64,), (1,), (5, 13), (33, 70), (8, 3, 3, 3))
 
@@ -52,75 +52,6 @@ def instruction_sets():
     return ranks
 
 
-# ---------------------------------------------------------------- jobs by hand
-
-
-def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, seed=0):
-    """A tensor with arrays and coefficients of ordinary size. ``estimate`` is the rate, None for no estimate."""
-    random = np.random.RandomState(seed)
-
-    def array(scale):
-        return nd.array(random.randn(*shape) * scale, dtype=dtype)
-
-    t = Tensor(array(1.0), array(1.0), ordinal, count, drift=0.05, prior=0.3, noise=0.07)
-    t.friction, t.heat, t.inverse_mass, t.share = 0.1, 0.01, 0.4, 0.002
-    t.ratio, t.alpha_ratio = 1.1, 0.9
-    if kind != "none":
-        t.momentum = array(0.1)
-    if kind == "tensor":
-        t.alpha = nd.array([0.2], dtype=dtype)
-    if kind == "element":
-        t.alpha = 0.2 + array(0.05)
-    if estimate is not None:
-        t.previous, t.variance, t.rate = array(1.0), nd.square(array(1.0)), estimate
-    return t
-
-
-def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED, dtype="float32"):
-    shared = None
-    if kind == "shared":
-        shared = Shared(nd.array([0.2], dtype=dtype), nd.array([0.3], dtype=dtype))
-        shared.settle = settle
-    return Job(tensors, seed, 0.5, clip, shared)
-
-
-def arrays(j):
-    out = {}
-    for i, t in enumerate(j.tensors):
-        for name in ("weight", "momentum", "alpha", "previous", "variance"):
-            if getattr(t, name) is not None:
-                out[f"{name} {i}"] = getattr(t, name).asnumpy()
-    if j.shared is not None:
-        out["alpha"], out["excess"] = j.shared.alpha.asnumpy(), j.shared.excess.asnumpy()
-    return out
-
-
-def run(backend, j, steps=1):
-    """Carry out steps, with gradients that follow the weights, and return every array."""
-    for _ in range(steps):
-        backend.step(j)
-        for t in j.tensors:
-            t.count += 1
-            nd.elemwise_add(t.grad * 0.5, t.weight * 0.2, out=t.grad)
-            t.ratio = t.alpha_ratio = 1.0
-        if j.shared is not None:
-            j.shared.settle = (1.0, 0.3)
-    return arrays(j)
-
-
-def assert_close(ours, theirs, ulps):
-    """Within some ulps of float32 of the largest value of its kind (normals are float32, whatever the weights)."""
-    assert ours.keys() == theirs.keys()
-    for name, a in ours.items():
-        b = theirs[name]
-        assert a.dtype == b.dtype and a.shape == b.shape
-        kind = name.split()[0]
-        # A thermostat is a small difference of the mean square, which is what is rounded.
-        scale = max([np.abs(theirs[n]).max() for n in theirs if n.split()[0] == kind] + [0.3])
-        error = np.abs(a - b).max() / (scale * 2.0 ** -24)
-        assert error <= ulps, (name, error)
-
-
 # ---------------------------------------------------------------- one step, and twenty
 
 
@@ -132,8 +63,8 @@ OPTIONS = list(itertools.product(KINDS, (None, 0.0, 0.3), (None, 0.4), ("float32
 def test_as_the_readable_backend(kind, estimate, clip, dtype, steps, ulps):
     results = []
     for backend in (native, ndarray):
-        tensors = [tensor(s, kind, dtype, estimate, ordinal=i, seed=i) for i, s in enumerate(SHAPES)]
-        results.append(run(backend, job(tensors, kind, clip, dtype=dtype), steps))
+        tensors = [tensor(s, kind, dtype, estimate, ordinal=i) for i, s in enumerate(SHAPES)]
+        results.append(run(backend, job(tensors, kind, clip), steps))
     assert_close(*results, ulps)
 
 
@@ -265,7 +196,7 @@ def test_a_thousand_million_normals():
 def large(kind):
     # Many chunks, tensors that end inside one, and enough elements that threads are used.
     shapes = ((700, 300), (1,), (16384,), (16385,), (61, 53))
-    return job([tensor(s, kind, ordinal=i, seed=i) for i, s in enumerate(shapes)], kind)
+    return job([tensor(s, kind, ordinal=i) for i, s in enumerate(shapes)], kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -372,7 +303,7 @@ def test_without_the_function_that_puts_back(monkeypatch):
     monkeypatch.setattr(native, "_some_move", True)
     results = []
     for backend in (native, ndarray):
-        tensors = [tensor(s, "shared", ordinal=i, seed=i) for i, s in enumerate(SHAPES)]
+        tensors = [tensor(s, "shared", ordinal=i) for i, s in enumerate(SHAPES)]
         results.append(run(backend, job(tensors, "shared"), 2))
     assert_close(*results, 8)
 
@@ -385,7 +316,7 @@ def test_views_of_one_array():
         momenta = nd.array(np.random.RandomState(2).randn(40) * 0.1)
         tensors = []
         for i, (a, b) in enumerate(((0, 7), (7, 30), (30, 40))):
-            t = tensor((b - a,), "tensor", ordinal=i, seed=i)
+            t = tensor((b - a,), "tensor", ordinal=i)
             t.weight, t.momentum = flat[a:b], momenta[a:b]      # unaligned, too
             tensors.append(t)
         results.append(run(backend, job(tensors, "tensor"), 3))
@@ -397,7 +328,7 @@ def test_an_array_named_twice(same):
     """Tied weights must not hang; the tensors follow each other, as with operators."""
     results = []
     for backend in (native, ndarray):
-        a, b = (tensor((700, 300), "tensor", ordinal=i, seed=i) for i in (0, 1))
+        a, b = (tensor((700, 300), "tensor", ordinal=i) for i in (0, 1))
         setattr(b, same, getattr(a, same))
         results.append(run(backend, job([a, b], "tensor")))
     assert_close(*results, 8)
@@ -420,7 +351,7 @@ def test_unaligned_slices(dtype, start):
         for name in ("weight", "grad", "momentum", "alpha", "previous", "variance"):
             whole = nd.concat(nd.zeros((start,), dtype=dtype), getattr(t, name), dim=0) if start else getattr(t, name)
             setattr(t, name, whole[start:])
-        results.append(run(backend, job([t], "element", dtype=dtype)))
+        results.append(run(backend, job([t], "element")))
     assert_close(*results, 5)
 
 
@@ -428,7 +359,7 @@ def test_sizes_around_every_boundary():
     sizes = (1, 2, 3, 4, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 16383, 16384, 16385)
     results = []
     for backend in (native, ndarray):
-        tensors = [tensor((n,), "element", ordinal=i, seed=i) for i, n in enumerate(sizes)]
+        tensors = [tensor((n,), "element", ordinal=i) for i, n in enumerate(sizes)]
         results.append(run(backend, job(tensors, "element")))
     assert_close(*results, 5)
 
@@ -457,7 +388,7 @@ def test_empty_tensors_and_empty_jobs():
 def test_many_tiny_tensors():
     results = []
     for backend in (native, ndarray):
-        tensors = [tensor((3, 2) if i % 2 else (3,), "shared", ordinal=i, seed=i) for i in range(62)]
+        tensors = [tensor((3, 2) if i % 2 else (3,), "shared", ordinal=i) for i in range(62)]
         results.append(run(backend, job(tensors, "shared"), 3))
     assert_close(*results, 8)
 
@@ -509,29 +440,31 @@ def test_pushes_do_not_wait_and_arrays_may_go():
     nd.waitall()
 
 
-class KeptJob(Job):
-    """A job that lasts, with a place for what the backend knows of its arrays."""
+class Forgetful:
+    """The native backend without its memory of the arrays."""
 
-    __slots__ = ("plan",)
-
-    def __init__(self, j):
-        super().__init__(j.tensors, j.seed, j.rescale, j.clip, j.shared)
-        self.plan = None
+    @staticmethod
+    def step(j):
+        j.plan = None
+        native.step(j)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plan_is_kept(kind):
-    results = []
-    for kept in (True, False):
-        j = job([tensor(s, kind, estimate=0.3, ordinal=i, seed=i) for i, s in enumerate(SHAPES)], kind)
-        j = KeptJob(j) if kept else j
-        results.append(run(native, j, 5))
+    results, plans = [], []
+    for backend in (native, Forgetful):
+        j = job([tensor(s, kind, estimate=0.3, ordinal=i) for i, s in enumerate(SHAPES)], kind)
+        native.step(j)
+        plans.append(j.plan)
+        results.append(run(backend, j, 5))
+        plans.append(j.plan)
+    assert plans[0] is plans[1] is not None and plans[2] is not plans[3]
     for name in results[0]:
         np.testing.assert_array_equal(*(r[name] for r in results))
 
 
 def _kept_plan():
-    j = KeptJob(job([tensor((300, 300), "friction")], "friction"))
+    j = job([tensor((300, 300), "friction")], "friction")
     native.step(j)
     native.step(j)
     return j.plan       # the job and its arrays go, steps are pending

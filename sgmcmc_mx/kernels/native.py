@@ -103,15 +103,12 @@ def step(job: Job) -> None:
     """Carry out a :class:`~sgmcmc_mx.kernels.job.Job`; see there for the equations."""
     if _some_move:
         job = _without_movable(job)
-    plan = getattr(job, "plan", None)
-    if plan is None:
-        plan = _plan(job) if job.tensors else None
-        if plan is None:
+    if job.plan is None:
+        job.plan = _plan(job) if job.tensors else None
+        if job.plan is None:
             readable.step(job)
             return
-        if hasattr(job, "plan"):
-            job.plan = plan
-    _raise(_lib.sg_push(plan.pointer, _pack(job)))
+    _raise(_lib.sg_push(job.plan.pointer, _pack(job)))
 
 
 def _plan(job: Job) -> Optional[Plan]:

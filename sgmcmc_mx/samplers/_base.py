@@ -137,8 +137,8 @@ class Sampler(Optimizer):
 
     @rescale_grad.setter
     def rescale_grad(self, value):
-        self._rescale_grad = number("rescale_grad", value, "it is 1 / batch_size: give step() the number "
-                                    "of examples in the batch", low=0.0, open_low=True)
+        self._rescale_grad = number("rescale_grad", value, "a trainer divides it by the batch size: give step() "
+                                    "the number of examples in the batch (1.0 by default)", low=0.0, open_low=True)
         self._rounds += 1
         if self._failure is not None:
             failure, self._failure = self._failure, None
@@ -177,13 +177,8 @@ class Sampler(Optimizer):
 
     def set_wd_mult(self, args_wd_mult):
         """As in MXNet, but biases keep their multiplier of 1: at 0 their prior would be improper."""
-        super().set_wd_mult({})
-        if self.sym_info:
-            attributes, names = self.sym_info
-            given = {n: float(attributes[n]["__wd_mult__"]) for n in names
-                     if "__wd_mult__" in attributes.get(n, {})}
-        else:
-            given = {}
+        attributes, names = self.sym_info or ({}, ())
+        given = {n: float(attributes[n]["__wd_mult__"]) for n in names if "__wd_mult__" in attributes.get(n, {})}
         self.wd_mult = {**given, **args_wd_mult}
 
     def create_state_multi_precision(self, index, weight):

@@ -38,9 +38,6 @@ def places(names) -> dict:
 
 
 def check_mxnet_options(options) -> None:
-    if "rescale_grad" in options:
-        number("rescale_grad", options["rescale_grad"], "a trainer divides it by the batch size; 1.0 by default",
-               low=0.0, open_low=True)
     if "begin_num_update" in options:
         integer("begin_num_update", options["begin_num_update"], "the number of steps already taken", low=0)
     if options.get("multi_precision", False) not in (False, True):

@@ -1,0 +1,75 @@
+"""Steps by hand, as a sampler would ask for them, and what a backend made of them compared with another's."""
+
+import numpy as np
+from mxnet import nd
+
+from sgmcmc_mx.kernels import Job, Shared, Tensor
+
+SEED = 0xDEADBEEF12345678
+ARRAYS = ("weight", "grad", "momentum", "alpha", "previous", "variance")
+
+
+def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, ctx=None):
+    """A tensor with arrays and coefficients of ordinary size. ``estimate`` is the rate, None for no estimate."""
+    random = np.random.RandomState(ordinal)
+
+    def array(scale):
+        return nd.array(random.randn(*shape) * scale, dtype=dtype, ctx=ctx)
+
+    t = Tensor(array(1.0), array(1.0), ordinal, count, drift=0.05, prior=0.3, noise=0.07)
+    t.friction, t.heat, t.inverse_mass, t.share = 0.1, 0.01, 0.4, 0.002
+    t.ratio, t.alpha_ratio = 1.1, 0.9
+    if kind != "none":
+        t.momentum = array(0.1)
+    if kind == "tensor":
+        t.alpha = nd.array([0.2], dtype=dtype, ctx=ctx)
+    if kind == "element":
+        t.alpha = 0.2 + array(0.05)
+    if estimate is not None:
+        t.previous, t.variance, t.rate = array(1.0), nd.square(array(1.0)), estimate
+    return t
+
+
+def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED):
+    """A job for these tensors, with a thermostat of their type and context where ``kind`` is shared."""
+    shared = None
+    if kind == "shared":
+        like = {"dtype": tensors[0].weight.dtype, "ctx": tensors[0].weight.context} if tensors else {}
+        shared = Shared(nd.array([0.2], **like), nd.array([0.3], **like))
+        shared.settle = settle
+    return Job(tensors, seed, 0.5, clip, shared)
+
+
+def arrays(j):
+    """Every array of a job, as NumPy."""
+    out = {f"{name} {i}": getattr(t, name).asnumpy() for i, t in enumerate(j.tensors) for name in ARRAYS
+           if getattr(t, name) is not None}
+    if j.shared is not None:
+        out["alpha"], out["excess"] = j.shared.alpha.asnumpy(), j.shared.excess.asnumpy()
+    return out
+
+
+def run(backend, j, steps=1):
+    """Carry out steps, with gradients that follow the weights, and return every array."""
+    for _ in range(steps):
+        backend.step(j)
+        for t in j.tensors:
+            t.count += 1
+            nd.elemwise_add(t.grad * 0.5, t.weight * 0.2, out=t.grad)
+            t.ratio = t.alpha_ratio = 1.0
+        if j.shared is not None:
+            j.shared.settle = (1.0, 0.3)
+    return arrays(j)
+
+
+def assert_close(ours, theirs, ulps):
+    """Within some ulps of float32 of the largest value of its kind (normals are float32, whatever the weights)."""
+    assert ours.keys() == theirs.keys()
+    for name, a in ours.items():
+        b = theirs[name]
+        assert a.dtype == b.dtype and a.shape == b.shape
+        kind = name.split()[0]
+        # A thermostat is a small difference of the mean square, which is what is rounded.
+        scale = max([np.abs(theirs[n]).max() for n in theirs if n.split()[0] == kind and theirs[n].size] + [0.3])
+        error = np.abs(a - b).max(initial=0.0) / (scale * 2.0 ** -24)
+        assert error <= ulps, (name, error)
