@@ -70,9 +70,14 @@ def tune_threads(threads: Optional[int] = None) -> Threads:
     *What it changes.* OpenMP keeps its number for each calling thread, and MXNet's operators run on threads of its
     engine, so that the number is set there: for the operators of ``mx.cpu(0)``, whose engine thread also calls
     oneDNN, OpenBLAS and the fused step, which all follow it. MXNet's own limit for its simple operators (the half)
-    goes with it. Operations queued before are waited for. NumPy, other contexts (``mx.cpu(1)``) and the
-    calling thread keep theirs. After a fork, or in another process, call it again. One chain per process, several
-    processes at once: give each its share (``OMP_NUM_THREADS=1``), or they wait for each other.
+    goes with it. NumPy and the calling thread keep theirs.
+
+    *How.* What oneDNN has prepared for a network holds buffers for the number of threads of that moment, and writes
+    past their ends when it runs with more (the process then dies of "free(): invalid pointer", sooner or later). So
+    where the number differs, the work queued before is waited for and the engine renews its threads, as it does
+    whenever a process forks; networks prepare themselves again at their next pass. No other thread of Python may
+    use MXNet meanwhile. After a fork, or in another process, call it again. One chain per process, several processes
+    at once: give each its share (``OMP_NUM_THREADS=1``), or they wait for each other.
 
     *What else matters*, and has to be decided elsewhere:
 
@@ -85,8 +90,11 @@ def tune_threads(threads: Optional[int] = None) -> Threads:
     former = isinstance(threads, Threads)
     number = int(threads) if former else _number(threads)
     singleton = _Limit.find()
-    before = Threads(_on_engine(lambda: int(_LIB.omp_get_max_threads()))[0], singleton and singleton.get())
+    numbers = _on_engine(lambda: int(_LIB.omp_get_max_threads()))
+    before = Threads(numbers[0], singleton and singleton.get())
     limit = threads._limit if former else number
+    if any(n != number for n in numbers):
+        _renew_workers()
     if singleton is not None and limit is not None:
         singleton.set(limit)
     _on_engine(lambda: check_call(_LIB.MXSetNumOMPThreads(ctypes.c_int(number))))
@@ -103,6 +111,27 @@ def _number(threads: Optional[int]) -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:      # not Linux
         return os.cpu_count() or 1
+
+
+_INITIALIZER = "_ZN5mxnet18LibraryInitializer"
+
+
+def _renew_workers() -> None:
+    """Let the engine end its threads and start others, as it does whenever the process forks.
+
+    What oneDNN has prepared for a shape belongs to a thread of the engine and holds buffers for the number of
+    threads of that moment: run with more, it writes past their ends. New threads have prepared nothing.
+    """
+    names = [_INITIALIZER + name for name in ("3GetEv", "14atfork_prepareEv", "13atfork_parentEv")]
+    if not all(hasattr(_LIB, name) for name in names) or os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine":
+        raise RuntimeError("this MXNet, or its engine, cannot renew its threads, and what they have prepared must not "
+                           "run with another number; set OMP_NUM_THREADS before MXNet is imported")
+    get, end, begin = (getattr(_LIB, name) for name in names)
+    get.restype, end.argtypes, begin.argtypes = ctypes.c_void_p, (ctypes.c_void_p,), (ctypes.c_void_p,)
+    this = get()
+    nd.waitall()    # what is queued would be lost
+    end(this)
+    begin(this)
 
 
 class _Limit:

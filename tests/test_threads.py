@@ -124,7 +124,44 @@ def test_nothing_changes_unasked():
     assert before == after
 
 
-@pytest.mark.parametrize("env", [{"MXNET_ENGINE_TYPE": "NaiveEngine"}, {"MXNET_CPU_WORKER_NTHREADS": "3"}])
+@pytest.mark.parametrize("rise", ["tune_threads", "MXSetNumOMPThreads"])
+@pytest.mark.skipif(CORES < 2, reason="one core")
+def test_what_was_prepared_with_fewer_threads_is_not_used_with_more(rise):
+    """oneDNN's convolutions write past their buffers then; MXNet's own call, which does not mind, shows the trap."""
+    body = BODY + ("""
+from mxnet.gluon import nn
+net = nn.HybridSequential()
+for channels in (20, 50):
+    net.add(nn.Conv2D(channels, kernel_size=5, activation="relu"), nn.MaxPool2D(2, 2))
+net.add(nn.Dense(500, activation="relu"), nn.Dense(10))
+net.initialize(mx.init.Xavier())
+net.hybridize()
+x = mx.nd.ones((2, 1, 28, 28))
+threads.tune_threads(1)
+before = net(x).asnumpy()
+if RISE == "tune_threads":
+    threads.tune_threads(2)
+else:
+    threads._Limit.find().set(2)
+    threads._on_engine(lambda: threads._LIB.MXSetNumOMPThreads(2))
+for _ in range(300):
+    after = net(x).asnumpy()
+print(abs(after - before).max() < 1e-4)
+""").replace("RISE", repr(rise))
+    if rise == "tune_threads":
+        assert script(body) == ["True"]
+    else:
+        with pytest.raises(AssertionError):
+            script(body)
+
+
+def test_an_engine_that_has_no_threads_of_its_own():
+    body = BODY + (f"try:\n    threads.tune_threads({CORES} if now() == 1 else 1)\n"
+                   "except RuntimeError as e:\n    print(e)")
+    assert CORES < 2 or "OMP_NUM_THREADS" in script(body, MXNET_ENGINE_TYPE="NaiveEngine")
+
+
+@pytest.mark.parametrize("env", [{"MXNET_CPU_WORKER_NTHREADS": "3"}])
 def test_other_engines(env):
     body = BODY + (f"threads.tune_threads(1); print(now()); print(int(threads.tune_threads({CORES}))); print(now())\n"
                    "assert len(set(threads._on_engine(lambda: threads._LIB.omp_get_max_threads()))) == 1")
