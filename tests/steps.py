@@ -6,10 +6,10 @@ from mxnet import nd
 from sgmcmc_mx.kernels import Job, Shared, Tensor
 
 SEED = 0xDEADBEEF12345678
-ARRAYS = ("weight", "grad", "momentum", "alpha", "previous", "variance")
+ARRAYS = ("weight", "grad", "momentum", "alpha", "previous", "variance", "scale", "half")
 
 
-def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, ctx=None):
+def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, ctx=None, scaled=False, half=False):
     """A tensor with arrays and coefficients of ordinary size. ``estimate`` is the rate, None for no estimate."""
     random = np.random.RandomState(ordinal)
 
@@ -27,17 +27,21 @@ def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, ctx
         t.alpha = 0.2 + array(0.05)
     if estimate is not None:
         t.previous, t.variance, t.rate = array(1.0), nd.square(array(1.0)), estimate
+    if scaled:
+        t.scale, t.cold = 0.3 + nd.abs(array(1.0)), 0.003
+    if half:
+        t.half, t.grad = t.weight.astype("float16"), t.grad.astype("float16")
     return t
 
 
-def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED):
+def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED, integrator="euler"):
     """A job for these tensors, with a thermostat of their type and context where ``kind`` is shared."""
     shared = None
     if kind == "shared":
         like = {"dtype": tensors[0].weight.dtype, "ctx": tensors[0].weight.context} if tensors else {}
         shared = Shared(nd.array([0.2], **like), nd.array([0.3], **like))
-        shared.settle = settle
-    return Job(tensors, seed, 0.5, clip, shared)
+        shared.settle, shared.gain = settle, 0.2
+    return Job(tensors, seed, 0.5, clip, shared, integrator)
 
 
 def arrays(j):
@@ -55,7 +59,7 @@ def run(backend, j, steps=1):
         backend.step(j)
         for t in j.tensors:
             t.count += 1
-            nd.elemwise_add(t.grad * 0.5, t.weight * 0.2, out=t.grad)
+            nd.elemwise_add(t.grad * 0.5, (t.weight * 0.2).astype(t.grad.dtype), out=t.grad)
             t.ratio = t.alpha_ratio = 1.0
         if j.shared is not None:
             j.shared.settle = (1.0, 0.3)

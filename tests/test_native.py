@@ -19,6 +19,7 @@ from steps import SEED, arrays, assert_close, job, run, tensor
 
 from sgmcmc_mx import kernels, noise
 from sgmcmc_mx.kernels import Job, Shared, Tensor, native, ndarray
+from sgmcmc_mx.kernels.job import INTEGRATORS
 
 MISSING = native.load()
 if MISSING and os.environ.get("SGMCMC_MX_BACKEND") == "native":
@@ -66,6 +67,52 @@ def test_as_the_readable_backend(kind, estimate, clip, dtype, steps, ulps):
         tensors = [tensor(s, kind, dtype, estimate, ordinal=i) for i, s in enumerate(SHAPES)]
         results.append(run(backend, job(tensors, kind, clip), steps))
     assert_close(*results, ulps)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("extra", ["plain", "estimate", "scaled"])
+@pytest.mark.parametrize("steps, ulps", [(1, 6), (20, 24)])
+def test_integrators_and_preconditioners_as_the_readable_backend(integrator, kind, dtype, extra, steps, ulps):
+    results = []
+    for backend in (native, ndarray):
+        tensors = [tensor(s, kind, dtype, 0.3 if extra == "estimate" else None, ordinal=i, scaled=extra == "scaled")
+                   for i, s in enumerate(SHAPES)]
+        results.append(run(backend, job(tensors, kind, integrator=integrator), steps))
+    assert_close(*results, ulps)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_by_a_master(integrator, kind):
+    """The float16 gradient is read as it is, the master's new value rounded to nearest."""
+    results = []
+    for backend in (native, ndarray):
+        tensors = [tensor(s, kind, ordinal=i, half=True) for i, s in enumerate(SHAPES)]
+        backend.step(job(tensors, kind, integrator=integrator))
+        for t in tensors:
+            np.testing.assert_array_equal(t.half.asnumpy(), t.weight.asnumpy().astype(np.float16))
+        results.append(arrays(job(tensors, kind)))
+    assert_close(*({n: a for n, a in r.items() if not n.startswith("half")} for r in results), 6)
+
+
+def test_every_half_is_widened_and_narrowed():
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    t = Tensor(nd.zeros((65536,)), nd.array(halves, dtype="float16"), 0, 1, drift=-1.0, prior=0.0, noise=0.0)
+    t.half = nd.zeros((65536,), dtype="float16")
+    native.step(Job([t], SEED, 1.0))
+    np.testing.assert_array_equal(t.weight.asnumpy(), halves.astype(np.float32))
+    np.testing.assert_array_equal(t.half.asnumpy(), halves)
+    finite = halves[np.isfinite(halves)].astype(np.float64)
+    finite.sort()
+    ties = np.concatenate([(finite[1:] + finite[:-1]) / 2, [65519.0, 65520.0, 1e9, -65520.0, 1e-9]]).astype(np.float32)
+    near = np.concatenate([ties, np.nextafter(ties, np.float32(np.inf)), np.nextafter(ties, np.float32(-np.inf))])
+    t = Tensor(nd.array(near), nd.zeros(near.shape), 0, 1, drift=0.0, prior=0.0, noise=0.0)
+    t.half = nd.zeros(near.shape, dtype="float16")
+    native.step(Job([t], SEED, 1.0))
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(t.half.asnumpy(), near.astype(np.float16))
 
 
 def test_as_the_formulas():
@@ -193,19 +240,21 @@ def test_a_thousand_million_normals():
 # ---------------------------------------------------------------- the same bits
 
 
-def large(kind):
+def large(kind, integrator="euler"):
     # Many chunks, tensors that end inside one, and enough elements that threads are used.
     shapes = ((700, 300), (1,), (16384,), (16385,), (61, 53))
-    return job([tensor(s, kind, ordinal=i) for i, s in enumerate(shapes)], kind)
+    return job([tensor(s, kind, ordinal=i) for i, s in enumerate(shapes)], kind,
+               integrator=integrator)
 
 
+@pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_bits_do_not_depend_on_threads_or_processor(kind):
+def test_bits_do_not_depend_on_threads_or_processor(kind, integrator):
     expected = None
     for rank, threads in itertools.product(instruction_sets(), (1, 2, 3)):
         native.instruction_set(rank)
         native.threads(threads)
-        got = run(native, large(kind), 3)
+        got = run(native, large(kind, integrator), 3)
         expected = expected or got
         for name in got:
             np.testing.assert_array_equal(got[name], expected[name], err_msg=f"{name} {rank} {threads}")

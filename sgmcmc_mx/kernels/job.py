@@ -5,62 +5,83 @@ module with ``step(job)``; it must carry out, for every tensor of the job, eleme
 
     g  = clip(rescale * grad, -clip, clip)               the minibatch mean gradient
     G  = g + prior * w                                   = grad U(w) / N
-    s2 = noise^2                                         variance of the noise to inject
+    m  = scale                                           preconditioner of the step size, 1 where there is none
+    s2 = m * noise^2 - cold                              variance of the noise to inject, at least 0
     if previous is given:                                running estimate of the gradient's variance
         variance += rate * ((g - previous)^2 / 2 - variance)      (skipped where rate = 0)
         previous  = g
         s2 = max(noise^2 - drift^2 * variance, 0)
     n  = sqrt(s2) * normal(seed, count, ordinal)         see noise.py
 
-    without momentum:   w <- w - drift * G + n
-    with momentum:      v <- ratio * (1 - alpha') * v - drift * G + n
+    without momentum:   w <- w - drift * m * G + n
+    'euler':            v <- ratio * (1 - alpha') * v - drift * m * G + n
                         w <- w + v
+                        thermostat(1)
+    'aboba':            v <- e * (e * ratio * v - drift * m * G + n),         e = exp(-alpha' / 2)
+                        w <- w + v
+                        thermostat(1)
+    'badodab':          v <- ratio * v - drift * m * G
+                        w <- w + v / 2
+                        thermostat(1/2)
+                        v <- exp(-alpha') * v + n * sqrt((1 - exp(-2 alpha')) / (2 alpha'))
+                        w <- w + v / 2
+                        thermostat(1/2)
 
-where alpha' is ``friction`` (a number), or ``alpha_ratio * alpha`` for a thermostat that belongs to the
-tensor (one value, or one an element), updated at once with the new v, ::
+where alpha' is ``friction`` (a number, and thermostat() does nothing), or ``alpha_ratio * alpha`` for a thermostat
+that belongs to the tensor (one value, or one an element), updated at once with the new v, ::
 
-    alpha <- alpha' + inverse_mass * (mean(v^2) - heat)          mean over the group: tensor, or element
+    thermostat(part):   alpha <- alpha' + part * inverse_mass * (mean(v^2) - heat)      mean over tensor, or element
 
-or, with the thermostat that the whole network shares (``job.shared``), the shared alpha, the same for every
-tensor of a step. Then v only adds to its account, ::
+(``alpha_ratio`` counts once a step), or, with the thermostat that the whole network shares (``job.shared``), the
+shared alpha, the same for every tensor of a step. Then v only adds to its account, ::
 
-    shared.excess += share * (sum(v^2) - size * heat)
+    thermostat(1):      shared.excess += share * (sum(v^2) - size * heat)
 
 and the account is settled when the next step begins (``shared.settle = (ratio, gain)``), before anything else::
 
     alpha <- ratio * (alpha + gain * excess),   excess <- 0
 
+The thermostat of 'badodab' moves in the middle of a step, so that a job must bring all tensors that share it; it
+keeps no account::
+
+    thermostat(1/2):    alpha <- alpha + shared.gain / 2 * sum over tensors of share * (sum(v^2) - size * heat)
+
+A tensor may bring ``half``, a float16 array that the new weight is copied to; its gradient may then be float16 too.
+
 All of it is pushed to MXNet's engine; a backend never waits for a result.
 """
 from __future__ import annotations
 
-__all__ = ["Tensor", "Shared", "Job"]
+__all__ = ["INTEGRATORS", "Tensor", "Shared", "Job"]
+
+INTEGRATORS = ("euler", "aboba", "badodab")
 
 
 class Tensor:
     """One tensor of a step: its arrays (NDArrays on one context, one float dtype) and its coefficients."""
 
-    __slots__ = ("size", "weight", "grad", "momentum", "alpha", "previous", "variance", "ordinal", "count", "drift",
-                 "prior", "ratio", "alpha_ratio", "friction", "noise", "heat", "inverse_mass", "share", "rate")
+    __slots__ = ("size", "weight", "grad", "momentum", "alpha", "previous", "variance", "scale", "half", "ordinal",
+                 "count", "drift", "prior", "ratio", "alpha_ratio", "friction", "noise", "cold", "heat", "inverse_mass",
+                 "share", "rate")
 
     def __init__(self, weight, grad, ordinal, count, drift, prior, noise):
         self.weight, self.grad = weight, grad
         self.size = 0 if weight is None else weight.size
         self.ordinal, self.count = ordinal, count
         self.drift, self.prior, self.noise = drift, prior, noise
-        self.momentum = self.alpha = self.previous = self.variance = None
+        self.momentum = self.alpha = self.previous = self.variance = self.scale = self.half = None
         self.ratio = self.alpha_ratio = 1.0
-        self.friction = self.heat = self.inverse_mass = self.share = self.rate = 0.0
+        self.friction = self.cold = self.heat = self.inverse_mass = self.share = self.rate = 0.0
 
 
 class Shared:
     """The thermostat of the whole network on one context: two arrays of one element, and the step's settlement."""
 
-    __slots__ = ("alpha", "excess", "settle")
+    __slots__ = ("alpha", "excess", "settle", "gain")
 
     def __init__(self, alpha, excess):
         self.alpha, self.excess = alpha, excess
-        self.settle = None
+        self.settle, self.gain = None, 0.0
 
 
 class Job:
@@ -70,8 +91,9 @@ class Job:
     says that they are others.
     """
 
-    __slots__ = ("tensors", "seed", "rescale", "clip", "shared", "plan")
+    __slots__ = ("tensors", "seed", "rescale", "clip", "shared", "integrator", "plan")
 
-    def __init__(self, tensors, seed, rescale, clip=None, shared=None):
+    def __init__(self, tensors, seed, rescale, clip=None, shared=None, integrator="euler"):
         self.tensors, self.seed, self.rescale, self.clip, self.shared = tensors, seed, rescale, clip, shared
+        self.integrator = integrator
         self.plan = None

@@ -19,7 +19,7 @@ from mxnet import ndarray as nd
 from mxnet.base import _LIB, MXNetError, check_call
 
 from . import ndarray as readable
-from .job import Job, Shared
+from .job import INTEGRATORS, Job, Shared
 
 __all__ = ["load", "step", "normal", "words", "threads", "instruction_set"]
 
@@ -29,9 +29,9 @@ _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64",
 _REORDER = "_ZN5mxnet7NDArray5Chunk15Reorder2DefaultEv"
 _UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
-_HEAD = "Q4dQ"
-_ROW = "2Q10d"
-_coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "ratio", "alpha_ratio", "friction", "heat",
+_HEAD = "Q4dQdQ"
+_ROW = "2Q11d"
+_coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio", "friction", "heat",
                            "inverse_mass", "share", "rate")
 _packers: dict = {}     # number of tensors -> struct.Struct
 _lib: Optional[ctypes.CDLL] = None
@@ -116,7 +116,7 @@ def _plan(job: Job) -> Optional[Plan]:
     shared = job.shared
     handles = [None, None] if shared is None else [shared.alpha.handle.value, shared.excess.handle.value]
     for t in job.tensors:
-        for a in (t.weight, t.grad, t.momentum, t.alpha, t.previous, t.variance):
+        for a in (t.weight, t.grad, t.momentum, t.alpha, t.previous, t.variance, t.scale, t.half):
             handles.append(None if a is None else a.handle.value)
     out = ctypes.c_void_p()
     code = _lib.sg_plan((ctypes.c_void_p * len(handles))(*handles), len(job.tensors), ctypes.byref(out))
@@ -142,8 +142,9 @@ def _raise(code: int) -> None:
 def _pack(job: Job) -> bytes:
     """The coefficients of the step, as the library reads them."""
     values = [job.seed, job.rescale, math.inf if job.clip is None else job.clip]
-    settle = None if job.shared is None else job.shared.settle
-    values += (1.0, 0.0, 0) if settle is None else (*settle, 1)
+    shared = job.shared
+    values += (1.0, 0.0, 0) if shared is None or shared.settle is None else (*shared.settle, 1)
+    values += (0.0 if shared is None else 0.5 * shared.gain, INTEGRATORS.index(job.integrator))
     for t in job.tensors:
         values += _coefficients(t)
     n = len(job.tensors)
@@ -166,9 +167,11 @@ def _without_movable(job: Job) -> Job:
         (movable if moves else rest).append(t)
     shared = job.shared
     if movable:
-        readable.step(Job(movable, job.seed, job.rescale, job.clip, shared))
+        if shared is not None and job.integrator == "badodab":      # all its tensors in one call
+            movable, rest = job.tensors, []
+        readable.step(Job(movable, job.seed, job.rescale, job.clip, shared, job.integrator))
         shared = shared and Shared(shared.alpha, shared.excess)     # settled by now
-    return Job(rest, job.seed, job.rescale, job.clip, shared)
+    return Job(rest, job.seed, job.rescale, job.clip, shared, job.integrator)
 
 
 def normal(size: int, seed: int, step: int, parameter: int, stream: int = 0) -> np.ndarray:

@@ -4,6 +4,8 @@ The noise is formed by NumPy while the engine still works on the gradient; every
 """
 from __future__ import annotations
 
+import math
+
 from mxnet import ndarray as nd
 
 from .. import noise
@@ -13,46 +15,122 @@ __all__ = ["step"]
 
 def step(job) -> None:
     """Carry out a :class:`~sgmcmc_mx.kernels.job.Job`; see there for the equations."""
-    shared = job.shared
+    shared, tensors = job.shared, [t for t in job.tensors if t.weight.size]
     if shared is not None and shared.settle is not None:
         ratio, gain = shared.settle
         nd.elemwise_add(shared.alpha, shared.excess * gain, out=shared.alpha)
         shared.alpha *= ratio
         shared.excess *= 0
-    for t in job.tensors:
-        if t.weight.size:
-            _tensor(t, job, shared)
+    moving = []
+    for t in tensors:
+        if t.momentum is None:
+            _without_momentum(t, job)
+        elif job.integrator == "badodab":
+            moving.append(t)
+        else:
+            _whole(t, job, shared)
+    if moving:
+        _badodab(moving, job, shared)
+    for t in tensors:
+        if t.half is not None:
+            nd.cast(t.weight, dtype="float16", out=t.half)
 
 
-def _tensor(t, job, shared) -> None:
-    w, v = t.weight, t.momentum
-    common = {"lr": t.drift, "wd": t.prior, "rescale_grad": job.rescale,
-              "clip_gradient": -1.0 if job.clip is None else job.clip}
-    n = _noise(t, job)
-    if v is None:
-        nd.sgd_update(w, t.grad, out=w, **common)
-        nd.elemwise_add(w, n, out=w)
-        return
-    if shared is not None:
-        nd.broadcast_mul(v, _decay(shared.alpha, 1.0, t.ratio, v.ndim), out=v)
-    elif t.alpha is None:
-        v *= t.ratio * (1.0 - t.friction)
+def _without_momentum(t, job) -> None:
+    n = _fresh_noise(t, job)
+    _descend(t, job)
+    nd.elemwise_add(t.weight, n, out=t.weight)
+
+
+def _descend(t, job) -> None:
+    """w <- w - drift m G."""
+    if t.scale is None:
+        nd.sgd_update(t.weight, _grad(t), out=t.weight, lr=t.drift, wd=t.prior, **_clipped(job))
     else:
-        nd.broadcast_mul(v, _decay(t.alpha, t.alpha_ratio, t.ratio, v.ndim), out=v)
+        nd.elemwise_sub(t.weight, _kick(t, job), out=t.weight)
+
+
+def _whole(t, job, shared) -> None:
+    """A step of 'euler' or 'aboba', whose thermostat moves at its end."""
+    w, v, n = t.weight, t.momentum, _fresh_noise(t, job)
+    alpha = _alpha(t, shared)
+    if job.integrator == "euler":
+        _multiply(v, (1.0 - alpha) * t.ratio)
+        after = None
+    else:
+        after = _exp(alpha * -0.5)
+        _multiply(v, after * t.ratio)
     nd.elemwise_add(v, n, out=v)
-    nd.sgd_mom_update(w, t.grad, v, out=w, momentum=1.0, **common)
+    if after is None and t.scale is None:
+        nd.sgd_mom_update(w, _grad(t), v, out=w, momentum=1.0, lr=t.drift, wd=t.prior, **_clipped(job))
+    else:
+        nd.elemwise_sub(v, _kick(t, job), out=v)
+        if after is not None:
+            _multiply(v, after)
+        nd.elemwise_add(w, v, out=w)
     if shared is not None:
-        shared.excess += t.share * (_dot(v) - v.size * t.heat)
-    elif t.alpha is not None:
-        square = v * v if t.alpha.shape == v.shape else _dot(v) / v.size
+        shared.excess += _excess(t)
+    else:
+        _regulate(t, 1.0)
+
+
+def _badodab(tensors, job, shared) -> None:
+    for t in tensors:
+        if t.previous is not None:
+            _estimate(t, job)
+        if t.ratio != 1.0:
+            t.momentum *= t.ratio
+        nd.elemwise_sub(t.momentum, _kick(t, job), out=t.momentum)
+        t.weight += t.momentum * 0.5
+    if shared is not None:
+        _settle_half(tensors, shared)
+    for t in tensors:
+        alpha = _alpha(t, shared)
+        _regulate(t, 0.5)
+        _fluctuate(t, alpha, _noise(t, job))
+    if shared is not None:
+        _settle_half(tensors, shared)
+
+
+def _fluctuate(t, alpha, n) -> None:
+    """The Ornstein-Uhlenbeck part of a step, and what follows it."""
+    v = t.momentum
+    _multiply(v, _exp(-alpha))
+    _multiply(n, _spread(alpha))
+    nd.elemwise_add(v, n, out=v)
+    t.weight += v * 0.5
+    _regulate(t, 0.5)
+
+
+# ---------------------------------------------------------------- the thermostat
+
+
+def _alpha(t, shared):
+    """alpha': an array, or a number where the friction is one."""
+    if shared is not None:
+        return shared.alpha
+    if t.alpha is None:
+        return t.friction
+    if t.alpha_ratio != 1.0:
         t.alpha *= t.alpha_ratio
-        nd.elemwise_add(t.alpha, (square - t.heat) * t.inverse_mass, out=t.alpha)
+    return t.alpha
 
 
-def _decay(alpha, alpha_ratio, ratio, ndim):
-    """ratio * (1 - alpha_ratio * alpha), shaped to multiply a tensor of ``ndim`` axes."""
-    decay = ratio - (ratio * alpha_ratio) * alpha
-    return decay if decay.ndim == ndim else decay.reshape((1,) * ndim)
+def _excess(t):
+    return t.share * (_dot(t.momentum) - t.size * t.heat)
+
+
+def _settle_half(tensors, shared) -> None:
+    for t in tensors:
+        shared.alpha += (0.5 * shared.gain) * _excess(t)
+
+
+def _regulate(t, part: float) -> None:
+    if t.alpha is None:
+        return
+    v = t.momentum
+    square = v * v if t.alpha.shape == v.shape else _dot(v) / v.size
+    nd.elemwise_add(t.alpha, (square - t.heat) * (part * t.inverse_mass), out=t.alpha)
 
 
 def _dot(v):
@@ -60,18 +138,72 @@ def _dot(v):
     return nd.dot(flat, flat)
 
 
+def _exp(x):
+    return x.exp() if isinstance(x, nd.NDArray) else math.exp(x)
+
+
+def _spread(alpha):
+    """sqrt((1 - exp(-2 alpha)) / (2 alpha)), 1 at alpha = 0."""
+    if not isinstance(alpha, nd.NDArray):
+        return math.sqrt(-math.expm1(-2.0 * alpha) / (2.0 * alpha)) if alpha else 1.0
+    x = alpha * 2.0
+    return nd.where(x == 0, nd.ones_like(x), -(nd.expm1(-x) / x)).sqrt()
+
+
+def _multiply(v, factor) -> None:
+    """v <- factor v, with a number, an array of one element or one of the shape of v."""
+    if not isinstance(factor, nd.NDArray):
+        v *= factor
+    elif factor.ndim == v.ndim:
+        nd.broadcast_mul(v, factor, out=v)
+    else:
+        nd.broadcast_mul(v, factor.reshape((1,) * v.ndim), out=v)
+
+
+# ---------------------------------------------------------------- gradient and noise
+
+
+def _grad(t):
+    return t.grad if t.grad.dtype == t.weight.dtype else t.grad.astype(t.weight.dtype)
+
+
+def _clipped(job) -> dict:
+    return {"rescale_grad": job.rescale, "clip_gradient": -1.0 if job.clip is None else job.clip}
+
+
+def _mean_gradient(t, job):
+    g = _grad(t) * job.rescale
+    return g if job.clip is None else nd.clip(g, -job.clip, job.clip)
+
+
+def _kick(t, job):
+    """drift m G."""
+    G = _mean_gradient(t, job)
+    nd.elemwise_add(G, t.weight * t.prior, out=G)
+    G *= t.drift
+    return G if t.scale is None else G * t.scale
+
+
+def _fresh_noise(t, job):
+    """n, once the gradient's variance is brought up to date."""
+    if t.previous is not None:
+        _estimate(t, job)
+    return _noise(t, job)
+
+
 def _noise(t, job):
     w = t.weight
     raw = noise.normal(w.size, job.seed, t.count, t.ordinal).reshape(w.shape)
-    if t.previous is None:
-        raw *= t.noise
+    if t.previous is None and t.scale is None:
+        raw *= math.sqrt(max(t.noise ** 2 - t.cold, 0.0))
         return nd.array(raw, ctx=w.context, dtype=w.dtype)
-    g = t.grad * job.rescale
-    if job.clip is not None:
-        g = nd.clip(g, -job.clip, job.clip)
+    s2 = t.scale * t.noise ** 2 - t.cold if t.previous is None else t.noise ** 2 - t.variance * t.drift ** 2
+    return nd.sqrt(nd.relu(s2)) * nd.array(raw, ctx=w.context, dtype=w.dtype)
+
+
+def _estimate(t, job) -> None:
+    g = _mean_gradient(t, job)
     if t.rate:
         new = nd.square(g - t.previous) * 0.5
         nd.elemwise_add(t.variance * (1.0 - t.rate), new * t.rate, out=t.variance)
     g.copyto(t.previous)
-    left = nd.relu(t.noise ** 2 - t.variance * t.drift ** 2)
-    return nd.sqrt(left) * nd.array(raw, ctx=w.context, dtype=w.dtype)

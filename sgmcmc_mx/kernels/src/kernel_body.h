@@ -114,10 +114,12 @@ static void ISA(words)(const uint32_t key[2], const uint32_t counter[3], int64_t
 
 #define REAL float
 #define ROOT sqrtf
+#define SERIES 9
 #define TYPED(name) ISA(name##_f32)
 #include "update_body.h"
 #define REAL double
 #define ROOT sqrt
+#define SERIES 17
 #define TYPED(name) ISA(name##_f64)
 #include "update_body.h"
 

@@ -30,6 +30,33 @@
 #define SG_DISPATCH 0
 #endif
 
+/* float16 and float32, rounded to nearest, ties to even. Without branches, so that loops over them are vectorised. */
+static inline __attribute__((always_inline)) float sg_widened(uint16_t half)
+{
+    uint32_t bits = (uint32_t)(half & 0x7FFF) << 13, large = (half & 0x7FFF) >= 0x7C00 ? 0x7F800000u : 0;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    x *= 0x1p112f;              /* the exponents' biases differ by 112; also right for subnormal halves */
+    memcpy(&bits, &x, sizeof x);
+    bits |= large | (uint32_t)(half & 0x8000) << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline __attribute__((always_inline)) uint16_t sg_narrowed(float x)
+{
+    uint32_t bits, tiny;
+    memcpy(&bits, &x, sizeof x);
+    uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7FFFFFFF;
+    memcpy(&x, &size, sizeof x);
+    x += 0.5f;                  /* the last place of a half's subnormals is that of numbers in [1/2, 1) */
+    memcpy(&tiny, &x, sizeof x);
+    uint32_t normal = (size - (112u << 23) + 0xFFF + (size >> 13 & 1)) >> 13;
+    uint32_t huge = size > 0x7F800000 ? 0x7E00 : 0x7C00;
+    uint32_t half = size >= 0x47800000 ? huge : size < 0x38800000 ? tiny - 0x3F000000 : normal;
+    return (uint16_t)(half | sign);
+}
+
 /* A vector has LANES words of 32 bits. MUL32 multiplies the low halves of 64-bit lanes. */
 
 #if SG_DISPATCH
@@ -68,6 +95,11 @@
 #define SQRT(x) ((ISA(vf)){sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3])})
 #endif
 #include "kernel_body.h"
+
+double sg_phi(double x, double *e)
+{
+    return phi_f64_base(x, e);
+}
 
 const sg_isa *sg_isa_of_rank(int rank)
 {

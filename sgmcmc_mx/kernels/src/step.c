@@ -28,7 +28,7 @@
 
 /* UNFIT: not for this path (sparse, another dtype, another device); the readable backend can do it. */
 enum { SG_OK = 0, SG_UNFIT = 1, SG_SIZES = 2, SG_MEMORY = 3, SG_EARLIER = 4, SG_MXNET = -1 };
-enum { FLOAT32 = 0, FLOAT64 = 1 };
+enum { FLOAT32 = 0, FLOAT64 = 1, FLOAT16 = 2 };
 enum { CPU = 1, CPU_PINNED = 3, CPU_SHARED = 5 };
 
 /* From here on several threads are worth waking; below, they cost more than they save. */
@@ -52,7 +52,7 @@ static int threads;                 /* 0: as many as OpenMP says */
 static pid_t loaded_by;
 static int failure;                 /* of an operation, which has nobody to tell */
 
-enum { WEIGHT, GRAD, MOMENTUM, ALPHA, PREVIOUS, VARIANCE, PER_TENSOR };
+enum { WEIGHT, GRAD, MOMENTUM, ALPHA, PREVIOUS, VARIANCE, SCALE, HALF, PER_TENSOR };
 enum { SHARED_ALPHA, SHARED_EXCESS, PER_PLAN };
 
 typedef struct {
@@ -63,7 +63,7 @@ typedef struct {
 typedef struct {
     operand operands[PER_TENSOR];
     int64_t size;
-    int dtype, alpha_dtype;
+    int dtype, grad_dtype, alpha_dtype;
     int element;                /* a thermostat for every element */
 } tensor;
 
@@ -82,13 +82,15 @@ typedef struct {
 typedef struct {
     uint64_t seed;
     double rescale, clip;       /* clip may be infinite */
-    double ratio, gain;
+    double ratio, gain;         /* by which the account is settled at the begin */
     uint64_t settle;
+    double half_gain;           /* by which the thermostat moves, twice, within a step of 'badodab' */
+    uint64_t integrator;        /* SG_EULER, SG_ABOBA or SG_BADODAB */
 } head;
 
 typedef struct {
     uint64_t ordinal, count;
-    double drift, prior, noise, ratio, alpha_ratio, friction, heat, inverse_mass, share, rate;
+    double drift, prior, noise, cold, ratio, alpha_ratio, friction, heat, inverse_mass, share, rate;
 } row;
 
 typedef struct {
@@ -141,7 +143,7 @@ static int fill_in(job *j, int i)
     const row *r = j->rows + i;
     sg_task *task = j->tasks + i;
     void **data[PER_TENSOR] = {&task->weight, &task->grad, &task->momentum, &task->alpha, &task->previous,
-                               &task->variance};
+                               &task->variance, &task->scale, &task->half};
     for (int k = 0; k < PER_TENSOR; k++) {
         int code = look_up(t->operands + k, data[k]);
         if (code)
@@ -149,7 +151,9 @@ static int fill_in(job *j, int i)
     }
     task->size = t->size;
     task->is_double = t->dtype == FLOAT64;
-    task->element = t->element;
+    task->half_grad = t->grad_dtype == FLOAT16;
+    task->kind = !task->momentum ? SG_NO_MOMENTUM : t->element ? SG_ELEMENT : SG_MOMENTUM;
+    task->extra = task->previous ? SG_ESTIMATE : task->scale ? SG_SCALE : SG_PLAIN;
     task->sum = task->momentum && (j->alpha_data || (task->alpha && !t->element));
     task->key[0] = (uint32_t)h->seed;
     task->key[1] = (uint32_t)(h->seed >> 32);
@@ -161,6 +165,7 @@ static int fill_in(job *j, int i)
     task->drift = r->drift;
     task->prior = r->prior;
     task->noise = r->noise;
+    task->cold = r->cold;
     task->rate = r->rate;
     task->ratio = r->ratio;
     task->alpha_ratio = r->alpha_ratio;
@@ -217,20 +222,41 @@ static void run_chunks(const sg_task *tasks, const int64_t *first, int count, do
     }
 }
 
-/* The factor of v that is in force: ratio * (1 - alpha'). */
-static double decay(const job *j, int i)
+/* alpha', the friction in force on a tensor whose elements share it. */
+static double friction(const job *j, int i)
 {
     const sg_task *t = j->tasks + i;
     if (j->alpha_data)
-        return t->ratio * (1 - load(j->alpha_data, j->plan->shared_dtype));
-    if (t->alpha && !t->element)
-        return t->ratio * (1 - t->alpha_ratio * load(t->alpha, j->plan->tensors[i].alpha_dtype));
-    return t->ratio * (1 - j->rows[i].friction);
+        return load(j->alpha_data, j->plan->shared_dtype);
+    if (t->alpha && !j->plan->tensors[i].element)
+        return t->alpha_ratio * load(t->alpha, j->plan->tensors[i].alpha_dtype);
+    return j->rows[i].friction;
+}
+
+/* Make a task ready for a part of the step: the factors of v and of the noise that the friction gives. */
+static void set_form(job *j, int i, int form)
+{
+    sg_task *t = j->tasks + i;
+    double alpha = friction(j, i), e;
+    /* What waits for no sum is done in one pass. */
+    t->form = t->kind == SG_NO_MOMENTUM ? SG_EULER : form == SG_KICK && !t->sum ? SG_BADODAB : form;
+    if (form == SG_EULER) {
+        t->decay = t->ratio * (1 - alpha);
+    } else if (form == SG_ABOBA) {
+        sg_phi(0.5 * alpha, &e);
+        t->after = e;
+        t->decay = t->ratio * e;
+    } else {
+        double phi = sg_phi(alpha, &e);
+        t->decay = e;
+        t->spread = sqrt(0.5 * phi * (1 + e));
+    }
 }
 
 /* The thermostats of tasks from .. to - 1, after their chunks. */
-static void regulate(job *j, int from, int to, const int64_t *first, const double *sums)
+static void regulate(job *j, int from, int to, int form, const int64_t *first, const double *sums)
 {
+    const int half = form == SG_KICK || form == SG_FLUCTUATE;
     double added = 0;
     for (int i = from; i < to; i++) {
         sg_task *t = j->tasks + i;
@@ -240,18 +266,23 @@ static void regulate(job *j, int from, int to, const int64_t *first, const doubl
             continue;
         for (int64_t c = first[i - from]; c < first[i - from + 1]; c++)
             sum += sums[c];
-        if (j->excess_data)
+        if (j->excess_data) {
             added += j->rows[i].share * (sum - t->size * t->heat);
-        else
-            store(t->alpha, dtype,
-                  t->alpha_ratio * load(t->alpha, dtype) + t->inverse_mass * (sum / t->size - t->heat));
+            continue;
+        }
+        store(t->alpha, dtype, t->alpha_ratio * load(t->alpha, dtype)
+                                   + (half ? 0.5 : 1) * t->inverse_mass * (sum / t->size - t->heat));
+        t->alpha_ratio = 1;     /* it counts once a step */
     }
-    if (j->excess_data)
+    if (j->excess_data && half)
+        store(j->alpha_data, j->plan->shared_dtype,
+              load(j->alpha_data, j->plan->shared_dtype) + j->head.half_gain * added);
+    else if (j->excess_data)
         store(j->excess_data, j->plan->shared_dtype, load(j->excess_data, j->plan->shared_dtype) + added);
 }
 
-/* Tasks that may run side by side, then their thermostats, in order. */
-static int run(job *j, int from, int to)
+/* A part of the step of tasks that may run side by side, then their thermostats, in order. */
+static int run(job *j, int from, int to, int form)
 {
     int count = to - from;
     int64_t elements = 0, chunks = 0;
@@ -260,20 +291,41 @@ static int run(job *j, int from, int to)
         return SG_MEMORY;
     for (int i = 0; i < count; i++) {
         sg_task *t = j->tasks + from + i;
-        t->decay = decay(j, from + i);
+        set_form(j, from + i, form);
         first[i] = chunks;
-        chunks += (t->size + SG_CHUNK - 1) / SG_CHUNK;
+        chunks += form == SG_FLUCTUATE && !t->sum ? 0 : (t->size + SG_CHUNK - 1) / SG_CHUNK;
         elements += t->size;
     }
     first[count] = chunks;
     double *sums = malloc((chunks + 1) * sizeof *sums);
     if (sums) {
         run_chunks(j->tasks + from, first, count, sums, elements);
-        regulate(j, from, to, first, sums);
+        regulate(j, from, to, form, first, sums);
     }
     free(first);
     free(sums);
     return sums ? SG_OK : SG_MEMORY;
+}
+
+/* A part of the step of all tasks. */
+static int run_all(job *j, int form)
+{
+    const plan *p = j->plan;
+    int code = SG_OK;
+    if (!p->in_order)
+        return run(j, 0, p->count, form);
+    for (int i = 0; !code && i < p->count; i++)
+        code = run(j, i, i + 1, form);
+    return code;
+}
+
+/* Whether a thermostat needs a sum over several elements in the middle of a step. */
+static int has_sums(const job *j)
+{
+    for (int i = 0; i < j->plan->count; i++)
+        if (j->tasks[i].sum)
+            return 1;
+    return 0;
 }
 
 static void operate(void *context, void *param)
@@ -288,10 +340,12 @@ static void operate(void *context, void *param)
         store(j->alpha_data, p->shared_dtype, h->ratio * (alpha + h->gain * excess));
         store(j->excess_data, p->shared_dtype, 0);
     }
-    if (!code && !p->in_order)
-        code = run(j, 0, p->count);
-    for (int i = 0; !code && p->in_order && i < p->count; i++)
-        code = run(j, i, i + 1);
+    if (!code && h->integrator == SG_BADODAB && has_sums(j)) {
+        code = run_all(j, SG_KICK);
+        code = code ? code : run_all(j, SG_FLUCTUATE);
+    } else if (!code) {
+        code = run_all(j, (int)h->integrator);
+    }
     if (code)
         __atomic_store_n(&failure, code, __ATOMIC_RELAXED);
 }
@@ -361,15 +415,19 @@ static int take_tensor(void **arrays, int shared, tensor *t)
 {
     int ndim, storage, sparse, code;
     if (mx.dtype(arrays[WEIGHT], &t->dtype) || mx.storage(arrays[WEIGHT], &storage) ||
-        mx.storage(arrays[GRAD], &sparse) || shape_of(arrays[WEIGHT], &ndim, &t->size))
+        mx.storage(arrays[GRAD], &sparse) || mx.dtype(arrays[GRAD], &t->grad_dtype) || shape_of(arrays[WEIGHT], &ndim, &t->size))
         return SG_MXNET;
     if ((t->dtype != FLOAT32 && t->dtype != FLOAT64) || storage || sparse)
         return SG_UNFIT;
     if (t->size == 0)
         return SG_OK;
-    for (int i = 0; i < PER_TENSOR; i++)
-        if (i != ALPHA && (code = take(arrays[i], t->size, t->dtype, t->operands + i)))
+    if (t->grad_dtype != FLOAT16 || !arrays[HALF])
+        t->grad_dtype = t->dtype;       /* another one is an error */
+    for (int i = 0; i < PER_TENSOR; i++) {
+        int dtype = i == GRAD ? t->grad_dtype : i == HALF ? FLOAT16 : t->dtype;
+        if (i != ALPHA && (code = take(arrays[i], t->size, dtype, t->operands + i)))
             return code;
+    }
     return arrays[ALPHA] && arrays[MOMENTUM] && !shared ? take_alpha(arrays[ALPHA], t) : SG_OK;
 }
 
@@ -430,12 +488,13 @@ static int name_all(plan *p)
         name(&s, p, p->shared + i, 1);
     for (int t = 0; t < p->count; t++)
         for (int i = 0; i < PER_TENSOR; i++)
-            if (i != GRAD)
+            if (i != GRAD && i != SCALE)
                 p->in_order |= name(&s, p, p->tensors[t].operands + i, 1);
     for (int written = 1; written >= 0; written--)
         for (int t = 0; t < p->count; t++)
-            if (p->tensors[t].operands[GRAD].reorder == written)
-                name(&s, p, p->tensors[t].operands + GRAD, written);
+            for (int i = GRAD; i <= SCALE; i += SCALE - GRAD)
+                if (p->tensors[t].operands[i].reorder == written)
+                    name(&s, p, p->tensors[t].operands + i, written);
     free(s.slots);
     return SG_OK;
 }
@@ -456,7 +515,7 @@ static int fill_plan(plan *p, void **arrays)
     return name_all(p);
 }
 
-/* A plan for n > 0 tensors. `arrays` holds NDArray handles, 0 for none: the shared alpha and its account, then six a
+/* A plan for n > 0 tensors. `arrays` holds NDArray handles, 0 for none: the shared alpha and its account, then eight a
  * tensor. Returns a code of the enum above; sg_release() frees the plan. */
 EXPORT int sg_plan(void **arrays, int n, void **out)
 {

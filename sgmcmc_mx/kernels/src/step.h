@@ -10,15 +10,22 @@
 /* Normals made at a time, small enough to stay in the first-level cache. A multiple of 64, the group of noise.py. */
 #define SG_BLOCK 1024
 
+/* What there is of a tensor; what else it brings; which part of a step it is. A step of 'badodab' is one pass, unless
+ * its thermostat needs the sum over a tensor or the network in the middle: then it is a kick and a fluctuation. */
+enum { SG_NO_MOMENTUM, SG_MOMENTUM, SG_ELEMENT };
+enum { SG_PLAIN, SG_ESTIMATE, SG_SCALE };
+enum { SG_EULER, SG_ABOBA, SG_BADODAB, SG_KICK, SG_FLUCTUATE };
+#define SG_CASE(kind, extra, form) (((kind) * 3 + (extra)) * 5 + (form))
+
 typedef struct {
-    void *weight, *grad, *momentum, *alpha, *previous, *variance;   /* data, 0 where there is none */
+    void *weight, *grad, *momentum, *alpha, *previous, *variance, *scale, *half;   /* data, 0 where there is none */
     int64_t size;
     uint32_t key[2], counter[3];    /* counter words 1, 2, 3; word 0 is the block */
-    int is_double;
-    int element;                    /* a thermostat for every element */
+    int is_double, half_grad;
+    int kind, extra, form;          /* of the enums above */
     int sum;                        /* the sum of squares is wanted */
-    double rescale, clip, drift, prior, noise, rate;
-    double decay;                   /* ratio * (1 - alpha'), where it is one number */
+    double rescale, clip, drift, prior, noise, cold, rate;
+    double decay, after, spread;    /* factors of v, and of the noise, where they are one number for the tensor */
     double ratio, alpha_ratio, heat, inverse_mass;
 } sg_task;
 
@@ -36,5 +43,8 @@ typedef struct {
 
 /* The instruction set by rank: 0 is the baseline, 1 AVX2 with FMA, 2 AVX-512. 0 where this processor lacks it. */
 const sg_isa *sg_isa_of_rank(int rank);
+
+/* (1 - exp(-x)) / x, and exp(-x) into e. */
+double sg_phi(double x, double *e);
 
 #endif

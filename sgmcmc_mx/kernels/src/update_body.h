@@ -1,45 +1,104 @@
 /* Included by kernel_body.h for each type of weight; the equations are those of job.py. */
 
-/* One block of a tensor, with its normals. The last two arguments are constants at every call: a loop of its own
+/* (1 - exp(-x)) / x, and exp(-x) into e. The series of an eighth of x, doubled three times: phi(2 y) = phi(y) (1 +
+ * exp(-y)) / 2. Beyond |x| = 8, where no chain is sound, x counts as 8. */
+static inline __attribute__((always_inline)) REAL TYPED(phi)(REAL x, REAL *e)
+{
+    REAL y = (REAL)-0.125 * (x > 8 ? 8 : x < -8 ? -8 : x), p = 1;
+    for (int n = SERIES; n > 0; n--)
+        p = 1 + p * y * ((REAL)1 / (n + 1));
+    REAL exponential = 1 + y * p;
+    for (int twice = 0; twice < 3; twice++) {
+        p *= (REAL)0.5 * (1 + exponential);
+        y += y;
+        exponential = 1 + y * p;    /* and not its square, which doubles the error */
+    }
+    *e = exponential;
+    return p;
+}
+
+/* The mean gradient, clipped; with an estimate, the running variance of it too. */
+static inline __attribute__((always_inline)) REAL TYPED(gradient)(const sg_task *t, REAL grad, REAL *previous,
+                                                                  REAL *variance, int extra)
+{
+    const REAL clip = (REAL)t->clip, rate = (REAL)t->rate;
+    REAL g = (REAL)t->rescale * grad;
+    g = g < -clip ? -clip : g;
+    g = g > clip ? clip : g;
+    if (extra == SG_ESTIMATE) {
+        REAL d = g - *previous;
+        if (rate != 0)
+            *variance += rate * ((REAL)0.5 * d * d - *variance);
+        *previous = g;
+    }
+    return g;
+}
+
+/* One block of a tensor, with its normals. The last three arguments are constants at every call: a loop of its own
  * for each kind of step, without branches. */
 static inline __attribute__((always_inline)) void TYPED(update)(const sg_task *t, int64_t at, int64_t count,
-                                                                const float *normal, int momentum, int estimate)
+                                                                const REAL *restrict grad, const float *normal,
+                                                                int kind, int extra, int form)
 {
     REAL *restrict w = (REAL *)t->weight + at, *restrict v = (REAL *)t->momentum + at;
     REAL *restrict alpha = (REAL *)t->alpha + at;
     REAL *restrict previous = (REAL *)t->previous + at, *restrict variance = (REAL *)t->variance + at;
-    const REAL *restrict grad = (const REAL *)t->grad + at;
-    const REAL rescale = (REAL)t->rescale, clip = (REAL)t->clip, drift = (REAL)t->drift, prior = (REAL)t->prior;
-    const REAL noise = (REAL)t->noise, noise2 = (REAL)(t->noise * t->noise), drift2 = (REAL)(t->drift * t->drift);
-    const REAL decay = (REAL)t->decay, ratio = (REAL)t->ratio, alpha_ratio = (REAL)t->alpha_ratio;
-    const REAL heat = (REAL)t->heat, inverse_mass = (REAL)t->inverse_mass, rate = (REAL)t->rate;
+    const REAL *restrict scale = (const REAL *)t->scale + at;
+    const REAL drift = (REAL)t->drift, prior = (REAL)t->prior, noise2 = (REAL)(t->noise * t->noise);
+    const REAL drift2 = (REAL)(t->drift * t->drift), cold = (REAL)t->cold;
+    const REAL plain = (REAL)sqrt(t->noise * t->noise > t->cold ? t->noise * t->noise - t->cold : 0);
+    const REAL decay = (REAL)t->decay, after = (REAL)t->after, spread = (REAL)t->spread;
+    const REAL ratio = (REAL)t->ratio, alpha_ratio = (REAL)t->alpha_ratio;
+    const REAL heat = (REAL)t->heat, inverse_mass = (REAL)t->inverse_mass;
     for (int64_t i = 0; i < count; i++) {
-        REAL g = rescale * grad[i], s = noise;
-        g = g < -clip ? -clip : g;
-        g = g > clip ? clip : g;
-        if (estimate) {
-            REAL d = g - previous[i], var = variance[i];
-            if (rate != 0) {
-                var += rate * ((REAL)0.5 * d * d - var);
-                variance[i] = var;
-            }
-            previous[i] = g;
-            REAL left = noise2 - drift2 * var;
+        REAL kick = 0, s = plain, e, f;
+        if (form != SG_FLUCTUATE) {
+            REAL g = TYPED(gradient)(t, grad[i], previous + i, variance + i, extra);
+            kick = drift * (g + prior * w[i]);
+            kick = extra == SG_SCALE ? scale[i] * kick : kick;
+        }
+        if (extra == SG_ESTIMATE || extra == SG_SCALE) {
+            REAL left = extra == SG_SCALE ? scale[i] * noise2 - cold : noise2 - drift2 * variance[i];
             s = ROOT(left > 0 ? left : 0);
         }
-        REAL step = s * (REAL)normal[i] - drift * (g + prior * w[i]);
-        if (momentum == 0) {
-            w[i] += step;
-        } else if (momentum == 1) {
-            REAL new = decay * v[i] + step;
+        REAL n = s * (REAL)normal[i];
+        if (kind == SG_NO_MOMENTUM) {
+            w[i] += n - kick;
+        } else if (form == SG_EULER || form == SG_ABOBA) {
+            REAL a = kind == SG_ELEMENT ? alpha_ratio * alpha[i] : 0, new;
+            if (form == SG_ABOBA) {
+                e = after;
+                if (kind == SG_ELEMENT)
+                    TYPED(phi)((REAL)0.5 * a, &e);
+                new = e * ((kind == SG_ELEMENT ? e * ratio : decay) * v[i] + (n - kick));
+            } else {
+                new = (kind == SG_ELEMENT ? ratio * (1 - a) : decay) * v[i] + (n - kick);
+            }
             v[i] = new;
             w[i] += new;
+            if (kind == SG_ELEMENT)
+                alpha[i] = a + inverse_mass * (new * new - heat);
         } else {
-            REAL a = alpha_ratio * alpha[i];
-            REAL new = ratio * (1 - a) * v[i] + step;
+            REAL new = v[i], a = 0;
+            if (form != SG_FLUCTUATE) {
+                new = ratio * new - kick;
+                w[i] += (REAL)0.5 * new;
+            }
+            if (form != SG_KICK) {
+                e = decay;
+                f = spread;
+                if (kind == SG_ELEMENT) {
+                    a = alpha_ratio * alpha[i] + (REAL)0.5 * inverse_mass * (new * new - heat);
+                    f = TYPED(phi)(a, &e);
+                    f = (REAL)0.5 * f * (1 + e);
+                    f = ROOT(f);
+                }
+                new = e * new + f * n;
+                w[i] += (REAL)0.5 * new;
+                if (kind == SG_ELEMENT)
+                    alpha[i] = a + (REAL)0.5 * inverse_mass * (new * new - heat);
+            }
             v[i] = new;
-            w[i] += new;
-            alpha[i] = a + inverse_mass * (new * new - heat);
         }
     }
 }
@@ -55,25 +114,49 @@ static inline __attribute__((always_inline)) void TYPED(squares)(const REAL *v, 
         acc[k] += (double)v[i + k] * (double)v[i + k];
 }
 
+#define SG_EXTRAS(kind, form) \
+    case SG_CASE(kind, SG_PLAIN, form): TYPED(update)(t, at, m, grad, normal, kind, SG_PLAIN, form); break; \
+    case SG_CASE(kind, SG_ESTIMATE, form): TYPED(update)(t, at, m, grad, normal, kind, SG_ESTIMATE, form); break; \
+    case SG_CASE(kind, SG_SCALE, form): TYPED(update)(t, at, m, grad, normal, kind, SG_SCALE, form); break;
+
+static __attribute__((noinline)) void TYPED(block)(const sg_task *t, int64_t at, int64_t m, const REAL *grad,
+                                                   const float *normal)
+{
+    switch (SG_CASE(t->kind, t->extra, t->form)) {
+    SG_EXTRAS(SG_NO_MOMENTUM, SG_EULER)
+    SG_EXTRAS(SG_MOMENTUM, SG_EULER)
+    SG_EXTRAS(SG_MOMENTUM, SG_ABOBA)
+    SG_EXTRAS(SG_MOMENTUM, SG_BADODAB)
+    SG_EXTRAS(SG_MOMENTUM, SG_KICK)
+    SG_EXTRAS(SG_MOMENTUM, SG_FLUCTUATE)
+    SG_EXTRAS(SG_ELEMENT, SG_EULER)
+    SG_EXTRAS(SG_ELEMENT, SG_ABOBA)
+    SG_EXTRAS(SG_ELEMENT, SG_BADODAB)
+    }
+}
+
 static double TYPED(chunk)(const sg_task *t, int64_t first, int64_t count)
 {
     float normal[SG_BLOCK] __attribute__((aligned(64)));
+    REAL wide[SG_BLOCK] __attribute__((aligned(64)));
     double acc[16] = {0}, sum = 0;
-    const int kind = (t->momentum ? 1 + (t->element != 0) : 0) + (t->previous ? 3 : 0);
-    if (t->noise == 0)
+    const int still = t->noise == 0 || t->form == SG_KICK;
+    if (still)
         memset(normal, 0, sizeof normal);
     for (int64_t at = first, end = first + count; at < end; at += SG_BLOCK) {
         int64_t m = end - at < SG_BLOCK ? end - at : SG_BLOCK;
-        if (t->noise != 0)
+        const REAL *grad = (const REAL *)t->grad + at;
+        if (!still)
             ISA(normals)(t->key, t->counter, at / 64, (m + 63) / 64, normal);
-        switch (kind) {
-        case 0: TYPED(update)(t, at, m, normal, 0, 0); break;
-        case 1: TYPED(update)(t, at, m, normal, 1, 0); break;
-        case 2: TYPED(update)(t, at, m, normal, 2, 0); break;
-        case 3: TYPED(update)(t, at, m, normal, 0, 1); break;
-        case 4: TYPED(update)(t, at, m, normal, 1, 1); break;
-        default: TYPED(update)(t, at, m, normal, 2, 1);
+        if (t->half_grad) {
+            for (int64_t i = 0; i < m; i++)
+                wide[i] = (REAL)sg_widened(((const uint16_t *)t->grad)[at + i]);
+            grad = wide;
         }
+        TYPED(block)(t, at, m, grad, normal);
+        if (t->half && t->form != SG_KICK)
+            for (int64_t i = 0; i < m; i++)
+                ((uint16_t *)t->half)[at + i] = sg_narrowed((float)((const REAL *)t->weight)[at + i]);
         if (t->sum)
             TYPED(squares)((const REAL *)t->momentum + at, m, acc);
     }
@@ -82,6 +165,8 @@ static double TYPED(chunk)(const sg_task *t, int64_t first, int64_t count)
     return sum;
 }
 
+#undef SG_EXTRAS
+#undef SERIES
 #undef REAL
 #undef ROOT
 #undef TYPED
