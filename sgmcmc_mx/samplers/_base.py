@@ -75,6 +75,7 @@ class Sampler(Optimizer):
     ``update_on_kvstore=False``.
     """
 
+    integrator = "euler"
     second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
 
     def __init__(self, *, learning_rate: Optional[float] = None, num_data: Optional[int] = None, wd: float = 1.0,
@@ -123,6 +124,9 @@ class Sampler(Optimizer):
 
     def _prepare(self, t, state, index, device) -> None:
         """Hand the arrays of ``state`` to tensor ``t``."""
+
+    def _adapt(self, call) -> None:
+        """Bring preconditioners up to date, right before a step."""
 
     def _steady(self, t) -> bool:
         """Whether the coefficients of ``t`` would be the same at the next step, if no setting changed."""
@@ -208,10 +212,7 @@ class Sampler(Optimizer):
         if not isinstance(index, (tuple, list)):
             index, weight, grad, state = (index,), (weight,), (grad,), (state,)
         if self.multi_precision and weight[0].dtype.__name__ == "float16":
-            masters = [s[0] for s in state]
-            self._guarded(index, masters, [g.astype("float32") for g in grad], [s[1] for s in state])
-            for w, m in zip(weight, masters):
-                nd.cast(m, dtype="float16", out=w)
+            self._guarded(index, [s[0] for s in state], grad, [s[1] for s in state], weight)
         else:
             self._guarded(index, weight, grad, state)
 
@@ -249,9 +250,9 @@ class Sampler(Optimizer):
                 self._failure = e
             raise
 
-    def _guarded(self, indices, weights, grads, states) -> None:
+    def _guarded(self, indices, weights, grads, states, halves=()) -> None:
         with self._reporting(indices[0]):
-            self._step(indices, weights, grads, states)
+            self._step(indices, weights, grads, states, halves)
 
     def _on_kvstore(self, index) -> bool:
         """Whether the update of this parameter is called by a kvstore, one parameter at a time."""
@@ -274,7 +275,7 @@ class Sampler(Optimizer):
                              "a step that AMP means to skip would be taken with an infinite gradient; write "
                              "gluon.Trainer(..., update_on_kvstore=False)")
 
-    def _step(self, indices, weights, grads, states) -> None:
+    def _step(self, indices, weights, grads, states, halves) -> None:
         self._update_count(indices)     # first: the schedule must see this step's number
         self._calls += 1
         lr = self._current_learning_rate()
@@ -284,8 +285,8 @@ class Sampler(Optimizer):
         device.begin(self, indices)
         device.lr = lr
         call = device.calls.get(indices[0])
-        if call is None or not call.same(self, indices, weights, grads, states):
-            call = device.calls[indices[0]] = self._gather(device, indices, weights, grads, states)
+        if call is None or not call.same(self, indices, weights, grads, states, halves):
+            call = device.calls[indices[0]] = self._gather(device, indices, weights, grads, states, halves)
         counts = self._index_update_count
         for t, index in zip(call.tensors, call.indices):
             t.count = counts[index]
@@ -303,17 +304,18 @@ class Sampler(Optimizer):
             if not same_arrays(shared, job.shared):
                 job.plan = None
             job.shared, job.seed, job.rescale, job.clip = shared, self.seed, self.rescale_grad, self.clip_gradient
+            self._adapt(call)
             kernels.step(job)
             device.collect(shared)
 
-    def _gather(self, device, indices, weights, grads, states):
+    def _gather(self, device, indices, weights, grads, states, halves):
         """The arrays of a call, made ready."""
-        call = Call(self, indices, weights, grads, states)
-        for index, w, g in zip(indices, weights, grads):
+        call = Call(self, indices, weights, grads, states, halves)
+        for index, w, g, half in zip(indices, weights, grads, halves or [None] * len(indices)):
             t = device.tensor(index)
             if g.stype != "default":
                 g, call.lasting = g.tostype("default"), False
-            t.weight, t.grad, t.ordinal = w, g, self._ordinal(index)
+            t.weight, t.grad, t.half, t.ordinal = w, g, half, self._ordinal(index)
             call.tensors.append(t)
             call.shapes.append(w.shape)
             t.size = math.prod(call.shapes[-1])
@@ -332,7 +334,7 @@ class Sampler(Optimizer):
             lasting = lasting and self._steady(t)
             moving[index], first = t, k if first is None else first
         if call.job is None or moving != call.moving:
-            call.job = kernels.Job(list(moving.values()), self.seed, self.rescale_grad)
+            call.job = kernels.Job(list(moving.values()), self.seed, self.rescale_grad, integrator=self.integrator)
         call.moving, call.first = moving, first
         return lasting and call.lasting
 

@@ -11,20 +11,22 @@ __all__ = ["Call", "Device", "same_arrays", "unchanged"]
 class Call:
     """The arrays of a call and what was made of them, used again as long as the same ones come."""
 
-    __slots__ = ("indices", "weights", "grads", "states", "params", "ordinals", "tensors", "shapes", "moving", "first",
-                 "job", "settings", "lasting")
+    __slots__ = ("indices", "weights", "grads", "states", "halves", "params", "ordinals", "tensors", "shapes", "moving",
+                 "first", "job", "settings", "lasting")
 
-    def __init__(self, sampler, indices, weights, grads, states):
+    def __init__(self, sampler, indices, weights, grads, states, halves):
         self.indices, self.weights, self.grads, self.states = map(tuple, (indices, weights, grads, states))
+        self.halves = tuple(halves)
         self.params, self.ordinals = [sampler._param_dict.get(i) for i in indices], sampler._ordinals
         self.tensors, self.shapes, self.moving, self.first = [], [], {}, None
         self.job = self.settings = None
         self.lasting = True     # False where an array is a copy made for this step
 
-    def same(self, sampler, indices, weights, grads, states) -> bool:
+    def same(self, sampler, indices, weights, grads, states, halves) -> bool:
         """Whether these are the arrays of this call."""
         return (self.lasting and self.indices == tuple(indices) and self.ordinals is sampler._ordinals
-                and _are(self.weights, weights) and _are(self.grads, grads) and _are(self.states, states))
+                and _are(self.weights, weights) and _are(self.grads, grads) and _are(self.states, states)
+                and len(self.halves) == len(halves) and _are(self.halves, halves))
 
 
 def _are(some, others) -> bool:

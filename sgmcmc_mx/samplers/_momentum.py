@@ -7,7 +7,8 @@ from typing import Optional
 from mxnet import ndarray as nd
 
 from .. import noise
-from .._check import number
+from .._check import choice, number
+from ..kernels.job import INTEGRATORS
 from ._base import Sampler
 from ._device import Device
 
@@ -23,11 +24,22 @@ class MomentumSampler(Sampler):
 
     When the step size goes from eta to eta', v and every friction are multiplied by sqrt(eta'/eta): in the
     papers' letters p, A and xi stay what they were. ``friction`` is meant at the base step size.
+
+    The splitting integrators, with alpha the friction in force and the gradient at the stored w, ::
+
+        'aboba'      v <- exp(-alpha/2) v;   v <- v - eta grad U(w) + s n;   v <- exp(-alpha/2) v;   w <- w + v
+        'badodab'    v <- v - eta grad U(w);   w <- w + v/2;   v <- exp(-alpha) v + s sqrt((1 - exp(-2 alpha)) /
+                     (2 alpha)) n;   w <- w + v/2
+
+    are symmetric: their error in w is O(eta), where the thermostat's Euler step has O(sqrt(eta)). The w of 'aboba' is
+    the midpoint of the paper's step (which takes w + v/2 for its sample, at an error of the same order); that of
+    'badodab' is its end.
     """
 
     second_order = True
 
-    def __init__(self, *, friction: float = 0.1, gradient_noise=None, **kwargs):
+    def __init__(self, *, friction: float = 0.1, gradient_noise=None, integrator: str = "euler", **kwargs):
+        self.integrator = choice("integrator", integrator, INTEGRATORS)
         self.friction = number("friction", friction, _FRICTION_HELP, low=0.0, high=1.0, open_low=True)
         self.gradient_noise = self._checked_noise(gradient_noise)
         super().__init__(**kwargs)

@@ -35,6 +35,9 @@ class SGHMC(MomentumSampler):
         V: known, or estimated for every weight while running, as half the mean squared difference of successive
         gradients over the last 1000 steps (two more arrays of the size of the weights; where it exceeds what the
         friction can carry, the injected noise is 0). Default None: b = 0.
+    integrator : 'euler', 'aboba' or 'badodab', default 'euler'
+        How the dynamics are discretised; see :class:`~sgmcmc_mx.samplers.MomentumSampler`. ('badodab' without a
+        thermostat is Leimkuhler and Matthews' BAOAB.)
     resample_momentum : int, optional
         Draw the momentum afresh from N(0, eta T) every so many steps. Default None: never.
     **kwargs

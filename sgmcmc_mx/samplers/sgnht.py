@@ -42,12 +42,17 @@ class SGNHT(MomentumSampler):
     where V is the variance of a coordinate of the gradient of U, assumed the same for the d weights that share
     the thermostat. Where it differs between them, one thermostat for all is biased: it balances the heat on
     average, leaving some weights too hot and others too cold; ``thermostat='element'`` has no such bias.
-    The error of this discretisation is O(h): var T (1 - alpha/2) on U = w^2/2 for large d.
+    The error of this discretisation is O(h): var T (1 - alpha/2) on U = w^2/2 for large d. The symmetric splittings
+    (Leimkuhler & Shang 2016, sec. 3.2: 'badodab'; Li et al. 2016, arXiv 1512.07662, sec. 3.2: 'aboba') have O(h^2);
+    in 'badodab' half of the thermostat's move comes before the fluctuation and half after it.
 
     Parameters
     ----------
     friction : float, default 0.1
-        a, in (0, 1/2): beyond, the discretised thermostat has no fixed point.
+        a, in (0, 1/2): beyond, the thermostat of 'euler' has no fixed point. In (0, 1] with the splittings.
+    integrator : 'euler', 'aboba' or 'badodab', default 'euler'
+        How the dynamics are discretised; see :class:`~sgmcmc_mx.samplers.MomentumSampler`. 'badodab' with the global
+        thermostat needs all tensors in one call, so that it is refused on a kvstore.
     thermostat : 'global', 'tensor' or 'element', default 'global'
         What shares an alpha: the network, each parameter, each weight.
     thermal_mass : float, optional
@@ -62,15 +67,16 @@ class SGNHT(MomentumSampler):
     """
 
     def __init__(self, *, friction: float = 0.1, thermostat: str = "global", thermal_mass: Optional[float] = None,
-                 gradient_noise: Optional[float] = None, **kwargs):
-        number("friction", friction, "a Nose-Hoover thermostat needs friction below 1/2 (2 a + eta V / T < 1); "
-               "write friction=0.1", low=0.0, high=0.5, open_low=True, open_high=True)
+                 gradient_noise: Optional[float] = None, integrator: str = "euler", **kwargs):
+        if integrator == "euler":
+            number("friction", friction, "a Nose-Hoover thermostat needs friction below 1/2 (2 a + eta V / T < 1); "
+                   "write friction=0.1, or integrator='badodab'", low=0.0, high=0.5, open_low=True, open_high=True)
         self.groups = choice("thermostat", thermostat, ("global", "tensor", "element"))
         self.thermal_mass = None if thermal_mass is None else number(
             "thermal_mass", thermal_mass, "the papers' is 1.0; leave it out for the default", low=0.0, open_low=True)
         number("temperature", kwargs.get("temperature", 1.0), "at 0 a thermostat only grows: write sghmc, which at "
                "temperature=0 is SGD with momentum", low=0.0, open_low=True)
-        super().__init__(friction=friction, gradient_noise=gradient_noise, **kwargs)
+        super().__init__(friction=friction, gradient_noise=gradient_noise, integrator=integrator, **kwargs)
 
     # ---------------------------------------------------------------- readable at any step
 
@@ -115,13 +121,15 @@ class SGNHT(MomentumSampler):
 
     def _coefficients(self, t, index, device, eta, lr):
         a, T = self.friction_at(device.lr), self.temperature
-        if a >= 0.5:
+        if a >= 0.5 and self.integrator == "euler":
             raise ValueError(f"learning_rate {device.lr:g} at step {self.num_update} makes friction {a:g}, and a "
                              "thermostat has no fixed point from 0.5 on; write a smaller friction")
         t.drift, t.ratio = lr, device.ratio(index, eta)
         t.noise, t.heat = math.sqrt(2.0 * a * eta * T), eta * T
         if self.groups == "global":
             t.share = device.lr / lr
+            if self.integrator == "badodab" and self._on_kvstore(index) and len(self._param_dict) != 1:
+                raise ValueError(_ALL_AT_ONCE)
             return
         before = device.alpha_lr.get(index, device.lr)
         device.alpha_lr[index] = device.lr
@@ -133,6 +141,11 @@ class SGNHT(MomentumSampler):
         if self.thermal_mass is not None:
             return self.thermal_mass
         return default_thermal_mass(lr / self.num_data, self.friction, self.temperature, size)
+
+
+_ALL_AT_ONCE = ("integrator='badodab' moves the global thermostat in the middle of a step, when all parameters have been "
+                "kicked, but a kvstore brings them one by one; write kvstore=None or update_on_kvstore=False, or "
+                "thermostat='tensor', or integrator='aboba'")
 
 
 class Common:
@@ -187,7 +200,11 @@ class ThermostatDevice(MomentumDevice):
             if gain or ratio != 1.0:
                 shared.settle = ratio, gain
             common.size, common.lr, self._due = 0, lr, False
-        common.size += sum([t.size for t in tensors])
+        size = sum([t.size for t in tensors])
+        if sampler.integrator == "badodab":     # nothing is left for the next step to settle
+            shared.gain = self._gain(sampler, size)
+        else:
+            common.size += size
         return shared if context == common.alpha.context else self._lent(shared, context)
 
     def _lent(self, shared, context):
@@ -205,7 +222,10 @@ class ThermostatDevice(MomentumDevice):
 
     def gain(self, sampler) -> float:
         """1 / (mu d) of the step in the account."""
-        size = self.common.size
+        return self._gain(sampler, self.common.size)
+
+    @staticmethod
+    def _gain(sampler, size: int) -> float:
         return 1.0 / (size * sampler._mass(sampler.base_learning_rate, size)) if size else 0.0
 
     def settled(self, sampler):

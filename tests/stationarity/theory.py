@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 __all__ = ["sgld_variance", "sghmc_variance", "kinetic", "thermostat_mean", "shared_thermostat_mean",
-           "thermostat_spread", "second_moments", "Moments", "simulate_sgnht", "stationary_covariance"]
+           "thermostat_spread", "second_moments", "Moments", "simulate_sgnht", "stationary_covariance", "splitting",
+           "splitting_thermostat"]
 
 
 def sgld_variance(eta, T=1.0, V=0.0, k=1.0):
@@ -94,6 +95,59 @@ def stationary_covariance(M, Q):
     """The solution of X = M X M^T + Q."""
     n = len(M)
     return np.linalg.solve(np.eye(n * n) - np.kron(M, M), Q.reshape(-1)).reshape(n, n)
+
+
+def splitting(integrator, eta, alpha, a=None, T=1.0, V=0.0, b=0.0, k=1.0):
+    """E[w^2], and E[v^2] wherever the thermostat looks (for 'badodab' twice a step), at constant friction alpha.
+
+    Each part of a step is linear in (w, v), so that the covariance C of the stored pair solves
+    C = M C M^T + Q. ``a`` is the friction that the injected noise balances (alpha by default).
+    """
+    a = alpha if a is None else a
+    injected, heat = 2 * (a - b) * eta * T, eta ** 2 * V
+    drift = np.array([[1.0, 0.0], [-eta * k, 1.0]])
+
+    def move(part):
+        return np.array([[1.0, part], [0.0, 1.0]])
+
+    def damp(factor):
+        return np.diag([1.0, factor])
+
+    def noise(variance):
+        return np.diag([0.0, variance])
+
+    if integrator == "aboba":
+        half = damp(math.exp(-alpha / 2))
+        parts = [(half, noise(0)), (drift, noise(heat + injected)), (half, noise(0)), "look", (move(1.0), noise(0))]
+    else:
+        spread = -math.expm1(-2 * alpha) / (2 * alpha)
+        parts = [(drift, noise(heat)), "look", (move(0.5), noise(0)), (damp(math.exp(-alpha)), noise(injected * spread)),
+                 "look", (move(0.5), noise(0))]
+    M, Q = np.eye(2), np.zeros((2, 2))
+    for part in parts:
+        if part != "look":
+            M, Q = part[0] @ M, part[0] @ Q @ part[0].T + part[1]
+    C = stationary_covariance(M, Q)
+    S, seen = C[0, 0], []
+    for part in parts:
+        if part == "look":
+            seen.append(C[1, 1])
+        else:
+            C = part[0] @ C @ part[0].T + part[1]
+    return S, seen
+
+
+def splitting_thermostat(integrator, eta, a, mass, T=1.0, V=0.0, k=1.0):
+    """Where the thermostat of many weights rests: the alpha in force, and the one at the end of a step.
+
+    They differ for 'badodab': half of its move comes before v fluctuates, when v still has the heat of a kick.
+    """
+    def excess(alpha):
+        return np.mean(splitting(integrator, eta, alpha, a, T, V, k=k)[1]) - eta * T
+
+    alpha = brentq(excess, a / 4, 5.0)
+    seen = splitting(integrator, eta, alpha, a, T, V, k=k)[1]
+    return alpha, alpha + (0.5 * (seen[1] - eta * T) / mass if len(seen) > 1 else 0.0)
 
 
 class Moments:

@@ -7,6 +7,12 @@ eta = learning_rate / N, grad U = N g + precision w with g the (clipped) minibat
     SGNHT    v <- (1 - alpha) v - eta grad U + sqrt(2 a eta T) n;                               w <- w + v;
              alpha <- alpha + (|v|^2/d - eta T) / mu
 
+With the splittings the kick is  v <- v - eta grad U,  and the friction a, or the thermostat's alpha, acts as ::
+
+    aboba     v <- exp(-alpha/2) v, kick and s n, v <- exp(-alpha/2) v;   w <- w + v;   alpha moves as above
+    badodab   kick;  w <- w + v/2;  alpha moves half;  v <- exp(-alpha) v + s sqrt((1 - exp(-2 alpha)) / (2 alpha)) n;
+              alpha moves half;  w <- w + v/2
+
 v starts in N(0, eta T), alpha at a + eta V / (2 T). When eta becomes eta', v, alpha and a are multiplied by
 sqrt(eta'/eta). A learning-rate multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times
 as large, and a thermostat that it shares with others sees |v|^2 / m.
@@ -22,15 +28,18 @@ __all__ = ["Transcription"]
 
 class Transcription:
     def __init__(self, kind, weights, N, base_lr, precision, lr_mult, T=1.0, seed=0, clip=None, friction=0.1,
-                 gradient_noise=None, resample_momentum=None, thermostat="global", thermal_mass=None):
+                 gradient_noise=None, resample_momentum=None, thermostat="global", thermal_mass=None,
+                 integrator="euler"):
         self.kind, self.N, self.base, self.T, self.seed, self.clip = kind, N, base_lr, T, seed, clip
         self.a, self.V, self.resample, self.groups, self.mass = (friction, gradient_noise, resample_momentum,
                                                                  thermostat, thermal_mass)
+        self.integrator = integrator
         self.w = [np.array(w, dtype=np.float64) for w in weights]
         self.precision, self.mult = precision, lr_mult
         self.count = [0] * len(weights)     # updates of each tensor
         self.eta = [None] * len(weights)    # the step size each momentum belongs to
         self.v = [math.sqrt(T) * self._normal(i, noise.MOMENTUM) for i in range(len(weights))]
+        self.kept, self.kept_friction = {}, {}
         self.last_g, self.differences = [None] * len(weights), [[] for _ in weights]
         if kind == "sgnht":
             alpha = self.a + base_lr / N * (gradient_noise or 0.0) / (2 * T)
@@ -54,13 +63,51 @@ class Transcription:
         if self.kind == "sgnht" and self.groups == "global":
             self.alpha *= math.sqrt(lr / self.alpha_lr)
             self.alpha_lr = lr
+        badodab = self.integrator == "badodab" and self.kind != "sgld"
         for i in taking_part:
             g = np.asarray(gradients[i], dtype=np.float64)
             self._move(i, lr, g if self.clip is None else np.clip(g, -self.clip, self.clip))
-        if self.kind == "sgnht" and self.groups == "global":
+        if badodab:
+            self._all_thermostats(taking_part, lr, 0.5)
+            for i in taking_part:
+                self._fluctuate(i)
+        self._all_thermostats(taking_part, lr, 0.5 if badodab else 1.0)
+
+    def _all_thermostats(self, taking_part, lr, part):
+        if self.kind != "sgnht":
+            return
+        if self.groups == "global":
             d = sum(self.w[i].size for i in taking_part)
             v2 = sum((self.v[i] ** 2).sum() / self.mult[i] for i in taking_part)
-            self.alpha += (v2 / d - lr / self.N * self.T) / self._mass(1.0, d)
+            self.alpha += part * (v2 / d - lr / self.N * self.T) / self._mass(1.0, d)
+            return
+        for i in taking_part:
+            eta = lr * self.mult[i] / self.N
+            if self.groups == "tensor":
+                self.alpha[i] += part * ((self.v[i] ** 2).mean() - eta * self.T) / self._mass(self.mult[i],
+                                                                                             self.w[i].size)
+            else:
+                self.alpha[i] += part * (self.v[i] ** 2 - eta * self.T) / self._mass(self.mult[i], 1)
+
+    def _kick(self, i, alpha, push, s):
+        """Everything up to where w has moved; ``push`` = eta grad U, s the injected noise."""
+        w, v, n = self.w[i], self.v[i], self._normal(i)
+        if self.integrator == "euler":
+            self.v[i] = (1 - alpha) * v - push + s * n
+        elif self.integrator == "aboba":
+            half = np.exp(-alpha / 2)
+            self.v[i] = half * (half * v - push + s * n)
+        else:
+            self.v[i] = v - push
+            self.kept[i] = s * n
+        w += self.v[i] if self.integrator != "badodab" else self.v[i] / 2
+
+    def _fluctuate(self, i):
+        alpha = self.kept_friction[i] if self.kind == "sghmc" else (
+            self.alpha if self.groups == "global" else self.alpha[i])
+        spread = np.sqrt(-np.expm1(-2 * alpha) / (2 * alpha))
+        self.v[i] = np.exp(-alpha) * self.v[i] + spread * self.kept[i]
+        self.w[i] += self.v[i] / 2
 
     def _move(self, i, lr, g):
         eta, T, w = lr * self.mult[i] / self.N, self.T, self.w[i]
@@ -78,19 +125,14 @@ class Transcription:
             self.v[i] = math.sqrt(eta * T) * self._normal(i, noise.MOMENTUM)
         if self.kind == "sghmc":
             s2 = 2 * a * eta * T - eta ** 2 * self._variance(i, g)
-            self.v[i] = (1 - a) * self.v[i] - eta * grad_U + np.sqrt(np.maximum(s2, 0)) * self._normal(i)
-            w += self.v[i]
+            self.kept_friction[i] = a
+            self._kick(i, a, eta * grad_U, np.sqrt(np.maximum(s2, 0)))
             return
         if self.groups != "global":
             self.alpha[i] *= math.sqrt(lr / self.alpha_lr[i])
             self.alpha_lr[i] = lr
         alpha = self.alpha if self.groups == "global" else self.alpha[i]
-        self.v[i] = (1 - alpha) * self.v[i] - eta * grad_U + math.sqrt(2 * a * eta * T) * self._normal(i)
-        w += self.v[i]
-        if self.groups == "tensor":
-            self.alpha[i] += ((self.v[i] ** 2).mean() - eta * T) / self._mass(self.mult[i], w.size)
-        elif self.groups == "element":
-            self.alpha[i] += (self.v[i] ** 2 - eta * T) / self._mass(self.mult[i], 1)
+        self._kick(i, alpha, eta * grad_U, math.sqrt(2 * a * eta * T))
 
     def _variance(self, i, g):
         """V of every coordinate: given, or half the mean squared difference of successive gradients of N g."""
