@@ -25,6 +25,11 @@ SAMPLERS = {
     "sgnht, tensor": ("sgnht", {"thermostat": "tensor"}),
     "sgnht, element": ("sgnht", {"thermostat": "element"}),
 }
+SPLITTINGS = {
+    "sgnht, aboba": ("sgnht", {"integrator": "aboba"}),
+    "sgnht, badodab": ("sgnht", {"integrator": "badodab"}),
+    "sgnht, element, badodab": ("sgnht", {"thermostat": "element", "integrator": "badodab"}),
+}
 MLP = [(400, 784), (400,), (400, 400), (400,), (10, 400), (10,)]
 
 
@@ -99,7 +104,7 @@ def sgd(shapes) -> Callable[[int], None]:
 
 def sampler(shapes, key: str, road: str = "native", updater: bool = False) -> Callable[[int], None]:
     """One of SAMPLERS."""
-    name, options = SAMPLERS[key]
+    name, options = {**SAMPLERS, **SPLITTINGS}[key]
     return optimizer(shapes, name, {"num_data": N, "seed": 1, **options}, road, updater)
 
 
@@ -156,7 +161,7 @@ def _exponent(cells: Dict[int, float]) -> float:
 
 def of_the_network(report, pace) -> None:
     """The six tensors of a 784-400-400-10 network, on one thread."""
-    contenders = all_of(MLP)
+    contenders = all_of(MLP, {**SAMPLERS, **SPLITTINGS})
     with sg.tune_threads(1):
         timings = contest(contenders, pace.seconds / 2, pace.rounds + 2, pace.budget)
     size = size_of(MLP)

@@ -91,6 +91,7 @@ def with_module(args, data):
 
 def main() -> None:
     args = arguments()
+    sg.tune_threads()       # MXNet starts with half of the cores
     mx.random.seed(args.seed)
     np.random.seed(args.seed)   # NDArrayIter shuffles with NumPy's generator
     data = sg.datasets.mnist_small() if args.small else sg.datasets.mnist()

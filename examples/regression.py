@@ -64,6 +64,7 @@ def sample(args, x: np.ndarray, y: np.ndarray) -> sg.BayesianTrainer:
 
 def main() -> None:
     args = arguments()
+    sg.tune_threads()       # MXNet starts with half of the cores
     mx.random.seed(args.seed)
     x, y, random = observe(args)
     trainer = sample(args, x, y)

@@ -31,8 +31,8 @@ _UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
 _HEAD = "Q4dQdQ"
 _ROW = "2Q11d"
-_coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio", "friction", "heat",
-                           "inverse_mass", "share", "rate")
+_coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio", "friction",
+                           "heat", "inverse_mass", "share", "rate")
 _packers: dict = {}     # number of tensors -> struct.Struct
 _lib: Optional[ctypes.CDLL] = None
 _some_move = False      # arrays may be laid out afresh, and the library cannot put them back

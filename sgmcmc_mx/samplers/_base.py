@@ -10,13 +10,13 @@ import copy
 import math
 from typing import Optional
 
-from mxnet import ndarray as nd
 from mxnet.optimizer import Optimizer
 
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
-from ..priors import as_prior
+from ..priors import Gamma, as_prior
 from ._device import Call, Device, same_arrays, unchanged
+from ._hyper import Hyper
 from ._options import base_lr, check_mxnet_options, draw_seed, half_refused, learning_rate_of, options, places
 
 __all__ = ["Sampler"]
@@ -99,6 +99,10 @@ class Sampler(Optimizer):
             num_data = 1
         self.num_data = integer("num_data", num_data, _N_HELP, low=1)
         self.prior = None if prior is None else as_prior(prior)
+        self._hyper = Hyper(self.prior) if isinstance(self.prior, Gamma) else None
+        if self._hyper is not None and self.temperature == 0.0:
+            raise ValueError("prior=Gamma(...) needs temperature > 0, got 0.0: at temperature 0 every precision would "
+                             "be infinite; write a fixed prior or a small temperature")
         self.seed = draw_seed() if seed is None else integer(
             "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
         self._rounds = 0        # how often a trainer announced a step
@@ -282,6 +286,7 @@ class Sampler(Optimizer):
         if lr == 0.0:
             return
         device = self._device(weights[0].context, indices[0])
+        before = device.moved
         device.begin(self, indices)
         device.lr = lr
         call = device.calls.get(indices[0])
@@ -292,6 +297,8 @@ class Sampler(Optimizer):
             t.count = counts[index]
             if t.count == 1 and self._created is not None and index not in self._created:
                 self._warn_of_lost_count()
+        if self._hyper is not None and before is not device.moved and self._hyper.due(self.num_update):
+            self._draw_precisions(device, before)
         settings = self._settings(call, lr)
         if not unchanged(settings, call.settings):
             call.settings = settings if self._fill(call, device, lr) else None
@@ -340,9 +347,9 @@ class Sampler(Optimizer):
 
     def _settings(self, call, lr: float):
         """All that coefficients depend on besides the update count; None where it cannot be told."""
-        if self.prior is not None:
+        if self.prior is not None and self._hyper is None:
             return None
-        values = [lr]
+        values = [lr, *(() if self._hyper is None else self._hyper.precisions.values())]
         values += [value for name, value in vars(self).items() if name[0] != "_" and name != "num_update"]
         for p in call.params:
             if p is not None:
@@ -359,6 +366,18 @@ class Sampler(Optimizer):
             if count > latest:
                 latest = count
         self.num_update = latest
+
+    def _draw_precisions(self, device, indices) -> None:
+        """Draw the prior precisions given the weights as the last step, of these indices, has left them."""
+        members = []
+        for index in indices:
+            weight, param = device.tensor(index).weight, self._param_dict.get(index)
+            if weight is None and param is not None:    # a kvstore has not brought it since states were loaded
+                weight = param.list_data()[0]
+            if weight is not None:
+                members.append((self._ordinal(index), self._names(self._name(index)),
+                                self._multiplier("wd_mult", index), weight))
+        self._hyper.draw(members, self.seed, self.num_update, self.temperature)
 
     def _warn_of_lost_count(self) -> None:
         self._created = None
@@ -382,13 +401,19 @@ class Sampler(Optimizer):
     def _new_device(self):
         return Device()
 
+    @property
+    def hyper(self) -> Optional[dict]:
+        """Prior precisions as last drawn, by group; None without ``prior=Gamma(...)``."""
+        return None if self._hyper is None else dict(self._hyper.precisions)
+
     # ---------------------------------------------------------------- looked up by index
 
     def precision(self, index, shape) -> float:
         """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
         value = None
         if self.prior is not None:
-            value = self.prior.precision(self._names(self._name(index)), shape)
+            names = self._names(self._name(index))
+            value = self.prior.precision(names, shape) if self._hyper is None else self._hyper.precision(names)
             if value is not None and not 0.0 <= value < math.inf:
                 raise ValueError(f"prior gives parameter {self._name(index)} the precision {value!r}; a precision is "
                                  "1 / variance, finite and not negative")

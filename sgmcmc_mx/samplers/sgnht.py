@@ -143,8 +143,8 @@ class SGNHT(MomentumSampler):
         return default_thermal_mass(lr / self.num_data, self.friction, self.temperature, size)
 
 
-_ALL_AT_ONCE = ("integrator='badodab' moves the global thermostat in the middle of a step, when all parameters have been "
-                "kicked, but a kvstore brings them one by one; write kvstore=None or update_on_kvstore=False, or "
+_ALL_AT_ONCE = ("integrator='badodab' moves the global thermostat in the middle of a step, when all parameters have "
+                "been kicked, but a kvstore brings them one by one; write kvstore=None or update_on_kvstore=False, or "
                 "thermostat='tensor', or integrator='aboba'")
 
 

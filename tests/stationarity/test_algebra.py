@@ -95,7 +95,8 @@ CASES = ([(name, options, "switching") for name, options in OPTIONS] +
              ("sgld", {}), ("sghmc", {"gradient_noise": "estimate"}), ("sghmc", {"resample_momentum": 3}),
              ("sgnht", {"thermostat": "global"}), ("sgnht", {"thermostat": "tensor"}),
              ("sgnht", {"thermostat": "element"}), ("sgnht", {"integrator": "badodab"}),
-             ("sgnht", {"thermostat": "tensor", "integrator": "badodab"})) for schedule in SCHEDULES if schedule != "switching"])
+             ("sgnht", {"thermostat": "tensor", "integrator": "badodab"}))
+          for schedule in SCHEDULES if schedule != "switching"])
 
 
 @pytest.mark.parametrize("name, options, schedule", CASES, ids=_id)

@@ -121,8 +121,8 @@ def splitting(integrator, eta, alpha, a=None, T=1.0, V=0.0, b=0.0, k=1.0):
         parts = [(half, noise(0)), (drift, noise(heat + injected)), (half, noise(0)), "look", (move(1.0), noise(0))]
     else:
         spread = -math.expm1(-2 * alpha) / (2 * alpha)
-        parts = [(drift, noise(heat)), "look", (move(0.5), noise(0)), (damp(math.exp(-alpha)), noise(injected * spread)),
-                 "look", (move(0.5), noise(0))]
+        fluctuate = damp(math.exp(-alpha)), noise(injected * spread)
+        parts = [(drift, noise(heat)), "look", (move(0.5), noise(0)), fluctuate, "look", (move(0.5), noise(0))]
     M, Q = np.eye(2), np.zeros((2, 2))
     for part in parts:
         if part != "look":

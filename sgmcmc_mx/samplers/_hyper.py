@@ -1,0 +1,44 @@
+"""Prior precisions that are drawn while a sampler runs: the Gibbs steps of :class:`sgmcmc_mx.priors.Gamma`."""
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Hyper"]
+
+
+class Hyper:
+    """The precision of each group, and the draws that renew them.
+
+    A draw is a function of (seed, step, group) and of the weights, which are the same on every device.
+    """
+
+    def __init__(self, prior):
+        self._prior = prior
+        self.precisions = {}        # group -> the last draw
+
+    def precision(self, names) -> float:
+        """What the prior says for a parameter now, None where it has no hyperprior."""
+        return self.precisions.get(self._prior.group(names), self._prior.precision(names, ()))
+
+    def due(self, step: int) -> bool:
+        """Whether new precisions must be drawn before this step."""
+        return step > 1 and (step - 1) % self._prior.every == 0
+
+    def draw(self, members, seed: int, step: int, temperature: float) -> None:
+        """Draw the precision of every group.
+
+        ``members``: of each moving parameter its place, names, wd_mult and weight.
+        """
+        groups = {}
+        for place, names, mult, weight in members:
+            name = self._prior.group(names)
+            if name is None or mult == 0.0:
+                continue
+            # Summed by NumPy, in an order that no number of threads changes.
+            square = np.square(weight.asnumpy().astype(np.float64)).sum()
+            first, size, total = groups.get(name, (place, 0, 0.0))
+            groups[name] = min(first, place), size + weight.size, total + mult * square
+        for name, (first, size, total) in groups.items():
+            rng = np.random.Generator(np.random.Philox(key=[seed, first], counter=[step, 0, 0, 0]))
+            shape, rate = self._prior.shape + 0.5 * size, self._prior.rate + 0.5 * total / temperature
+            self.precisions[name] = max(float(rng.gamma(shape) / rate), np.finfo(float).tiny)

@@ -1,0 +1,154 @@
+"""The gamma hyperprior: the joint law of weights and precision, by quadrature, at every temperature and grouping."""
+import pickle
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+
+from sgmcmc_mx.priors import Gamma
+from sgmcmc_mx.samplers import _hyper
+
+from .harness import LIMIT, Walk, assert_agrees, worst, z_scores
+
+A, B = 3.0, 2.0
+GROUPS, D = 40, 4      # tensors with a precision each
+
+
+class Chains(Walk):
+    """Tensors with U = k (w - 1)^2 / 2 and a precision of their own, moved by ``name``."""
+
+    def __init__(self, name, k, T, by="tensor", every=5, groups=GROUPS, **options):
+        self.likelihood = k
+        super().__init__(name, [(D,)] * groups, 0.02, data=k, prior=1.0, T=T, **options)
+        o = self.optimizer
+        o.prior = Gamma(A, B, by=by, every=every)
+        o._hyper = _hyper.Hyper(o.prior)
+
+    def gradients(self):
+        if not self.likelihood:
+            return super().gradients()
+        return [(w - 1.0) * (self.batch * self.likelihood / self.N) for w in self.weights]
+
+    def run(self, steps, every):
+        rows = []
+        for _ in range(steps // every):
+            self.step(every)
+            lam = np.array(list(self.optimizer.hyper.values()))
+            w = np.stack([w.asnumpy() for w in self.weights]).astype(float)
+            rows.append((lam, np.log(lam), (w ** 2).mean(1), w.mean(1)))
+        lam, log, w2, w = (np.mean(r, axis=0) for r in zip(*rows))
+        return {"precision": lam, "log precision": log, "w2": w2, "w": w}
+
+
+def by_quadrature(k, T, d=D):
+    """lambda ~ Gamma(A, B), w | lambda ~ N(0, T/lambda), each of d weights seen through exp(-k (w - 1)^2 / (2 T))."""
+    lam = np.exp(np.linspace(np.log(1e-4), np.log(60.0), 20001))
+    precision = (lam + k) / T
+    mean = k / (lam + k)
+    # N(1; 0, T/lam + T/k) to the power of the likelihood, integrated over w
+    logp = ((A - 1) * np.log(lam) - B * lam + 0.5 * d * (np.log(lam) - np.log(lam + k))
+            - d * 0.5 * k * lam / (lam + k) / T)
+    p = np.exp(logp - logp.max()) * lam     # the grid is even in log lambda
+    p /= p.sum()
+    return {"precision": (p * lam).sum(), "log precision": (p * np.log(lam)).sum(),
+            "w2": (p * (1 / precision + mean ** 2)).sum(), "w": (p * mean).sum()}
+
+
+@pytest.mark.parametrize("name, options", [("sgld", {}), ("sghmc", {"friction": 0.2}),
+                                           ("sgnht", {"friction": 0.2, "thermal_mass": 1.0, "integrator": "badodab"})])
+@pytest.mark.parametrize("k, T", [(3.0, 1.0), (3.0, 0.4)])
+def test_joint_law(name, options, k, T):
+    chains = Chains(name, k, T, **options).step(60)
+    assert_agrees(chains.run(1000, 10), by_quadrature(k, T))
+
+
+@pytest.mark.parametrize("T", [0.3, 1.0, 2.0])
+def test_without_data_the_precision_keeps_its_hyperprior(T):
+    chains = Chains("sgld", 0.0, T).step(100)
+    observed = chains.run(2000, 10)
+    assert_agrees(observed, {"precision": A / B, "log precision": by_quadrature(0.0, T)["log precision"]})
+
+
+@pytest.mark.parametrize("change", ["d missing", "half missing", "rate for scale", "T missing",
+                                    "prior's shape missing"])
+def test_mutants(change, monkeypatch):
+    def draw(self, members, seed, step, temperature):
+        for place, names, mult, weight in members:
+            square = (weight.asnumpy().astype(float) ** 2).sum()
+            rng = np.random.default_rng([seed, step, place])
+            shape, rate = A + 0.5 * weight.size, B + 0.5 * square / temperature
+            shape, rate = {"d missing": (A + 0.5, rate), "half missing": (A + weight.size, B + square / temperature),
+                           "rate for scale": (shape, 1 / rate), "T missing": (shape, B + 0.5 * square),
+                           "prior's shape missing": (shape - A, rate)}[change]
+            self.precisions[names[0]] = rng.gamma(shape) / rate
+
+    monkeypatch.setattr(_hyper.Hyper, "draw", draw)
+    chains = Chains("sgld", 3.0, 0.4).step(60)
+    scores = z_scores(chains.run(800, 10), by_quadrature(3.0, 0.4))
+    assert worst(scores) > LIMIT, scores
+
+
+@pytest.mark.parametrize("by, groups", [("tensor", {"dense0_weight", "dense0_bias", "dense1_weight", "dense1_bias"}),
+                                        ("layer", {"dense0", "dense1"}), ("global", {"all"})])
+@pytest.mark.parametrize("road", ["local", "kvstore", "two contexts"])
+def test_groups_and_roads(by, groups, road):
+    """The same draws along every road, at the steps that are due and no others."""
+    contexts = [mx.cpu(0), mx.cpu(1)] if road != "local" else [mx.cpu(0)]
+    with mx.name.Prefix("dense"):
+        net = gluon.nn.HybridSequential(prefix="")
+        with net.name_scope():
+            net.add(gluon.nn.Dense(3, in_units=4, prefix="dense0_"), gluon.nn.Dense(2, in_units=3, prefix="dense1_"))
+    mx.random.seed(3)
+    net.initialize(mx.init.Normal(1.0), ctx=contexts)
+    start = {n: p.data(contexts[0]).asnumpy() for n, p in net.collect_params().items()}
+    kwargs = {"local": {"kvstore": None}, "kvstore": {"update_on_kvstore": True}, "two contexts": {
+        "update_on_kvstore": False}}[road]
+    trainer = gluon.Trainer(net.collect_params(), "sgld", {"num_data": 4, "learning_rate": 1e-7, "seed": 5,
+                                                           "prior": Gamma(A, B, by=by, every=3)}, **kwargs)
+    seen = []
+    for _ in range(8):
+        with autograd.record():
+            losses = [net(nd.ones((4 // len(contexts), 4), ctx=c)).sum() for c in contexts]
+        autograd.backward(losses)
+        trainer.step(4)
+        nd.waitall()
+        seen.append(dict(trainer._optimizer.hyper))
+    assert seen[0] == seen[1] == seen[2] == {} and set(seen[3]) == groups
+    assert seen[3] == seen[4] == seen[5] != seen[6] == seen[7]
+    if by == "global":      # the weights have hardly moved: the draw of step 4, by hand
+        square = sum((a.astype(float) ** 2).sum() for a in start.values())
+        rng = np.random.Generator(np.random.Philox(key=[5, 0], counter=[4, 0, 0, 0]))
+        assert seen[3]["all"] == pytest.approx(rng.gamma(A + 0.5 * 23) / (B + 0.5 * square), rel=1e-2)
+
+
+def test_a_pickled_sampler_keeps_its_precisions():
+    o = mx.optimizer.create("sgld", num_data=4, prior=Gamma(every=2), seed=1)
+    w = nd.ones((5,))
+    for _ in range(5):
+        o.update_multi_precision([0], [w], [nd.ones((5,))], [None])
+    other = pickle.loads(pickle.dumps(o))
+    assert other.hyper == o.hyper and o.hyper
+    for s in (o, other):
+        s.update_multi_precision([0], [w.copy()], [nd.ones((5,))], [None])
+    assert other.precision(0, (5,)) == o.precision(0, (5,))
+
+
+@pytest.mark.parametrize("bad, match", [
+    ({"shape": 0.0}, "shape must lie"), ({"rate": -1.0}, "rate must lie"), ({"by": "weight"}, "by must be one of"),
+    ({"every": 0}, "every must be at least 1"), ({"select": "("}, "no regular expression"),
+    ({"select": 3}, "select must be")])
+def test_bad_hyperpriors(bad, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        Gamma(**bad)
+
+
+def test_what_does_not_go_together():
+    with pytest.raises(ValueError, match="temperature > 0"):
+        mx.optimizer.create("sgld", num_data=3, temperature=0.0, prior=Gamma())
+    with pytest.raises(TypeError, match="give it alone"):
+        mx.optimizer.create("sgld", num_data=3, prior={".*": Gamma()})
+    net = gluon.nn.Dense(2, in_units=2)
+    net.initialize()
+    with pytest.raises(ValueError, match="matches no parameter"):
+        gluon.Trainer(net.collect_params(), "sgld", {"num_data": 3, "prior": Gamma(select="conv")})

@@ -1,0 +1,169 @@
+"""pSGLD and scale-adapted SGHMC: their laws on Gaussians of unlike scale, and what Gamma is for."""
+import math
+import pickle
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import nd
+
+from .harness import LIMIT, Walk, assert_agrees, worst, z_scores
+from .theory import second_moments, sgld_variance
+
+W = np.linspace(-10, 10, 400001)
+
+
+def moment(density):
+    p = density(W)
+    return (W ** 2 * p).sum() / p.sum()
+
+
+# ---------------------------------------------------------------- pSGLD
+
+def test_psgld_step_by_step(each_backend):
+    """Against its equations in float64, with the package's own noise."""
+    from sgmcmc_mx import noise
+
+    N, n, l, beta, eps, T, wd = 50, 4, 0.02, 0.9, 0.1, 0.7, 3.0
+    for gamma in (None, 1.5, "fisher"):
+        o = mx.optimizer.create("psgld", learning_rate=l, num_data=N, wd=wd, temperature=T, beta=beta, epsilon=eps,
+                                seed=9, rescale_grad=1 / n, gamma=gamma)
+        rng = np.random.RandomState(0)
+        w = rng.randn(3, 5)
+        ours, V, state = nd.array(w), None, None
+        for t in range(1, 9):
+            sums = rng.randn(3, 5).astype(np.float32)
+            state = o.create_state_multi_precision(0, ours) if state is None else state
+            o.update_multi_precision([0], [ours], [nd.array(sums)], [state])
+            g = sums.astype(float) / n
+            V = g * g if V is None else beta * V + (1 - beta) * g * g
+            G = 1 / (eps + np.sqrt(V))
+            h = {None: 0.0, 1.5: 1.5, "fisher": n * V}[gamma]
+            Gamma = -(1 - beta) * G ** 2 * g * h / np.sqrt(V)
+            w += (-0.5 * l / N * (G * (N * g + wd * w) - T * Gamma)
+                  + np.sqrt(l / N * T * G) * noise.normal(15, 9, t, 0).reshape(3, 5))
+            np.testing.assert_allclose(ours.asnumpy(), w, atol=2e-5)
+
+
+@pytest.mark.parametrize("data", [0.5, 20.0])
+def test_psgld_where_the_preconditioner_is_settled(data):
+    """V averages over so many gradients that G is a number: SGLD at the step G eta."""
+    V, N, beta, eps = 40.0, 10, 0.999, 3.0
+    k = data + 0.5
+    walk = Walk("psgld", [(20000,)], 0.05 / k, N=N, data=data, V=V, beta=beta, epsilon=eps)
+    walk.step(1500)
+    observed = walk.averages(200, every=10)
+    G = walk.updater.states[0][1].asnumpy().astype(float)
+    expected = np.mean(sgld_variance(0.05 / k * G, 1.0, V, k))
+    assert G.std() / G.mean() < 0.03
+    assert_agrees(observed, {"w2": expected})
+
+
+def check_gamma(gamma, density):
+    """beta = 0 and no noise: G is a function of w, and the law is known with Gamma and without."""
+    walk = Walk("psgld", [(20000,)], 0.02, N=1, batch=1, data=1.0, prior=0.0, beta=0.0, epsilon=0.5, gamma=gamma)
+    walk.weights[0] *= 1.1
+    walk.step(800)
+    return z_scores(walk.averages(400, every=100), {"w2": moment(density)})
+
+
+def exact(w):
+    return np.exp(-w ** 2 / 2)
+
+
+def without(w):
+    """The stationary density of dw = -G grad U / 2 dt + sqrt(G) dB: exp(-U) / G."""
+    return (0.5 + np.abs(w)) * np.exp(-w ** 2 / 2)
+
+
+def test_gamma_makes_the_law_exact():
+    right, plain = check_gamma(1.0, exact), check_gamma(None, without)
+    assert worst(right) < LIMIT and worst(plain) < LIMIT, (right, plain)
+    assert worst(check_gamma(None, exact)) > LIMIT and worst(check_gamma(-1.0, exact)) > LIMIT
+
+
+# ---------------------------------------------------------------- scale-adapted SGHMC
+
+def anisotropic(name="sasghmc", seed=1, V=(30.0, 3000.0), **options):
+    """Two tensors of unlike curvature and gradient noise."""
+    walk = Walk(name, [(4000,), (4000,)], 0.05, N=100, batch=4, data=0.0, prior=1.0, seed=seed, burn_in=300,
+                friction=0.1, **options)
+    curvature = [1.0, 100.0]
+
+    def gradients():
+        return [(w * ((c - 1.0) * walk.batch / walk.N) + nd.array(walk.rng.standard_normal(w.shape))
+                 * (walk.batch * math.sqrt(v) / walk.N)) for w, c, v in zip(walk.weights, curvature, V)]
+
+    walk.gradients, walk.V = gradients, None
+    walk.weights[1] *= 0.1
+    return walk, curvature, V
+
+
+def check_scale_adapted(change=None, **options):
+    walk, curvature, V = anisotropic(**options)
+    walk.step(300)
+    before = [walk.updater.states[i][1].asnumpy() for i in (0, 1)]
+    if change is not None:
+        change(walk)
+    walk.step(600)
+    totals = [0.0, 0.0]
+    for _ in range(40):
+        walk.step(10)
+        for i in (0, 1):
+            totals[i] = totals[i] + walk.weights[i].asnumpy().astype(float) ** 2 / 40
+    a, eta, l, scores = 0.1, walk.eta, walk.eta * walk.N, {}
+    for i in (0, 1):
+        M = before[i].astype(float)
+        s2 = np.maximum(2 * a * eta * M - (l * l if walk.optimizer.subtract_noise else 0.0), 0.0)
+        expected = np.array([second_moments(a, eta * m, q, curvature[i])[0]
+                             for m, q in zip(M, s2 + (eta * M) ** 2 * V[i])])
+        scores[f"w2 of {i}"] = z_scores({"r": totals[i] / expected}, {"r": 1.0})["r"]
+    return scores, before, walk
+
+
+@pytest.mark.parametrize("subtract_noise", [True, False])
+def test_scale_adapted_sghmc(subtract_noise):
+    scores, before, walk = check_scale_adapted(subtract_noise=subtract_noise)
+    assert worst(scores) < LIMIT, scores
+    for i in (0, 1):    # adaptation has stopped, and the scale is that of the gradients
+        np.testing.assert_array_equal(walk.updater.states[i][1].asnumpy(), before[i])
+    ratio = before[0].mean() / before[1].mean()
+    assert ratio == pytest.approx(math.sqrt((3000.0 + 100.0 * 100) / (30.0 + 1.0)), rel=0.5)
+
+
+def test_scale_adapted_sghmc_mutants():
+    def twice(walk):
+        for i in (0, 1):
+            walk.updater.states[i][1][:] = walk.updater.states[i][1] * 1.5
+
+    def friction(walk):
+        walk.optimizer.friction = 0.13
+
+    for change in (twice, friction):
+        assert worst(check_scale_adapted(change)[0]) > LIMIT
+
+
+def test_states_are_saved_while_scales_are_learned():
+    walk, _, _ = anisotropic()
+    walk.step(20)
+    states = pickle.loads(walk.updater.get_states(dump_optimizer=True))
+    assert len(states) == 2
+    walk.step(300)
+    pickle.loads(walk.updater.get_states(dump_optimizer=True))
+
+
+@pytest.mark.parametrize("name, options, match", [
+    ("psgld", {"beta": 1.0}, "beta must lie in"), ("psgld", {"epsilon": 0.0}, "epsilon must lie in"),
+    ("psgld", {"gamma": "hessian"}, "gamma must be a curvature"),
+    ("sasghmc", {"burn_in": 0}, "burn_in must be at least 1"),
+    ("sasghmc", {"burn_in": 5, "subtract_noise": 1}, "subtract_noise must be True or False"),
+    ("sasghmc", {"burn_in": 5, "friction": 0.0}, "friction must lie in"),
+])
+def test_bad_options(name, options, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        mx.optimizer.create(name, num_data=5, **options)
+
+
+def test_burn_in_has_no_default():
+    with pytest.raises(TypeError, match="burn_in"):
+        mx.optimizer.create("sasghmc", num_data=5)
