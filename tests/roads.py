@@ -18,6 +18,9 @@ SAMPLERS = {
     "sgnht-global": ("sgnht", {}),
     "sgnht-tensor": ("sgnht", {"thermostat": "tensor", "gradient_noise": 40.0}),
     "sgnht-element": ("sgnht", {"thermostat": "element", "thermal_mass": 0.5}),
+    "sghmc-badodab": ("sghmc", {"integrator": "badodab"}),
+    "sgnht-aboba": ("sgnht", {"integrator": "aboba"}),
+    "sgnht-tensor-badodab": ("sgnht", {"thermostat": "tensor", "integrator": "badodab"}),
 }
 FEW = ["sgld", "sghmc-estimate", "sgnht-global", "sgnht-element"]     # where all would only take longer
 ONE, TWO = (mx.cpu(0),), (mx.cpu(0), mx.cpu(1))
