@@ -31,7 +31,7 @@ class Peer:
         for block in (self.net, self.loss):
             block.hybridize(static_alloc=True, static_shape=True)
         self.x, self.y, self.batch, self.at = mx.nd.array(x), mx.nd.array(y), work.batch, len(x)
-        self.rng, self.shuffled, self.trainer = np.random.RandomState(0), None, None
+        self.rng, self.order, self.trainer = np.random.RandomState(0), None, None
         if sampler == "sgd":
             options = {"learning_rate": common.LEARNING_RATE, "momentum": 1.0 - common.FRICTION}
         elif sampler != "alone":
@@ -46,12 +46,11 @@ class Peer:
     def advance(self, steps):
         for _ in range(steps):
             if self.at + self.batch > len(self.x):
-                # Shuffled once an epoch, so that a minibatch is a view: cheaper than to gather each of them.
-                order = mx.nd.array(self.rng.permutation(len(self.x)), dtype="int32")
-                self.shuffled = mx.nd.take(self.x, order), mx.nd.take(self.y, order)
+                self.order = mx.nd.array(self.rng.permutation(len(self.x)), dtype="int32")
                 self.at = 0
-            x, y = (a[self.at:self.at + self.batch] for a in self.shuffled)
+            rows = self.order[self.at:self.at + self.batch]
             self.at += self.batch
+            x, y = mx.nd.take(self.x, rows), mx.nd.take(self.y, rows)
             with autograd.record():
                 loss = self.loss(self.net(x), y)
             loss.backward()
