@@ -37,8 +37,12 @@ def softmax(output: Any) -> np.ndarray:
     shifted = floats(output)
     if shifted.ndim == 0 or shifted.shape[-1] == 0:
         raise ValueError(f"output: softmax needs a last axis of classes, got shape {shifted.shape}.")
-    exponential = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
-    return exponential / exponential.sum(axis=-1, keepdims=True)
+    # Classes first: NumPy takes a maximum or a sum over few numbers in a row several times more slowly.
+    p = np.array(np.moveaxis(shifted, -1, 0), order="C")
+    p -= p.max(axis=0)
+    np.exp(p, out=p)
+    p /= p.sum(axis=0)
+    return np.moveaxis(p, 0, -1)
 
 
 def sigmoid(output: Any) -> np.ndarray:

@@ -40,7 +40,7 @@ def average(net, samples, weights, data, transform: Callable, context, batch_siz
     for chunk in _chunks(data, context, batch_size, net):
         with _outputs(net, samples, chunk, context) as outs:
             parts.append(sum(w * _applied(transform, out).astype(np.float64) for w, out in zip(weights, outs)))
-    return np.concatenate(parts)
+    return np.ascontiguousarray(np.concatenate(parts))
 
 
 def every_sample(net, samples, data, transform: Callable, context, batch_size: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def every_sample(net, samples, data, transform: Callable, context, batch_size: i
     for chunk in _chunks(data, context, batch_size, net):
         with _outputs(net, samples, chunk, context) as outs:
             parts.append(np.stack([_applied(transform, out) for out in outs]))
-    return np.concatenate(parts, axis=1)
+    return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 
 def _applied(transform: Callable, out: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ module with ``step(job)``; it must carry out, for every tensor of the job, eleme
     m  = scale                                           preconditioner of the step size, 1 where there is none
     s2 = m * noise^2 - cold                              variance of the noise to inject, at least 0
     if previous is given:                                running estimate of the gradient's variance
-        variance += rate * ((g - previous)^2 / 2 - variance)      (skipped where rate = 0)
+        variance += rate * ((g - previous)^2 / 2 - variance)
         previous  = g
         s2 = max(noise^2 - drift^2 * variance, 0)
     n  = sqrt(s2) * normal(seed, count, ordinal)         see noise.py

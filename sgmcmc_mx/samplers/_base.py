@@ -134,7 +134,7 @@ class Sampler(Optimizer):
 
     def _steady(self, t) -> bool:
         """Whether the coefficients of ``t`` would be the same at the next step, if no setting changed."""
-        return t.ratio == 1.0 and t.alpha_ratio == 1.0 and t.previous is None
+        return t.ratio == 1.0 and t.alpha_ratio == 1.0
 
     # ---------------------------------------------------------------- the optimizer protocol
 

@@ -73,9 +73,10 @@ class PSGLD(Sampler):
         t.noise = math.sqrt(eta * self.temperature)
 
     def _adapt(self, call) -> None:
-        for index, t in call.moving.items():
-            place = call.indices.index(index)
-            grad, state = call.grads[place], call.states[place]
+        for index, grad, state in zip(call.indices, call.grads, call.states):
+            t = call.moving.get(index)
+            if t is None:
+                continue
             g = self._mean_gradient(grad, t.weight)
             V, G = state[:2]
             square = nd.square(g)

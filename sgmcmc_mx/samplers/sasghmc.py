@@ -67,11 +67,10 @@ class SASGHMC(MomentumSampler):
         t.cold = lr * lr if self.subtract_noise else 0.0
 
     def _adapt(self, call) -> None:
-        for index, t in call.moving.items():
-            place = call.indices.index(index)
-            state = call.states[place]
-            if state[5] < self.burn_in:
-                self._learn(t, call.grads[place], state)
+        for index, grad, state in zip(call.indices, call.grads, call.states):
+            t = call.moving.get(index)
+            if t is not None and state[5] < self.burn_in:
+                self._learn(t, grad, state)
                 state[5] += 1
                 if state[5] == self.burn_in:    # what only the learning needed
                     state[2] = state[3] = state[4] = None

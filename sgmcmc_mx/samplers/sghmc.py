@@ -79,10 +79,7 @@ class SGHMC(MomentumSampler):
 
     def _prepare(self, t, state, index, device):
         if self.estimates:
-            t.momentum, t.previous, t.variance, seen = state
-            # Not the update count: a step of size 0 sees no gradient.
-            t.rate = max(1.0 / seen, 1.0 / WINDOW) if seen else 0.0
-            state[3] = seen + 1
+            t.momentum, t.previous, t.variance, _ = state
         else:
             t.momentum = state
 
@@ -94,6 +91,17 @@ class SGHMC(MomentumSampler):
         t.drift, t.ratio = lr, device.ratio(index, eta)
         t.friction = self.friction_at(device.lr)
         t.noise = self._injected(t.friction, eta)
+
+    def _adapt(self, call) -> None:
+        """How much the next gradient counts in the running variance."""
+        if not self.estimates:
+            return
+        for index, state in zip(call.indices, call.states):
+            t = call.moving.get(index)
+            if t is not None:       # not the update count: a step of size 0 sees no gradient
+                seen = state[3]
+                t.rate = max(1.0 / seen, 1.0 / WINDOW) if seen else 0.0
+                state[3] = seen + 1
 
     def _steady(self, t):
         return super()._steady(t) and self.resample_momentum is None

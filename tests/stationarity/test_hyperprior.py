@@ -74,7 +74,7 @@ def test_without_data_the_precision_keeps_its_hyperprior(T):
                                     "prior's shape missing"])
 def test_mutants(change, monkeypatch):
     def draw(self, members, seed, step, temperature):
-        for place, names, mult, weight in members:
+        for place, names, _, weight in members:
             square = (weight.asnumpy().astype(float) ** 2).sum()
             rng = np.random.default_rng([seed, step, place])
             shape, rate = A + 0.5 * weight.size, B + 0.5 * square / temperature
@@ -152,3 +152,42 @@ def test_what_does_not_go_together():
     net.initialize()
     with pytest.raises(ValueError, match="matches no parameter"):
         gluon.Trainer(net.collect_params(), "sgld", {"num_data": 3, "prior": Gamma(select="conv")})
+
+
+# ---------------------------------------------------------------- with full data, and in samples
+
+def gaussian_network():
+    """One weight a unit and no data to speak of: y = w x with N(y; 0, 1) at x = 1, U = (w - 1)^2 / 2 for each unit."""
+    net = gluon.nn.Dense(D, in_units=1, use_bias=False)
+    net.initialize(mx.init.Constant(0.5))
+    return net
+
+
+@pytest.mark.parametrize("kind", ["MetropolisHastings", "HMC"])
+def test_joint_law_with_full_data(kind):
+    import sgmcmc_mx as sg
+
+    net, T = gaussian_network(), 1.0
+    data = nd.ones((1, 1)), nd.ones((1, D))
+    options = {"step_size": 0.8} if kind == "MetropolisHastings" else {"step_size": 0.6, "num_leapfrog": 3}
+    chain = getattr(sg, kind)(net, sg.likelihoods.Gaussian(1.0), data, prior=Gamma(A, B, every=1), seed=4, **options)
+    chain.run(4000, burn_in=50, adapt=False, thin=1 if kind == "HMC" else 3)
+    w = np.stack([s["weight"].asnumpy().ravel() for s in chain.samples]).astype(float)
+    lam = np.array([list(s.hyper.values())[0] for s in chain.samples])
+    series = {"precision": lam, "log precision": np.log(lam), "w2": (w ** 2).mean(1), "w": w.mean(1)}
+    assert_agrees({k: v.reshape(40, -1).mean(1) for k, v in series.items()}, by_quadrature(1.0, T))
+
+
+def test_draws_are_part_of_a_sample():
+    import sgmcmc_mx as sg
+
+    net = gaussian_network()
+    trainer = sg.BayesianTrainer(net, "sgld", {"num_data": 4, "prior": Gamma(every=2), "seed": 1}, thin=1)
+    for _ in range(5):
+        with autograd.record():
+            loss = net(nd.ones((4, 1))).sum()
+        loss.backward()
+        trainer.step(4)
+    drawn = [s.hyper for s in trainer.samples]
+    assert drawn[0] == drawn[1] == {} and drawn[2] == drawn[3] != drawn[4]
+    assert set(drawn[4]) == {net.weight.name}

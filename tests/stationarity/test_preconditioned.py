@@ -24,9 +24,9 @@ def test_psgld_step_by_step(each_backend):
     """Against its equations in float64, with the package's own noise."""
     from sgmcmc_mx import noise
 
-    N, n, l, beta, eps, T, wd = 50, 4, 0.02, 0.9, 0.1, 0.7, 3.0
+    N, n, lr, beta, eps, T, wd = 50, 4, 0.02, 0.9, 0.1, 0.7, 3.0
     for gamma in (None, 1.5, "fisher"):
-        o = mx.optimizer.create("psgld", learning_rate=l, num_data=N, wd=wd, temperature=T, beta=beta, epsilon=eps,
+        o = mx.optimizer.create("psgld", learning_rate=lr, num_data=N, wd=wd, temperature=T, beta=beta, epsilon=eps,
                                 seed=9, rescale_grad=1 / n, gamma=gamma)
         rng = np.random.RandomState(0)
         w = rng.randn(3, 5)
@@ -40,8 +40,8 @@ def test_psgld_step_by_step(each_backend):
             G = 1 / (eps + np.sqrt(V))
             h = {None: 0.0, 1.5: 1.5, "fisher": n * V}[gamma]
             Gamma = -(1 - beta) * G ** 2 * g * h / np.sqrt(V)
-            w += (-0.5 * l / N * (G * (N * g + wd * w) - T * Gamma)
-                  + np.sqrt(l / N * T * G) * noise.normal(15, 9, t, 0).reshape(3, 5))
+            w += (-0.5 * lr / N * (G * (N * g + wd * w) - T * Gamma)
+                  + np.sqrt(lr / N * T * G) * noise.normal(15, 9, t, 0).reshape(3, 5))
             np.testing.assert_allclose(ours.asnumpy(), w, atol=2e-5)
 
 
@@ -111,10 +111,10 @@ def check_scale_adapted(change=None, **options):
         walk.step(10)
         for i in (0, 1):
             totals[i] = totals[i] + walk.weights[i].asnumpy().astype(float) ** 2 / 40
-    a, eta, l, scores = 0.1, walk.eta, walk.eta * walk.N, {}
+    a, eta, lr, scores = 0.1, walk.eta, walk.eta * walk.N, {}
     for i in (0, 1):
         M = before[i].astype(float)
-        s2 = np.maximum(2 * a * eta * M - (l * l if walk.optimizer.subtract_noise else 0.0), 0.0)
+        s2 = np.maximum(2 * a * eta * M - (lr * lr if walk.optimizer.subtract_noise else 0.0), 0.0)
         expected = np.array([second_moments(a, eta * m, q, curvature[i])[0]
                              for m, q in zip(M, s2 + (eta * M) ** 2 * V[i])])
         scores[f"w2 of {i}"] = z_scores({"r": totals[i] / expected}, {"r": 1.0})["r"]

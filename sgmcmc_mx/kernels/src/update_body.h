@@ -26,9 +26,8 @@ static inline __attribute__((always_inline)) REAL TYPED(gradient)(const sg_task 
     g = g < -clip ? -clip : g;
     g = g > clip ? clip : g;
     if (extra == SG_ESTIMATE) {
-        REAL d = g - *previous;
-        if (rate != 0)
-            *variance += rate * ((REAL)0.5 * d * d - *variance);
+        REAL d = g - *previous;     /* without a branch for rate = 0, which would cost the vectors */
+        *variance += rate * ((REAL)0.5 * d * d - *variance);
         *previous = g;
     }
     return g;
