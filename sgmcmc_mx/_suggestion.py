@@ -1,0 +1,195 @@
+"""What :func:`sgmcmc_mx.suggest` hands back: settings, and the sentence of reason for each."""
+from __future__ import annotations
+
+import math
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from ._rules import UNEVEN, Noise, Step, ends, friction_in_force, relaxation, variance_ratio
+from .samplers.sgnht import default_thermal_mass
+
+__all__ = ["Suggestion"]
+
+SAMPLES = 400       # that a run of known length is cut into, at most
+FEWEST = 10         # and at least, however short
+APART = 50          # samples in one relaxation time, at most, where the length is not known
+
+
+class Suggestion:
+    """Settings of a sampler, what they rest on, and why.
+
+    Attributes
+    ----------
+    optimizer, optimizer_params, trainer_params
+        ``sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss, **s.trainer_params)``.
+    learning_rate, friction, thermostat, gradient_noise, burn_in, thin
+        The settings one by one; None where the sampler has none.
+    reasons : dict
+        A sentence for each setting, by name.
+    noise : numpy.ndarray
+        V of every weight: the variance over minibatches of its coordinate of grad U.
+    curvature : (float, float)
+        The least and the largest curvature of U that were found; the least is the prior's where U curves downwards.
+    relaxation : float
+        Steps in which the flattest direction forgets 63 % of where it started.
+    bias : (float, float, float)
+        Predicted standard deviations of the chain's marginals as multiples of the posterior's: exceeded by 95 % of
+        the weights, by 5 %, and the largest. nan: no fixed point.
+    """
+
+    def __init__(self, sampler, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
+                 batch_size: int, steps: Optional[int]):
+        self._N, self._T, self._batch_size = sampler.num_data, sampler.temperature, batch_size
+        self._step, self._V, self._given, self._steps = step, noise, given, steps
+        self.noise, self.curvature = noise.variances, curvature
+        self.optimizer = type(sampler).__name__.lower()
+        self.learning_rate = float(f"{step.eta * self._N:.12g}")
+        self.friction = step.friction or None
+        self.thermostat = step.treatment if self.optimizer == "sgnht" else None
+        self.gradient_noise = given.get("gradient_noise", {"mean": float(f"{noise.mean:.3g}"), "estimate": "estimate"}
+                                        .get(step.treatment))
+        self.bias = _bias(step, noise, self._T)
+        self._alpha = friction_in_force(step, noise, self._T)
+        self.relaxation = relaxation(step.eta, self._alpha, curvature[0])
+        self._answer = self._thermostat_answers(sampler) if self.thermostat else 0.0
+        self.burn_in, self.thin = self._when_to_collect()
+        self.optimizer_params = self._params()
+        self.trainer_params = {"burn_in": self.burn_in, "thin": self.thin}
+        self.reasons = self._reasons()
+
+    def __str__(self):
+        head = f"{self.optimizer}, N = {self._N}, batches of {self._batch_size}, T = {self._T:g}"
+        values = {name: _shown(getattr(self, name)) for name in self.reasons}
+        wide, value = max(map(len, values)), max(map(len, values.values()))
+        lines = [f"  {name:{wide}} = {values[name]:{value}}  {self.reasons[name]}" for name in values]
+        return "\n".join([head] + lines)
+
+    def __repr__(self):
+        return f"Suggestion({self.optimizer!r}, {self.optimizer_params!r}, {self.trainer_params!r})"
+
+    # ---------------------------------------------------------------- settings
+
+    def _params(self) -> dict:
+        proposed = {name: getattr(self, name) for name in ("learning_rate", "friction", "thermostat", "gradient_noise")
+                    if getattr(self, name) is not None and not _given(self._given, name)}
+        return {**proposed, **self._given}
+
+    def _thermostat_answers(self, sampler) -> float:
+        """Steps in which the slowest thermostat answers, mu alpha / (eta T)."""
+        element = self.thermostat == "element"
+        size = {"global": sum(self._V.sizes), "tensor": min(self._V.sizes), "element": 1}[self.thermostat]
+        heat, a = self._step.eta * self._T, self._step.friction
+        mass = sampler.thermal_mass or default_thermal_mass(self._step.eta, a, self._T, size)
+        load = a + self._step.eta * (self._V.most if element else self._V.mean) / (2.0 * self._T)
+        return mass * min(load, 0.5) / heat
+
+    def _when_to_collect(self) -> Tuple[int, int]:
+        memory = math.ceil(2.0 / self._alpha) if self._alpha else 1
+        if not self._steps:
+            return self._wanted(), max(memory, self._wanted() // APART)
+        burn_in = min(self._wanted(), self._steps // 8)
+        left = self._steps - burn_in
+        return burn_in, max(1, left // SAMPLES, min(memory, left // FEWEST))
+
+    def _wanted(self) -> int:
+        """The burn-in that there should be, if the run is long enough."""
+        return math.ceil(min(max(self.relaxation, 3.0 * self._answer), 1e9))    # inf where a given step is unstable
+
+    # ---------------------------------------------------------------- reasons
+
+    def _reasons(self) -> Dict[str, str]:
+        reasons = {"learning_rate": self._about_step()}
+        if self.friction is not None:
+            reasons["friction"] = self._about_friction()
+        if self.optimizer != "sgld":
+            reasons["thermostat" if self.thermostat else "gradient_noise"] = self._about_noise()
+        reasons["burn_in"], reasons["thin"] = self._about_burn_in(), self._about_thin()
+        for name in reasons:
+            if _given(self._given, name):
+                reasons[name] = "(given) " + reasons[name]
+        return reasons
+
+    def _about_step(self) -> str:
+        stiff, k = self._step.eta * self.curvature[1], self.curvature[1]
+        limit = (4.0 if self.optimizer == "sgld" else 2.0 * (2.0 - self._alpha)) / k * self._N
+        text = f"eta k = {stiff:.2g} at U's largest curvature, k = {k:.2g}"
+        if stiff >= 0.9 * limit * k / self._N:
+            return f"{text}: the chain blows up from {limit:.2g}; write {0.25 / k * self._N:.1g}"
+        text += (f": standard deviations {100 * ((1 - stiff / 4) ** -0.5 - 1):.0f} % too large there, and unstable "
+                 f"from {limit:.2g}")
+        if not _given(self._given, "learning_rate") and stiff < 0.2:
+            text += "; minibatch noise allows no more"
+        if self.optimizer == "sgld":
+            text += f". Minibatches heat it: {self._spread()}"
+        return text
+
+    def _about_friction(self) -> str:
+        b = self._step.eta / (2.0 * self._T)
+        low, high = ends(self._V.variances)
+        text = (f"minibatches add eta V / (2 T) = {b * self._V.mean:.2g} on average and {b * low:.2g} to "
+                f"{b * high:.2g} for nine weights in ten")
+        if self.thermostat:
+            noisiest = self._V.most if self.thermostat == "element" else self._V.mean
+            load = 2.0 * (self.friction + b * noisiest)
+            text += f"; 2 a + eta V / T = {load:.2g}" + (", below 1 as it must be" if load < 1.0 else ", above 1: too "
+                                                         "much, write a smaller learning_rate")
+        elif self._step.treatment == "mean" and b * self._V.mean > self.friction:
+            text += ", more than it can carry; write a smaller learning_rate"
+        return text
+
+    def _about_noise(self) -> str:
+        shared, alone = ("global", "element") if self.thermostat else ("mean", "estimate")
+        words = {"global": "one for all weights", "tensor": "one for each tensor", "element": "one for each weight",
+                 "none": "minibatch noise is not taken out", "mean": "the mean over weights is taken out of all",
+                 "estimate": "each weight's own is estimated and taken out"}
+        told = self._step.told
+        what = words[self._step.treatment] if told is None else f"V = {told:.3g} is taken out of all weights"
+        text = f"{what}: {self._spread()}"
+        if self._step.treatment == alone:
+            low, high, _ = _bias(self._step._replace(treatment=shared), self._V, self._T)
+            text += f" (all weights alike: {low:.2f} to {high:.2f})"
+        if _biased(self.bias):
+            name = "thermostat" if self.thermostat else "gradient_noise"
+            text += (f". BIASED: write {name}={alone!r}, more friction, a smaller learning_rate or larger batches, or "
+                     "where the posterior is narrow use sg.ControlVariates")
+        return text
+
+    def _spread(self) -> str:
+        low, high, most = self.bias
+        if not math.isfinite(high):
+            return "no stationary law"
+        return (f"standard deviations {low:.2f} to {high:.2f} of the posterior's for nine weights in ten"
+                + (f", {most:.1f} for the noisiest" if most > 1.0 + 2.0 * UNEVEN else ""))
+
+    def _about_burn_in(self) -> str:
+        text = f"the flattest direction forgets 63 % of its start in {self.relaxation:,.0f} steps"
+        if 3.0 * self._answer > self.relaxation:
+            text += f", the slowest thermostat answers in {self._answer:,.0f}"
+        if self.burn_in < self._wanted():
+            return f"{text}; this is an eighth of {self._steps:,}, so expect a drift"
+        return f"{text}; three times that is better"
+
+    def _about_thin(self) -> str:
+        memory = (f"closer than the momentum's memory, 2 / alpha = {2 / self._alpha:.0f} steps, they repeat each other"
+                  if self._alpha else "closer than that time they share what they say of flat directions")
+        kept = f"{(self._steps - self.burn_in) // self.thin} samples" if self._steps else f"{APART} in that time"
+        return f"{kept}; {memory}"
+
+
+def _bias(step: Step, noise: Noise, temperature: float) -> Tuple[float, float, float]:
+    sd = np.sqrt(variance_ratio(step, noise, temperature))
+    return (math.nan,) * 3 if np.isnan(sd).all() else (*ends(sd), float(sd.max()))
+
+
+def _biased(bias) -> bool:
+    return not (1.0 - bias[0] <= 1.25 * UNEVEN and bias[1] - 1.0 <= 1.25 * UNEVEN)     # the step's own error is in it
+
+
+def _given(given: dict, name: str) -> bool:
+    other = {"learning_rate": "lr_scheduler", "friction": "momentum"}.get(name)
+    return name in given or other in given
+
+
+def _shown(value) -> str:
+    return repr(value) if isinstance(value, str) else f"{value:.3g}" if isinstance(value, float) else str(value)
