@@ -27,8 +27,8 @@ def arguments() -> argparse.Namespace:
     add("--prior", type=float, default=10.0, help="precision of the weights' prior")
     add("--temperature", type=float, default=0.05, help="1 is the posterior, below 1 it is cold")
     add("--cycle", type=float, default=10.0, help="epochs in a cycle of the step size; 0: constant")
-    add("--last-part", type=float, default=0.3, help="with --cycle: keep the samples of this last fraction of each "
-        "cycle, not only the one at its end")
+    add("--exploration", type=float, default=0.6, help="with --cycle: keep no samples in this first fraction of each "
+        "cycle; 0: only the one at its end")
     add("--burn-in", type=float, default=0.0, help="epochs before the first sample")
     add("--thin", type=float, default=1.0, help="epochs between samples")
     add("--sgd-epochs", type=int, default=10)
@@ -81,8 +81,8 @@ def make_trainer(args, net, loss_fn, num_data: int, epoch: int) -> sg.BayesianTr
         settings["friction"] = args.friction
     thin, cycle = max(1, round(args.thin * epoch)), round(args.cycle * epoch)
     if cycle:
-        settings["lr_scheduler"] = sg.schedules.CyclicalScheduler(args.learning_rate, cycle)
-        thin = thin if args.last_part else cycle
+        settings["lr_scheduler"] = sg.schedules.CyclicalScheduler(args.learning_rate, cycle, args.exploration or None)
+        thin = thin if args.exploration else cycle
     return sg.BayesianTrainer(net, args.sampler, settings, likelihood=loss_fn, burn_in=round(args.burn_in * epoch),
                               thin=thin, seed=args.seed, progress=args.progress and args.epochs * epoch, kvstore=None)
 
@@ -92,15 +92,12 @@ def run(args, net, loss_fn, data):
     batches = common.Batches(data.x_train, data.y_train, args.batch, args.seed + 1000)
     trainer = make_trainer(args, net, loss_fn, len(data.x_train), len(batches))
     trace, seconds = common.sample(trainer, loss_fn, batches, args.epochs * len(batches))
-    cycle = round(args.cycle * len(batches))
-    if cycle and args.last_part:
-        trainer.samples = sg.MemoryStore(
-            s for s in trainer.samples if (s.step - 1) % cycle >= (1.0 - args.last_part) * cycle - 1)
     return trainer, trace, seconds
 
 
 def main() -> None:
     args = arguments()
+    sg.tune_threads()       # MXNet starts with half of the cores
     mx.random.seed(args.seed)
     data, loss_fn = load(args.validate), sg.likelihoods.Categorical()
     net = common.mlp(784, args.hidden, 10)
@@ -110,8 +107,7 @@ def main() -> None:
     if args.sampler != "sgd":
         trainer, trace, seconds = run(args, net, loss_fn, data)
         each = trainer.predict(data.x_test, samples=True)
-        # The samples of a cycle count alike, as in Zhang et al.; at a constant step all do anyway.
-        result = common.averages(each, data.y_test)
+        result = common.averages(each, data.y_test, trainer.samples.weights)
         rows += [common.score("last sample alone", each[-1], data.y_test),
                  common.score(f"average of {len(each)} samples", result.probs, data.y_test, seconds)]
     common.print_table(rows)

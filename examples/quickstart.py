@@ -6,8 +6,10 @@ averaged. You will see a table with the test error, the negative log likelihood 
 error (ECE) of the SGD network, of the last sample alone, and of the average. A sample alone is worse than the SGD
 network: it is one network that the data allow, not the best one. The average is the method.
 
-The settings were chosen on training images alone. With a weight decay tuned for it (--sgd-weight-decay 0.002) the SGD
-network is better calibrated than the average; in error, and mostly in NLL, it stays behind.
+sg.suggest measures minibatch noise and curvature on the training images, judges the step given and proposes friction,
+thermostat, burn-in and thinning, each with its reason. With a weight decay tuned for it
+(--sgd-weight-decay 0.002) the SGD network is better calibrated than the average; in error, and mostly in NLL, it stays
+behind.
 
 Pictures, in pictures/quickstart: least_sure (the digits the average is least sure of, and what it thinks of them),
 reliability (how often it is right when it says 80 %), error_by_samples and nll_by_samples (what each further sample
@@ -48,10 +50,11 @@ def main() -> None:
     sgd_seconds = common.train_sgd(net, loss_fn, batches, args.sgd_epochs, weight_decay=args.sgd_weight_decay)
     sgd = common.probabilities(net, data.x_test)
 
-    print(f"SGNHT from there, {args.steps} steps ...")
-    settings = {"learning_rate": 0.02, "friction": 0.05, "wd": 3.0, "num_data": len(data.x_train)}
-    trainer = sg.BayesianTrainer(net, "sgnht", settings, likelihood=loss_fn, burn_in=args.steps // 8,
-                                 thin=max(1, args.steps // 400), seed=args.seed, kvstore=None)
+    advice = sg.suggest(net, loss_fn, (data.x_train, data.y_train), "sgnht", {"wd": 3.0, "learning_rate": 0.02},
+                        batch_size=100, steps=args.steps, pilot=30 if args.quick else 300)
+    print(f"{advice}\nSGNHT from there, {args.steps} steps ...")
+    trainer = sg.BayesianTrainer(net, advice.optimizer, advice.optimizer_params, likelihood=loss_fn, seed=args.seed,
+                                 kvstore=None, **advice.trainer_params)
     trace, seconds = common.sample(trainer, loss_fn, batches, args.steps)
     each = trainer.predict(data.x_test, samples=True)
     result = common.averages(each, data.y_test)
@@ -61,7 +64,7 @@ def main() -> None:
                         common.score(f"average of {len(each)} samples", result.probs, data.y_test, seconds)])
     folder = common.picture_folder(args.out, "quickstart")
     common.draw(folder, data, sgd, each, result)
-    common.draw_trace(folder, trace, temperature=1.0, friction=settings["friction"])
+    common.draw_trace(folder, trace, temperature=1.0, friction=advice.friction)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,13 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["philox4x32", "words", "normal", "STEP", "MOMENTUM"]
+__all__ = ["philox4x32", "words", "normal", "uniform", "STEP", "MOMENTUM", "PROPOSAL", "ACCEPT", "JITTER"]
 
 STEP = 0        # stream of the noise a step injects
 MOMENTUM = 1    # stream of momenta drawn from their stationary law
+PROPOSAL = 2    # stream of the steps that a random walk proposes
+ACCEPT = 3      # stream of what an acceptance probability is held against
+JITTER = 4      # stream of what a trajectory's length is varied by
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
@@ -82,7 +85,7 @@ def normal(size: int, seed: int, step: int, parameter: int, stream: int = STEP) 
     parameter : int
         Ordinal of the parameter in its trainer, 0 <= parameter < 2^32.
     stream : int
-        What the noise is for: ``STEP`` or ``MOMENTUM``.
+        What the noise is for: ``STEP``, ``MOMENTUM`` or ``PROPOSAL``.
 
     Returns
     -------
@@ -99,6 +102,15 @@ def normal(size: int, seed: int, step: int, parameter: int, stream: int = STEP) 
             out[g:g + m, j] = n0.reshape(m, 16)
             out[g:g + m, j + 1] = n1.reshape(m, 16)
     return out.reshape(-1)[:size]
+
+
+def uniform(seed: int, step: int, stream: int) -> float:
+    """One number from the uniform law on (0, 1), ends excluded, of 52 random bits: (k + 1/2) / 2^52.
+
+    k is the first word of block 0 of parameter 0, and below it the upper 20 bits of the second.
+    """
+    high, low, _, _ = (int(x[0]) for x in words(0, 1, seed, step, 0, stream))
+    return ((high << 20 | low >> 12) + 0.5) * 2.0 ** -52
 
 
 def _box_muller(x0: np.ndarray, x1: np.ndarray):

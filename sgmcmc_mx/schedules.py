@@ -1,10 +1,12 @@
 """Step-size schedules of the SG-MCMC papers, as MXNet learning-rate schedulers.
 
-Any ``mxnet.lr_scheduler`` works too; a momentum sampler's momentum, friction and thermostat follow it.
+Any ``mxnet.lr_scheduler`` works too; a momentum sampler's momentum, friction and thermostat follow it. A schedule with
+a method ``collects(num_update) -> bool`` also says when :class:`~sgmcmc_mx.BayesianTrainer` collects.
 """
 from __future__ import annotations
 
 import math
+from typing import Optional
 
 from mxnet.lr_scheduler import LRScheduler
 
@@ -54,8 +56,10 @@ class CyclicalScheduler(LRScheduler):
 
         lr(t) = base_lr / 2 (cos(pi ((t - 1) mod cycle) / cycle) + 1),      t = 1, 2, ...
 
-    Each cycle starts with large steps that find a mode and ends with small ones that sample it: collect at the end
-    of the cycles, with ``thin=cycle`` in :class:`~sgmcmc_mx.BayesianTrainer`.
+    Each cycle starts with large steps that find a mode and ends with small ones that sample it. With an
+    ``exploration`` :class:`~sgmcmc_mx.BayesianTrainer` collects in the rest of each cycle only, every ``thin`` steps of
+    that stage, and its samples count alike. Without one it collects as with any schedule:
+    ``thin=cycle`` takes the end of each cycle.
 
     Parameters
     ----------
@@ -63,12 +67,38 @@ class CyclicalScheduler(LRScheduler):
         Learning rate at the beginning of a cycle, > 0.
     cycle : int
         Steps in a cycle.
+    exploration : float, optional
+        Fraction of a cycle, in (0, 1), that explores, the paper's beta (its algorithm 1). Sampling are the steps t
+        with ((t - 1) mod cycle) / cycle >= exploration. Default None: the schedule does not say when to collect.
+
+    Notes
+    -----
+    The paper leaves the noise out while exploring. Here it stays on: each step keeps the law of its sampler, whose
+    stationary density is the posterior in both stages, up to the error of a large step in the first.
+
+    Only a BayesianTrainer asks when to collect: the steps are the same without it, also for optimizers that are no
+    samplers. (MXNet's own replace ``base_lr`` by their default ``learning_rate``, .01 for SGD; give them both.)
     """
 
-    def __init__(self, base_lr: float = 0.01, cycle: int = 1000):
+    def __init__(self, base_lr: float = 0.01, cycle: int = 1000, exploration: Optional[float] = None):
         super().__init__(base_lr=number("base_lr", base_lr, "the largest learning rate", low=0.0, open_low=True))
         self.cycle = integer("cycle", cycle, "the number of steps in a cycle", low=1)
+        self.exploration, self._explored = exploration, None
+        if exploration is not None:
+            self.exploration = number("exploration", exploration, "the fraction of a cycle in which nothing is "
+                                      "collected; leave it out to collect everywhere", low=0.0, high=1.0,
+                                      open_low=True, open_high=True)
+            self._explored = math.ceil(self.exploration * self.cycle - 1e-9)    # .55 * 100 is 55 and a little more
+            if self._explored >= self.cycle:
+                raise ValueError(f"exploration={exploration!r} leaves none of the {self.cycle} steps of a cycle to "
+                                 f"sample in; write at most {(self.cycle - 1) / self.cycle:.4g}, or a longer cycle")
 
     def __call__(self, num_update: int) -> float:
-        phase = ((max(num_update, 1) - 1) % self.cycle) / self.cycle
-        return 0.5 * self.base_lr * (math.cos(math.pi * phase) + 1.0)
+        return 0.5 * self.base_lr * (math.cos(math.pi * self._place(num_update) / self.cycle) + 1.0)
+
+    def collects(self, num_update: int) -> Optional[bool]:
+        """Whether this step belongs to the sampling stage of its cycle; None without an ``exploration``."""
+        return None if self._explored is None else self._place(num_update) >= self._explored
+
+    def _place(self, num_update: int) -> int:
+        return (max(num_update, 1) - 1) % self.cycle

@@ -17,16 +17,19 @@ class Sample(Mapping):
     step : int
         The step of the chain it was taken after.
     weight : float
-        What it counts in an average: 1 while the step size is constant, proportional to the step eta for SGLD and
-        to sqrt(eta) for samplers with momentum where it changes.
+        What it counts in an average: 1 while the step size is constant or where samples are to count alike; else
+        proportional to the step eta for SGLD and to sqrt(eta) for samplers with momentum.
     potential, temperature, friction : float or None
-        U(w) estimated from the last minibatch, kinetic temperature and friction in force, where known.
+        U(w), over all data or estimated from the last minibatch; kinetic temperature and friction in force, where
+        known.
+    hyper : dict or None
+        Prior precisions by group, under a gamma hyperprior; empty before the first draw.
     """
 
     def __init__(self, arrays: Dict[str, object], step: int, weight: float = 1.0, potential=None, temperature=None,
-                 friction=None):
+                 friction=None, hyper: Optional[Dict[str, float]] = None):
         self._arrays = arrays
-        self.step, self.weight = step, weight
+        self.step, self.weight, self.hyper = step, weight, hyper
         self._potential, self._temperature, self._friction = potential, temperature, friction
 
     # Read when asked for, since collecting must not wait for the engine.

@@ -3,27 +3,25 @@ from __future__ import annotations
 
 import logging
 import weakref
-from typing import Optional, Sequence, Union
+from typing import Optional, Union
 
-import numpy as np
-from mxnet import autograd, cpu, gluon
+from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 from mxnet import optimizer as opt
 
-from . import predictive
-from ._check import closest, integer, unknown_option, warn
-from .likelihoods import as_predictive
+from ._check import choice, closest, integer, unknown_option, warn
+from .collecting import Collecting, check_likelihood, check_net
+from .predictive import classic
 from .progress import Progress
 from .samplers import Sampler
-from .soundness import unsound, warn_of_order
-from .store import MemoryStore, Sample
+from .soundness import unsound
 
 __all__ = ["BayesianTrainer"]
 
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(gluon.Trainer):
+class BayesianTrainer(Collecting, gluon.Trainer):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -43,15 +41,29 @@ class BayesianTrainer(gluon.Trainer):
     burn_in : int, default 0
         Steps before the first sample can be taken.
     thin : int, default 1
-        A sample is kept at steps burn_in + thin, burn_in + 2 thin, ...
+        A sample is kept at steps burn_in + thin, burn_in + 2 thin, ... With an ``lr_scheduler`` that says when to
+        collect, ``thin`` counts within its stages; see the notes.
     max_samples : int, optional
         Stop collecting after so many; the chain goes on.
     seed : int, optional
         The sampler's seed (the same as in ``optimizer_params``).
     progress : bool or int, default False
         Show a progress bar; a number is the number of steps expected.
+    weights : 'step' or 'equal', optional
+        What a sample counts in an average. ``'step'``: the length of the step it comes from, eta for SGLD and
+        sqrt(eta) for samplers with momentum, which is right where all of a changing schedule is sampled. ``'equal'``:
+        the same for all. Default: ``'equal'`` where the schedule says when to collect, else ``'step'``.
     **trainer_kwargs
         ``kvstore``, ``compression_params``, ``update_on_kvstore``.
+
+    Notes
+    -----
+    A schedule says when to collect by a method ``collects(num_update) -> bool``, as
+    :class:`~sgmcmc_mx.schedules.CyclicalScheduler` does with an ``exploration``; any schedule may have one, and None
+    in place of a bool leaves the question open. It is asked after each step, with the number that the step's learning
+    rate came from. A stage is a run of steps for which it says True. Samples are kept at the thin-th, 2 thin-th, ...
+    step of each stage, those up to step ``burn_in`` excepted. A stage shorter than ``thin`` gives no sample, which is
+    warned of. Whatever the stage, every step injects its noise.
 
     Examples
     --------
@@ -67,13 +79,11 @@ class BayesianTrainer(gluon.Trainer):
 
     def __init__(self, net, optimizer: Union[str, opt.Optimizer], optimizer_params: Optional[dict] = None,
                  likelihood=None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
-                 seed: Optional[int] = None, progress: Union[bool, int] = False, **trainer_kwargs):
-        if not isinstance(net, gluon.Block):
-            raise TypeError(f"net must be a gluon.Block, got {type(net).__name__}; give the network itself, not its "
-                            "parameters")
-        if likelihood is not None and (isinstance(likelihood, type) or not callable(likelihood)):
-            raise TypeError("likelihood must be a loss such as sgmcmc_mx.likelihoods.Categorical(), an object, not a "
-                            f"class or name, got {likelihood!r}")
+                 seed: Optional[int] = None, progress: Union[bool, int] = False, weights: Optional[str] = None,
+                 **trainer_kwargs):
+        check_net(net)
+        if likelihood is not None:
+            check_likelihood(likelihood)
         unknown_option("BayesianTrainer", trainer_kwargs, _OWN + _PASSED_ON)
         if progress is not False and progress is not True:
             progress = integer("progress", progress, "True, False or the number of steps expected", low=1)
@@ -81,17 +91,15 @@ class BayesianTrainer(gluon.Trainer):
         self.thin = integer("thin", thin, "steps between samples", low=1)
         self.max_samples = None if max_samples is None else integer(
             "max_samples", max_samples, "a number of samples, or None for no limit", low=1)
-        self._named = net._collect_params_with_prefix()
+        self.weights = None if weights is None else choice("weights", weights, ("step", "equal"))
         params = net.collect_params()
-        if not params.keys():
-            raise ValueError("net has no parameters to sample; add its layers before the trainer is made")
         _check_initialized(params)
         optimizer_params = _checked_params(optimizer, optimizer_params, seed)
+        self._begin(net, likelihood)
+        self._stage = 0         # steps of the schedule's collecting stage so far
         super().__init__(params, optimizer, optimizer_params, **trainer_kwargs)
-        self.net, self.likelihood, self.samples = net, likelihood, MemoryStore()
-        self.num_steps = 0
         self._seen = self._updates_done()
-        self._loss, self._warned = None, set()
+        self._loss = None
         self._ran = False       # whether the network was run under record since the last step
         if isinstance(likelihood, gluon.Block):
             for block, note in ((net, _note_run), (likelihood, _note_loss)):
@@ -113,20 +121,36 @@ class BayesianTrainer(gluon.Trainer):
             self._optimizer._failure = None
             raise failure
         done = self._updates_done()
-        if done == self._seen and not self._distributed:
+        here = done != self._seen
+        if not here and not self._distributed:
             return
         self._seen = done
         self.num_steps += 1
-        since = self.num_steps - self.burn_in
-        if since > 0 and since % self.thin == 0:
-            self._collect()
+        self._consider(self._optimizer.num_update if here else self.num_steps)
         if self._progress is not None:
             self._progress.update(self)
 
     def _updates_done(self) -> int:
         return getattr(self._optimizer, "_calls", self._optimizer.num_update)
 
-    def _collect(self) -> None:
+    def _consider(self, num_update: int) -> None:
+        """Collect if it is time to, after the step of this number."""
+        says, since = self._schedule_says(num_update), self.num_steps - self.burn_in
+        if says is not None:
+            if not says and 0 < self._stage < self.thin and self._stage < since:
+                self._warn_once("stage", "a stage in which the schedule collects is over after "
+                                f"{self._stage} of thin={self.thin} steps and gives no sample; write "
+                                f"thin={self._stage} or less")
+            self._stage = self._stage + 1 if says else 0
+        position = since if says is None else self._stage
+        if min(since, position) > 0 and position % self.thin == 0:
+            self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
+
+    def _schedule_says(self, num_update: int) -> Optional[bool]:
+        collects = getattr(self._optimizer.lr_scheduler, "collects", None)
+        return collects(num_update) if callable(collects) else None
+
+    def _collect(self, equal: bool) -> None:
         if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
             return
         if self.max_samples is not None and len(self.samples) >= self.max_samples:
@@ -135,14 +159,11 @@ class BayesianTrainer(gluon.Trainer):
                 _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
                           self.max_samples)
             return
-        copies = {}     # a parameter shared by two layers is copied once
-        for p in self._named.values():
-            if p.name not in copies:
-                copies[p.name] = _host_copy(p.list_data()[0])
-        self.samples.append(Sample({name: copies[p.name] for name, p in self._named.items()}, self.num_steps,
-                                   self._sample_weight(), self.potential, self.temperature, self.friction))
+        self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
+                   temperature=self.temperature, friction=self.friction,
+                   hyper=getattr(self._optimizer, "hyper", None))
 
-    def _sample_weight(self) -> float:
+    def _step_weight(self) -> float:
         """The step's length in the chain's own time, relative to the base step: eta, or sqrt(eta) with momentum."""
         o = self._optimizer
         if not isinstance(o, Sampler):
@@ -158,10 +179,10 @@ class BayesianTrainer(gluon.Trainer):
         o = self._optimizer
         if self._loss is None or not isinstance(o, Sampler):
             return None
-        total = predictive.classic(self._loss).detach().astype("float32").mean() * o.num_data
+        total = classic(self._loss).detach().astype("float32").mean() * o.num_data
         for i, p in enumerate(self._params):
             if p.grad_req != "null":
-                flat = predictive.classic(p.list_data()[0]).reshape((-1,)).astype("float32")
+                flat = classic(p.list_data()[0]).reshape((-1,)).astype("float32")
                 total = total + nd.dot(flat, flat).as_in_context(total.context) * (0.5 * o.precision(i, p.shape))
         return total
 
@@ -179,68 +200,28 @@ class BayesianTrainer(gluon.Trainer):
             return total / sum(a.size for a in thermostat.values())
         return getattr(self._optimizer, "friction", None) if thermostat is None else thermostat
 
+    def _readings(self) -> dict:
+        return {"potential": self.potential, "temperature": self.temperature, "friction": self.friction}
+
     # ---------------------------------------------------------------- predicting
 
-    def predict(self, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
-                batch_size: int = 1000):
-        """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
+    def _context(self):
+        return self._contexts[0]
 
-        Parameters
-        ----------
-        data : NDArray, numpy.ndarray, DataLoader or DataIter
-            Inputs; of a batch that is a list the first entry is taken. Read once, in the order it comes.
-        activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
-            What makes a prediction of the network's output. Default: what the trainer's likelihood knows.
-        samples : bool, default False
-            Return the prediction of every sample, shape (samples, n, ...).
-        quantiles : sequence of float, optional
-            Quantiles of y to compute, for a regression likelihood.
-        batch_size : int, default 1000
-            Rows in a forward pass, where ``data`` is an array.
+    def _when(self) -> str:
+        if self._schedule_says(max(1, self._optimizer.num_update)) is None:
+            return (f"the first sample comes at step {self.burn_in + self.thin} (burn_in + thin); take more steps or "
+                    "lower burn_in")
+        return (f"the first sample comes after step {self.burn_in} (burn_in), at step {self.thin} (thin) of a stage in "
+                "which the schedule collects; take more steps, or lower burn_in or thin")
 
-        Returns
-        -------
-        numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood
-        a :class:`~sgmcmc_mx.predictive.Regression` (mean, std, noise_std, weight_std, quantiles). The network's
-        weights are what they were, whatever happens.
-        """
-        if not len(self.samples):
-            raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, the first sample comes at "
-                             f"step {self.burn_in + self.thin} (burn_in + thin); take more steps or lower burn_in")
-        if activation is None:
-            activation = self.likelihood if hasattr(self.likelihood, "predictive") else None
-            if activation is None:
-                raise ValueError("activation is not given and no likelihood knows it; write activation='softmax', "
-                                 "'sigmoid', 'identity' or a callable, or give BayesianTrainer a likelihood")
-        if not isinstance(samples, (bool, np.bool_)):
-            raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
-                            "trainer.samples")
-        regression = getattr(activation, "kind", None) == "regression" and not samples
-        quantiles = _checked_quantiles(quantiles, regression)
-        transform = as_predictive(activation)
-        warn_of_order(data)
-        self._warn_unsound()
-        net, kept, context = self.net, self.samples, self._contexts[0]
-        if samples:
-            result = predictive.every_sample(net, kept, data, transform, context, batch_size)
-        elif regression:
-            result = predictive.regression(net, kept, kept.weights, data, activation, context, batch_size, quantiles)
-        else:
-            result = predictive.average(net, kept, kept.weights, data, transform, context, batch_size)
-        if not np.isfinite(result.mean if regression else result).all():
-            warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
-                 "learning_rate")
-        return result
-
-    def _warn_unsound(self) -> None:
+    def _unsound(self):
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
-        for key, message in unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size):
-            if key not in self._warned:
-                self._warned.add(key)
-                warn(message)
+        return unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)
 
 
-_OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress")
+_OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
+        "weights")
 _PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
 
 
@@ -271,17 +252,6 @@ def _checked_params(optimizer, params, seed) -> dict:
     return params
 
 
-def _checked_quantiles(quantiles, regression: bool) -> list:
-    asked = list(np.atleast_1d(quantiles))
-    if asked and not regression:
-        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
-                         "probabilities use samples=True and numpy.quantile")
-    for q in asked:
-        if not (isinstance(q, (float, np.floating)) and 0.0 < q < 1.0):
-            raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")
-    return [float(q) for q in asked]
-
-
 class _Hook:
     """A forward hook that does not keep the trainer alive, nor is saved with the block."""
 
@@ -305,11 +275,6 @@ def _note_loss(trainer, output) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
         trainer._loss = output
-
-
-def _host_copy(array):
-    array = predictive.classic(array)
-    return array.copyto(cpu()) if array.context.device_type != "cpu" else array.copy()
 
 
 def _check_initialized(params) -> None:

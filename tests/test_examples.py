@@ -90,10 +90,23 @@ def test_regression(tmp_path):
     assert pictures(tmp_path / "p") == {"band"}
 
 
+def test_why_stochastic(tmp_path):
+    done = run("why_stochastic.py", "--quick", cwd=tmp_path)
+    rows = re.findall(rf"^(MH|HMC)\s+d =\s+(\d+)\s+({NUMBER})\s+(\d+) %\s+({NUMBER})$", done.stdout, re.M)
+    passes = {(name, int(d)): float(p) for name, d, _, _, p in rows}
+    assert set(passes) == {(name, d) for name in ("MH", "HMC") for d in (10, 100)}, done.stdout
+    assert passes["HMC", 100] < passes["MH", 100] / 4 and passes["MH", 100] > 4 * passes["MH", 10]
+    errors = dict(re.findall(rf"^([A-Z]+) .*?\s[\d,]+\s+({NUMBER})\s+{NUMBER}\s+{NUMBER}   (?:step|learning)",
+                             done.stdout, re.M))
+    assert list(errors) == ["MH", "HMC", "SGLD", "SGHMC", "SGNHT"], done.stdout
+    assert float(errors["SGHMC"]) < 1.5 < float(errors["MH"])
+    assert pictures(tmp_path / "pictures" / "why_stochastic") == {"why_stochastic"}
+
+
 @pytest.mark.skipif(not has_mnist(), reason="needs the full MNIST: scripts/get_data mnist")
 class TestMnist:
     SHORT = ("--sgd-epochs", "1", "--epochs", "1", "--hidden", "20", "--batch", "500", "--temperature", "1",
-             "--learning-rate", "0.1", "--cycle", "0", "--last-part", "0", "--burn-in", "0.2")
+             "--learning-rate", "0.1", "--cycle", "0", "--exploration", "0", "--burn-in", "0.2")
 
     @pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht"])
     def test_samplers(self, tmp_path, sampler):
@@ -118,5 +131,5 @@ class TestMnist:
         ends = run("mnist.py", *self.SHORT, "--epochs", "2", "--cycle", "0.5", "--burn-in", "0", cwd=tmp_path)
         assert "average of 4 samples" in table(ends.stdout)
         part = run("mnist.py", *self.SHORT, "--epochs", "2", "--cycle", "1", "--burn-in", "0", "--thin", "0.1",
-                   "--last-part", "0.3", cwd=tmp_path)
+                   "--exploration", "0.6", cwd=tmp_path)
         assert "average of 8 samples" in table(part.stdout)

@@ -1,5 +1,6 @@
 """Step-size schedules against their papers' formulas."""
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -36,6 +37,16 @@ def test_mean_of_a_cycle_is_half_the_base_step():
     assert np.mean([schedule(t) for t in range(1, 501)]) == pytest.approx(0.1, rel=5e-3)
 
 
+def test_sampling_is_what_exploration_leaves_of_a_cycle():
+    """mod(t - 1, cycle) / cycle >= beta, whatever the rounding of beta; and the steps are the same without it."""
+    for cycle, beta in ((10, 0.5), (100, 0.55), (7, 0.3), (5, 0.8), (3, 1e-6), (1000, 0.7)):
+        schedule, plain = CyclicalScheduler(0.3, cycle, exploration=beta), CyclicalScheduler(0.3, cycle)
+        for t in range(1, 2 * cycle + 1):
+            exact = Fraction((t - 1) % cycle, cycle) >= Fraction(str(beta))
+            assert schedule.collects(t) is exact, (cycle, beta, t)
+            assert plain.collects(t) is None and schedule(t) == plain(t)
+
+
 @pytest.mark.parametrize("make, message", [
     (lambda: PolynomialScheduler(base_lr=0), "base_lr must lie in (0, inf), got 0"),
     (lambda: PolynomialScheduler(base_lr=float("nan")), "base_lr must lie in"),
@@ -46,6 +57,9 @@ def test_mean_of_a_cycle_is_half_the_base_step():
     (lambda: CyclicalScheduler(-1, 10), "base_lr must lie in"),
     (lambda: CyclicalScheduler(0.1, 0), "cycle must be at least 1, got 0"),
     (lambda: CyclicalScheduler(0.1, 2.5), "cycle must be a whole number, got 2.5"),
+    (lambda: CyclicalScheduler(0.1, 10, 1.0), "exploration must lie in (0, 1), got 1.0"),
+    (lambda: CyclicalScheduler(0.1, 10, 0), "exploration must lie in (0, 1), got 0"),
+    (lambda: CyclicalScheduler(0.1, 10, 0.95), "exploration=0.95 leaves none of the 10 steps of a cycle to sample in"),
 ])
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError) as e:

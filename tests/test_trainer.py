@@ -167,6 +167,89 @@ def test_a_sample_knows_potential_temperature_and_friction(data):
     assert s.friction == 0.2 and 0.1 < s.temperature < 5
 
 
+# ---------------------------------------------------------------- schedules that say when to collect
+
+class Stages(mx.lr_scheduler.LRScheduler):
+    """Says yes at the steps given; the step size falls at each."""
+
+    def __init__(self, *steps):
+        super().__init__(base_lr=0.05)
+        self.steps = steps
+
+    def __call__(self, num_update):
+        return 0.05 / (1 + num_update)
+
+    def collects(self, num_update):
+        return num_update in self.steps
+
+
+def scheduled(schedule, sampler="sgnht", **kwargs):
+    return sg.BayesianTrainer(build(), sampler, {"lr_scheduler": schedule, "num_data": N},
+                              sg.likelihoods.Categorical(), seed=0, **kwargs)
+
+
+@pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht"])
+@pytest.mark.parametrize("kwargs, steps", [
+    ({}, [7, 8, 9, 10, 17, 18, 19, 20]), ({"thin": 2}, [8, 10, 18, 20]), ({"thin": 3}, [9, 19]),
+    ({"thin": 4}, [10, 20]), ({"thin": 2, "burn_in": 8}, [10, 18, 20]), ({"burn_in": 9, "max_samples": 2}, [10, 17])])
+def test_cycles_are_sampled_after_their_exploration(data, sampler, kwargs, steps):
+    """thin counts the steps of a stage, from its first, burn-in or not; the samples count alike."""
+    trainer = run(scheduled(sg.schedules.CyclicalScheduler(0.05, 10, exploration=0.6), sampler, **kwargs), data, 20)
+    assert [s.step for s in trainer.samples] == steps
+    np.testing.assert_array_equal(trainer.samples.weights, np.full(len(steps), 1 / len(steps)))
+
+
+def test_any_schedule_may_say_when_to_collect(data):
+    schedule = Stages(2, 3, 4, 6, 9, 10)
+    assert [s.step for s in run(scheduled(schedule), data, 12).samples] == [2, 3, 4, 6, 9, 10]
+    with pytest.warns(UserWarning, match="over after 1 of thin=2 steps"):
+        assert [s.step for s in run(scheduled(schedule, thin=2), data, 12).samples] == [3, 10]
+    plain = mx.lr_scheduler.FactorScheduler(step=2, factor=0.25, base_lr=0.05)
+    plain.collects = "not a method"
+    assert [s.step for s in run(scheduled(plain, thin=2), data, 5).samples] == [2, 4]
+
+
+def test_a_schedule_is_asked_by_the_steps_number(data):
+    """That of the optimizer, which goes on where another trainer stopped; burn_in counts this trainer's steps."""
+    params = {"lr_scheduler": Stages(104, 105, 106), "num_data": N, "begin_num_update": 100}
+    trainer = sg.BayesianTrainer(build(), "sgld", params, sg.likelihoods.Categorical(), seed=0, burn_in=4)
+    assert [s.step for s in run(trainer, data, 8).samples] == [5, 6]
+
+
+def test_exploring_steps_are_as_noisy_as_the_others(data):
+    """The chain is the same with and without an exploration: only what is kept differs."""
+    ends = []
+    for exploration in (None, 0.6):
+        trainer = scheduled(sg.schedules.CyclicalScheduler(0.05, 10, exploration), kvstore=None)
+        for i, p in enumerate(trainer.net.collect_params().values()):
+            p.set_data(nd.array(np.random.RandomState(i).normal(size=p.shape)))
+        ends.append(run(trainer, data, 12).net[0].weight.data().asnumpy())
+    np.testing.assert_array_equal(*ends)
+
+
+@pytest.mark.parametrize("weights, exploration, power", [
+    (None, None, 1.0), (None, 0.5, 0.0), ("step", None, 1.0), ("step", 0.5, 1.0), ("equal", None, 0.0),
+    ("equal", 0.5, 0.0)])
+def test_weights_go_by_the_step_or_are_equal(data, weights, exploration, power):
+    schedule = sg.schedules.CyclicalScheduler(0.05, 4, exploration)
+    trainer = run(scheduled(schedule, "sgld", weights=weights), data, 8)
+    lr = np.array([schedule(s.step) for s in trainer.samples])
+    assert len(lr) == (8 if exploration is None else 4)
+    np.testing.assert_allclose(trainer.samples.weights, lr ** power / (lr ** power).sum(), rtol=1e-6)
+
+
+def test_a_stage_too_short_for_a_sample_is_told(data):
+    schedule = sg.schedules.CyclicalScheduler(0.05, 10, exploration=0.6)
+    trainer = scheduled(schedule, thin=10, burn_in=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run(trainer, data, 20)      # the first stage began in burn-in
+    with pytest.warns(UserWarning, match="over after 4 of thin=10 steps and gives no sample; write thin=4 or less"):
+        run(trainer, data, 1)
+    with pytest.raises(ValueError, match=r"21 steps were taken.*at step 10 \(thin\) of a stage"):
+        trainer.predict(data[0])
+
+
 # ---------------------------------------------------------------- predicting
 
 @pytest.mark.parametrize("activation, by_hand", [
@@ -484,6 +567,7 @@ BAD = [
     ("seed of no sampler", lambda d: sg.BayesianTrainer(build(), "sgd", seed=0), ValueError, "is for samplers"),
     ("progress", lambda d: make(build(), progress="yes"), TypeError, "progress must be a whole number, got 'yes'"),
     ("progress sign", lambda d: make(build(), progress=-5), ValueError, "progress must be at least 1, got -5"),
+    ("weights", lambda d: make(build(), weights="time"), ValueError, "weights must be one of 'step', 'equal', got"),
     ("samples", lambda d: _after(d).predict(d[0], samples=2), TypeError, "samples must be True or False, got 2"),
     ("batch size of a step", lambda d: run(make(build()), d, 1, step=lambda t, b: t.step(-40)), ValueError,
      "give step() the number of examples"),

@@ -1,0 +1,253 @@
+"""What chains that see all data at every step share: the wiring around a transition that accepts or rejects."""
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Optional
+
+from mxnet import ndarray as nd
+
+from . import noise
+from ._check import integer, number, unknown_option
+from .collecting import Collecting, check_likelihood, check_net
+from .potential import Potential
+from .priors import Gamma
+from .progress import Progress
+from .samplers import metropolis
+from .samplers._adapt import DualAveraging, first_step_size
+from .samplers._hyper import Hyper
+from .samplers._options import draw_seed
+
+__all__ = ["FullDataSampler"]
+
+
+class FullDataSampler(Collecting):
+    """Base of :class:`~sgmcmc_mx.MetropolisHastings` and :class:`~sgmcmc_mx.HMC`: the wiring around a transition.
+
+    A transition evaluates the potential over the whole data set, a minibatch at a time, and accepts or rejects, so it
+    is no optimizer and needs no trainer. What it leaves behind is the same as a :class:`~sgmcmc_mx.BayesianTrainer`'s:
+    ``samples``, and :meth:`predict`. The network's weights are those of the chain. If they are changed between
+    transitions (a file is loaded, another trainer moves them), the chain goes on from there.
+    """
+
+    _target: float      # the acceptance probability that burn-in tunes to
+    _exponent: float    # the step size at that probability goes with the number of weights to this power
+
+    def __init__(self, net, likelihood, data, *, step_size: Optional[float] = None, wd: float = 1.0, prior=None,
+                 temperature: float = 1.0, target_acceptance: Optional[float] = None, batch_size: int = 1000,
+                 seed: Optional[int] = None, **unknown):
+        unknown_option(type(self).__name__, unknown, _options(type(self)))
+        check_net(net)
+        check_likelihood(likelihood)
+        self._begin(net, likelihood)
+        self.temperature = number("temperature", temperature, "temperature=1.0 is the posterior; at 0 nothing is left "
+                                  "to accept or reject by chance", low=0.0, open_low=True)
+        self.target_acceptance = self._target if target_acceptance is None else number(
+            "target_acceptance", target_acceptance, f"the optimum is {self._target}", low=0.0, high=1.0, open_low=True,
+            open_high=True)
+        self._step_size = None if step_size is None else number(
+            "step_size", step_size, "a step in the weights' own unit such as 0.01, or None to have it found", low=0.0,
+            open_low=True)
+        self.seed = draw_seed() if seed is None else integer(
+            "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
+        self._potential = Potential(net, likelihood, data, batch_size, wd, prior)
+        self._hyper = Hyper(self._potential.prior) if isinstance(self._potential.prior, Gamma) else None
+        self._state, self._kept = None, None
+        self._tuning = None         # the dual averaging of a burn-in under way
+        self._forget_counts()
+
+    # ---------------------------------------------------------------- what a sampler defines
+
+    def _evaluate(self, position) -> metropolis.State:
+        """The state at a position."""
+        raise NotImplementedError
+
+    def _transition(self, state, step: int) -> tuple:
+        """The next state and the outcome, with the noise of this step."""
+        raise NotImplementedError
+
+    def _probe(self, state, step_size: float) -> float:
+        """Acceptance probability of a single step that is not taken, for a first guess of the step size."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- running
+
+    def run(self, num_samples: int, burn_in: int = 0, thin: int = 1, *, adapt: bool = True,
+            progress: bool = False) -> FullDataSampler:
+        """``burn_in`` transitions that are not kept, then ``num_samples`` samples, one every ``thin`` transitions.
+
+        Call it again for more: the chain goes on; without ``burn_in`` at the same step size, with it tuning once more.
+
+        Parameters
+        ----------
+        num_samples : int
+        burn_in : int, default 0
+            Transitions before the first sample. They tune the step size to ``target_acceptance``; afterwards it stays.
+        thin : int, default 1
+            Transitions for a sample. A rejected proposal is a transition: the old weights are kept once more.
+        adapt : bool, default True
+            Whether burn-in tunes the step size.
+        progress : bool, default False
+            Show a progress bar.
+
+        Returns
+        -------
+        The sampler itself, so that ``sg.HMC(...).run(500, burn_in=200).predict(x)`` reads in one line.
+        """
+        num_samples = integer("num_samples", num_samples, "a number of samples", low=0)
+        burn_in = integer("burn_in", burn_in, "transitions before the first sample", low=0)
+        thin = integer("thin", thin, "transitions for a sample", low=1)
+        total = burn_in + num_samples * thin
+        bar = Progress(total) if progress and total else None
+        self._arrive()
+        try:
+            for i in range(1, total + 1):
+                self._move(adapt and i <= burn_in)
+                if i > burn_in and (i - burn_in) % thin == 0:
+                    self._record()
+                if bar is not None:
+                    bar.update(self)
+        finally:
+            if bar is not None:
+                bar.close()
+        self._warn_of_counts()
+        return self
+
+    def step(self, adapt: bool = False) -> metropolis.Outcome:
+        """One transition: propose, and accept or reject. Nothing is kept; :meth:`collect` does that.
+
+        With ``adapt`` the step size is tuned on; the first transition without it takes the tuned one, for good.
+
+        Returns
+        -------
+        :class:`~sgmcmc_mx.samplers.metropolis.Outcome` : accepted, probability, and change (of U, or of H).
+        """
+        self._arrive()
+        return self._move(adapt)
+
+    def collect(self) -> None:
+        """Keep the present weights as a sample."""
+        self._arrive()
+        self._record()
+
+    def _move(self, adapt: bool) -> metropolis.Outcome:
+        try:
+            self._draw_precisions(self.num_steps + 1)
+            self._tune(adapt)
+            self._state, outcome = self._transition(self._state, self.num_steps + 1)
+        finally:    # the network has the chain's weights, whatever happened to the proposal
+            self._potential.load(self._state.position)
+        self.num_steps += 1
+        if adapt:
+            self._tuning.update(outcome.probability)
+        else:
+            self._count(outcome)
+        return outcome
+
+    def _draw_precisions(self, step: int) -> None:
+        """The Gibbs step of a hyperprior: precisions given the weights, and U with them."""
+        if self._hyper is None or not self._hyper.due(step):
+            return
+        potential, position = self._potential, self._state.position
+        members = [(i, names, p.wd_mult, w) for i, (p, names, w) in
+                   enumerate(zip(potential.params, potential.names, position))]
+        self._hyper.draw(members, self.seed, step, self.temperature)
+        potential.take_draws(self._hyper)
+        self._state = self._evaluate(position)
+
+    def _record(self) -> None:
+        if self._kept is None or self._kept[0] is not self._state:
+            self._kept = self._state, self._copies()
+        # Of a rejection the same arrays once more.
+        self._keep(self._kept[1], potential=self._state.potential, hyper=self.hyper)
+
+    def _arrive(self) -> None:
+        """Make sure of the state: it is evaluated anew where the network's weights are no longer the chain's."""
+        now = self._potential.position()
+        if self._state is not None and _equal(now, self._state.position):
+            return
+        state = self._evaluate(now)
+        if not math.isfinite(state.potential):
+            raise ValueError(f"the potential at the network's weights is {state.potential}, so no chain can start "
+                             "there; look at the data, and initialise the network with smaller weights")
+        self._state = state
+
+    def _tune(self, adapt: bool) -> None:
+        """Set the step size of the next transition."""
+        if self._step_size is None:
+            size = sum(w.size for w in self._state.position)
+            self._step_size = first_step_size(lambda h: self._probe(self._state, h), size ** self._exponent)
+        if adapt:
+            if self._tuning is None:
+                self._tuning = DualAveraging(self._step_size, self.target_acceptance)
+                self._forget_counts()
+            self._step_size = self._tuning.step_size
+        elif self._tuning is not None:
+            self._step_size, self._tuning = self._tuning.settled, None
+
+    def _normals(self, step: int, stream: int) -> list:
+        return [nd.array(noise.normal(w.size, self.seed, step, i, stream).reshape(w.shape), ctx=w.context,
+                         dtype=w.dtype) for i, w in enumerate(self._state.position)]
+
+    # ---------------------------------------------------------------- readings
+
+    @property
+    def step_size(self) -> Optional[float]:
+        """The step size in force; None while it is not found yet."""
+        return self._step_size if self._tuning is None else self._tuning.settled
+
+    @property
+    def potential(self) -> Optional[float]:
+        """U of the present weights, over all data; None before the first transition."""
+        return None if self._state is None else self._state.potential
+
+    @property
+    def hyper(self) -> Optional[dict]:
+        """Prior precisions as last drawn, by group; None without ``prior=Gamma(...)``."""
+        return None if self._hyper is None else dict(self._hyper.precisions)
+
+    @property
+    def acceptance_rate(self) -> Optional[float]:
+        """Fraction of proposals accepted since the step size was last tuned; None before any."""
+        return self._accepted / self._transitions if self._transitions else None
+
+    @property
+    def num_passes(self) -> int:
+        """Passes over the data so far, with or without the gradient."""
+        return self._potential.passes
+
+    def _readings(self) -> dict:
+        return {"potential": self.potential, "acceptance": self.acceptance_rate, "step_size": self.step_size}
+
+    def _forget_counts(self) -> None:
+        self._transitions = self._accepted = self.num_nonfinite = 0
+
+    def _count(self, outcome) -> None:
+        self._transitions += 1
+        self._accepted += outcome.accepted
+        self.num_nonfinite += not math.isfinite(outcome.change)
+
+    def _warn_of_counts(self) -> None:
+        if self._transitions >= 100 and self._accepted < 0.01 * self._transitions:
+            self._warn_once("stuck", f"{self._accepted} of {self._transitions} proposals were accepted, so the samples "
+                            f"are nearly all the same; write a step_size below {self.step_size:.3g}, or a longer "
+                            "burn_in to have it tuned")
+
+    def _context(self):
+        return self._potential.context
+
+    def _when(self) -> str:
+        return "and step() keeps nothing; write run(100), or collect() after a step"
+
+
+def _equal(some, others) -> bool:
+    differing = sum((a != b).sum() for a, b in zip(some, others))
+    return float(differing.asscalar()) == 0.0
+
+
+def _options(cls) -> set:
+    names = set()
+    for c in cls.__mro__:
+        if issubclass(c, FullDataSampler) and "__init__" in vars(c):
+            names |= set(inspect.signature(c.__init__).parameters)
+    return names - {"self", "kwargs", "unknown"}

@@ -1,0 +1,135 @@
+"""What every chain of networks shares, however it moves: it keeps samples, and predicts with their average."""
+from __future__ import annotations
+
+from typing import Iterator, Sequence, Tuple
+
+import numpy as np
+from mxnet import cpu, gluon
+
+from . import predictive
+from ._check import warn
+from .likelihoods import as_predictive
+from .soundness import warn_of_order
+from .store import MemoryStore, Sample
+
+__all__ = ["Collecting", "check_likelihood", "check_net"]
+
+
+class Collecting:
+    """Base of :class:`~sgmcmc_mx.BayesianTrainer` and of the samplers that accept and reject.
+
+    A subclass calls :meth:`_begin`, counts its steps in ``num_steps``, and says ``_context``, the device to predict on,
+    and ``_when``, how samples come about.
+    """
+
+    def _begin(self, net, likelihood) -> None:
+        self.net, self.likelihood, self.samples, self.num_steps = net, likelihood, MemoryStore(), 0
+        self._named = net._collect_params_with_prefix()
+        self._warned = set()
+
+    def _copies(self) -> dict:
+        """All parameters as they are, by structural name, on the host; one shared by two layers is copied once."""
+        copies = {}
+        for p in self._named.values():
+            if p.name not in copies:
+                copies[p.name] = _host_copy(p.list_data()[0])
+        return {name: copies[p.name] for name, p in self._named.items()}
+
+    def _keep(self, arrays: dict, weight: float = 1.0, **readings) -> None:
+        self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
+
+    def predict(self, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
+                batch_size: int = 1000):
+        """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
+
+        Parameters
+        ----------
+        data : NDArray, numpy.ndarray, DataLoader or DataIter
+            Inputs; of a batch that is a list the first entry is taken. Read once, in the order it comes.
+        activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
+            What makes a prediction of the network's output. Default: what the chain's likelihood knows.
+        samples : bool, default False
+            Return the prediction of every sample, shape (samples, n, ...).
+        quantiles : sequence of float, optional
+            Quantiles of y to compute, for a regression likelihood.
+        batch_size : int, default 1000
+            Rows in a forward pass, where ``data`` is an array.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood
+        a :class:`~sgmcmc_mx.predictive.Regression` (mean, std, noise_std, weight_std, quantiles). The network's
+        weights are what they were, whatever happens.
+        """
+        if not len(self.samples):
+            raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, {self._when()}")
+        activation = self._activation(activation)
+        if not isinstance(samples, (bool, np.bool_)):
+            raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
+                            "trainer.samples")
+        regression = getattr(activation, "kind", None) == "regression" and not samples
+        quantiles = _checked_quantiles(quantiles, regression)
+        transform = as_predictive(activation)
+        warn_of_order(data)
+        for key, message in self._unsound():
+            self._warn_once(key, message)
+        net, kept, context = self.net, self.samples, self._context()
+        if samples:
+            result = predictive.every_sample(net, kept, data, transform, context, batch_size)
+        elif regression:
+            result = predictive.regression(net, kept, kept.weights, data, activation, context, batch_size, quantiles)
+        else:
+            result = predictive.average(net, kept, kept.weights, data, transform, context, batch_size)
+        if not np.isfinite(result.mean if regression else result).all():
+            warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
+                 "learning_rate")
+        return result
+
+    def _activation(self, activation):
+        if activation is None:
+            activation = self.likelihood if hasattr(self.likelihood, "predictive") else None
+        if activation is None:
+            raise ValueError("activation is not given and no likelihood knows it; write activation='softmax', "
+                             f"'sigmoid', 'identity' or a callable, or give {type(self).__name__} a likelihood")
+        return activation
+
+    def _unsound(self) -> Iterator[Tuple[str, str]]:
+        """What makes an average over the samples unsound, as (key, message)."""
+        return iter(())
+
+    def _warn_once(self, key: str, message: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            warn(message)
+
+
+def check_net(net) -> None:
+    """Raise unless ``net`` is a network with parameters."""
+    if not isinstance(net, gluon.Block):
+        raise TypeError(f"net must be a gluon.Block, got {type(net).__name__}; give the network itself, not its "
+                        "parameters")
+    if not net.collect_params().keys():
+        raise ValueError("net has no parameters to sample; add its layers before the trainer is made")
+
+
+def check_likelihood(likelihood) -> None:
+    """Raise unless ``likelihood`` can be called as a loss."""
+    if isinstance(likelihood, type) or not callable(likelihood):
+        raise TypeError("likelihood must be a loss such as sgmcmc_mx.likelihoods.Categorical(), an object, not a "
+                        f"class or name, got {likelihood!r}")
+
+
+def _checked_quantiles(quantiles, regression: bool) -> list:
+    asked = list(np.atleast_1d(quantiles))
+    if asked and not regression:
+        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
+                         "probabilities use samples=True and numpy.quantile")
+    for q in asked:
+        if not (isinstance(q, (float, np.floating)) and 0.0 < q < 1.0):
+            raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")
+    return [float(q) for q in asked]
+
+
+def _host_copy(array):
+    array = predictive.classic(array)
+    return array.copyto(cpu()) if array.context.device_type != "cpu" else array.copy()

@@ -1,0 +1,198 @@
+"""The potential of a network's posterior over a whole data set, and its gradient, a minibatch at a time."""
+from __future__ import annotations
+
+import math
+from typing import List, Sequence, Tuple
+
+import mxnet as mx
+from mxnet import autograd
+from mxnet import ndarray as nd
+
+from ._check import number
+from ._gradients import Labelled
+from .predictive import classic
+from .priors import as_prior
+
+__all__ = ["Potential"]
+
+
+class Potential:
+    r"""The potential of a posterior, over all data. ::
+
+        U(w) = sum_i -log p(y_i | x_i, w) + sum_j precision_j w_j^2 / 2
+
+    Calling it with a position (one array for each parameter that moves) loads that position into the network and gives
+    U, summed in float64; :meth:`with_gradient` gives (U, grad U). The network runs in predict mode, for a U that draws
+    units at random or depends on how examples are batched has no posterior: dropout is off, BatchNorm uses its running
+    statistics. The prior's normalising constant is left out.
+
+    Parameters
+    ----------
+    net, likelihood, data, batch_size, wd, prior
+        As for :class:`~sgmcmc_mx.HMC`.
+
+    Attributes
+    ----------
+    params : list of gluon.Parameter
+        What moves, in the order of ``net.save_parameters``: all but those with ``grad_req='null'`` or ``lr_mult=0``.
+    names : list of tuple of str
+        What each goes by: Gluon's own name, then the structural ones.
+    precisions : list of float
+        Their prior precisions.
+    num_data : int or None
+        Examples in ``data``, known after the first pass.
+    passes : int
+        Passes over the data so far, with or without the gradient.
+    """
+
+    def __init__(self, net, likelihood, data, batch_size: int = 1000, wd: float = 1.0, prior=None):
+        self.net, self.likelihood = net, likelihood
+        named = net._collect_params_with_prefix()
+        everything = list(dict.fromkeys(named.values()))    # a parameter shared by two layers is one
+        _check_parameters(everything)
+        self.params = [p for p in everything if p.grad_req != "null" and p.lr_mult != 0.0]
+        if not self.params:
+            raise ValueError("net has no parameter to sample: each has grad_req='null' or lr_mult=0")
+        self.context = self.params[0].list_ctx()[0]
+        self.num_data, self.passes = None, 0
+        self._data = self._labelled(data, batch_size)
+        self._finish_initialization()
+        self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
+        self.prior = None if prior is None else as_prior(prior)
+        self.precisions = _precisions(self.params, self.names, wd, self.prior)
+        self._weights = [classic(p.data(self.context)) for p in self.params]
+
+    def take_draws(self, hyper) -> None:
+        """Let the parameters under a hyperprior have the precisions last drawn."""
+        for i, (p, names) in enumerate(zip(self.params, self.names)):
+            value = hyper.precision(names)
+            if value is not None:
+                self.precisions[i] = value * p.wd_mult
+
+    def position(self) -> List[nd.NDArray]:
+        """The network's weights, copied."""
+        return [w.copy() for w in self._weights]
+
+    def load(self, position: Sequence[nd.NDArray]) -> None:
+        """Write a position into the network, in place."""
+        for value, weight in zip(position, self._weights):
+            value.copyto(weight)
+
+    def __call__(self, position: Sequence[nd.NDArray]) -> float:
+        """U at a position."""
+        self.load(position)
+        with autograd.pause(train_mode=False):
+            total = sum(self._loss(x, y) for x, y in self._batches())
+        return total + self._prior(position)
+
+    def with_gradient(self, position: Sequence[nd.NDArray]) -> Tuple[float, List[nd.NDArray]]:
+        """U and its gradient at a position."""
+        self.load(position)
+        total, gradient = 0.0, [w * precision for w, precision in zip(position, self.precisions)]
+        for x, y in self._batches():
+            for p in self.params:       # what a batch does not use is left as it was by backward
+                _clear(p, self.context)
+            with autograd.record(train_mode=False):
+                loss = self._per_example(x, y)
+            loss.backward(train_mode=False)
+            for total_g, p in zip(gradient, self.params):
+                g = classic(p.grad(self.context))
+                total_g += g if g.stype == "default" else g.tostype("default")
+            total += _sum(loss)
+        return total + self._prior(position), gradient
+
+    # ---------------------------------------------------------------- parts
+
+    def _prior(self, position) -> float:
+        terms = [nd.square(w.astype("float64")).sum() * (0.5 * precision)
+                 for w, precision in zip(position, self.precisions)]
+        return float(sum(terms).asscalar())
+
+    def _loss(self, x, y) -> float:
+        return _sum(self._per_example(x, y))
+
+    def _per_example(self, x, y):
+        loss = self.likelihood(self.net(x), y)
+        if not isinstance(loss, nd.NDArray) or loss.shape[:1] != (len(y),):
+            raise ValueError(f"likelihood must give one -log p an example, shape ({len(y)},) for a batch of {len(y)}, "
+                             f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean() or .sum(), or take "
+                             "one of sgmcmc_mx.likelihoods")
+        return loss
+
+    def _batches(self):
+        count = 0
+        for x, y in self._data:
+            count += len(y)
+            yield x, y
+        if self.num_data is None:
+            self.num_data = count
+        if not count:
+            raise ValueError(_EMPTY)
+        if count != self.num_data:
+            raise ValueError(f"data gave {count} examples in this pass and {self.num_data} before; U needs the same "
+                             "ones every time: write a DataLoader without a random sampler of its own, or arrays")
+        self.passes += 1
+
+    def _labelled(self, data, batch_size) -> Labelled:
+        arrays = [p.data(self.context) for p in self.params if p._data is not None]
+        as_np = any(isinstance(a, mx.np.ndarray) for a in arrays) or mx.util.is_np_array()
+        batches = Labelled(data, batch_size, self.context, as_np, self.params[0].dtype)
+        if batches.is_pair:     # to the device once, not at every pass
+            x, y = data
+            batches.data = batches.place(x), batches.place(y, label=True)
+        return batches
+
+    def _finish_initialization(self) -> None:
+        if any(p._data is None for p in self.params):
+            for x, _ in self._data:
+                with autograd.pause(train_mode=False):
+                    self.net(x[:1])
+                return
+            raise ValueError(_EMPTY)
+
+
+_EMPTY = "data is empty; it needs at least one example"
+
+
+def _clear(p, context) -> None:
+    g = p.grad(context)
+    if g.stype == "default":
+        classic(g)[:] = 0
+    else:
+        p.zero_grad()
+
+
+def _sum(loss) -> float:
+    return float(classic(loss).astype("float64").sum().asscalar())
+
+
+def _check_parameters(params) -> None:
+    for p in params:
+        if p._data is None and not p._deferred_init:
+            raise RuntimeError(f"parameter {p.name} is not initialised; call net.initialize() first")
+        if len(p.list_ctx()) > 1:
+            raise ValueError(f"parameter {p.name} is on {len(p.list_ctx())} contexts, and a transition runs on one; "
+                             "write net.collect_params().reset_ctx(mx.cpu())")
+        if getattr(p, "_stype", "default") != "default":
+            raise ValueError(f"parameter {p.name} has stype={p._stype!r}; every row of a sampled weight moves at "
+                             "every step, so build it dense")
+        if "float16" in str(p.dtype):
+            raise ValueError(f"parameter {p.name} is float16, in which most proposals would be rounded away; write "
+                             "net.cast('float32')")
+
+
+def _precisions(params, names, wd, prior) -> List[float]:
+    """Prior precision of each parameter: ``prior`` or ``wd``, times its ``wd_mult``."""
+    wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
+    prior = None if prior is None else as_prior(prior)
+    if prior is not None:
+        prior.check(names)
+    found = []
+    for p, known_as in zip(params, names):
+        value = None if prior is None else prior.precision(known_as, p.shape)
+        value = (wd if value is None else value) * p.wd_mult
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"prior gives parameter {p.name} the precision {value!r}; a precision is 1 / variance, "
+                             "finite and not negative")
+        found.append(value)
+    return found
