@@ -98,13 +98,17 @@ def on_host(source):
     base = os.path.join(folder().name, hashlib.sha1(text.encode()).hexdigest())
     with open(base + ".cpp", "w") as f:
         f.write(text)
-    subprocess.run([COMPILER, *FLAGS, "-I", HERE, "-o", base + ".so", base + ".cpp"], check=True)
+    subprocess.run([COMPILER, *FLAGS, "-I", folder().name, "-I", HERE, "-o", base + ".so", base + ".cpp"], check=True)
     return ctypes.CDLL(base + ".so")
 
 
 @functools.lru_cache(maxsize=None)
 def folder():
-    return tempfile.TemporaryDirectory()
+    """Where sources and libraries are put, and the header in front of them, compiled, which GCC reads faster."""
+    made = tempfile.TemporaryDirectory()
+    header = [os.path.join(HERE, "cuda_on_host.h"), "-o", os.path.join(made.name, "cuda_on_host.h.gch")]
+    subprocess.run([COMPILER, *(f for f in FLAGS if f != "-Wall"), "-x", "c++-header", *header], check=True)
+    return made
 
 
 class CuPy(Module):

@@ -7,40 +7,64 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-__all__ = ["KINDS", "THREADS", "CHUNK", "Program", "plan", "stream_signature"]
+__all__ = ["KINDS", "FORMS", "THREADS", "CHUNK", "Program", "form_of", "plan", "stream_signature"]
 
-KINDS = ("none", "friction", "tensor", "element", "shared")     # in the order of the numbers in step.cu
+KINDS = ("none", "friction", "tensor", "element", "shared")     # in the order of the numbers in step.cu, and
+FORMS = ("euler", "aboba", "badodab", "kick", "fluctuate")      # so are these
 THREADS = 256       # of a block, and
 CHUNK = 4096        # elements that a block carries out: as in step.cu
+_SUMS = ("tensor", "shared")    # kinds whose thermostat needs a sum over several elements
 _LIMIT = 4096       # bytes of arguments that a kernel takes
 _COMMON = 4 * 8     # of these for what all tensors have in common
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "src", "step.cu")
 
 
+def form_of(kind: str, integrator: str) -> str:
+    """What a launch for this kind carries out of a step: all of it, or "kick", whose :attr:`Program.second` follows."""
+    if kind == "none":
+        return "euler"      # without momentum all integrators are one
+    return "kick" if integrator == "badodab" and kind in _SUMS else integrator
+
+
 class Program(NamedTuple):
-    """A kind of step: the type of the arrays ("float" or "double"), whose the thermostat is, and whether the
-    gradient's variance is estimated. Tensors of one program can share a launch."""
+    """A kind of step: the type of the arrays ("float" or "double"), whose the thermostat is, whether the gradient's
+    variance is estimated, whether there is a preconditioner, and what is carried out of a step. Tensors of one program
+    can share a launch."""
 
     real: str
     kind: str
     estimate: bool
+    scaled: bool = False
+    form: str = "euler"
 
     @property
     def arrays(self) -> Tuple[str, ...]:
         """Arrays of one tensor, named as in job.py, in the order of the arguments; ``const`` where only read."""
-        return _arrays(self.kind, self.estimate)
+        return _arrays(self)
 
     @property
     def names(self) -> Tuple[str, ...]:
         """The same without ``const``."""
-        return _names(self.kind, self.estimate)
+        return _names(self)
+
+    @property
+    def thermostat(self) -> Tuple[str, ...]:
+        """Arrays of the shared thermostat that ``step`` reads: "alpha", and "excess" where it has to be settled."""
+        if self.kind != "shared" or self.form == "kick":
+            return ()
+        return ("alpha",) if self.form == "fluctuate" else ("alpha", "excess")
 
     @property
     def sums(self) -> bool:
         """Whether sums of v^2 are wanted, and a second kernel that finishes them."""
-        return self.kind in ("tensor", "shared")
+        return self.kind in _SUMS
+
+    @property
+    def second(self) -> Optional[Program]:
+        """The program that carries out the other half of the step; it takes the same table and some of the arrays."""
+        return self._replace(form="fluctuate") if self.form == "kick" else None
 
     @property
     def most(self) -> int:
@@ -54,15 +78,15 @@ class Program(NamedTuple):
     def _definitions(self, count: int) -> str:
         tensors = " ".join(f"X({i})" for i in range(count))
         return (f"#define REAL {self.real}\n#define KIND {KINDS.index(self.kind)}\n"
-                f"#define ESTIMATE {int(self.estimate)}\n#define COUNT {count}\n#define TENSORS(X) {tensors}\n")
+                f"#define FORM {FORMS.index(self.form)}\n#define ESTIMATE {int(self.estimate)}\n"
+                f"#define SCALED {int(self.scaled)}\n#define COUNT {count}\n#define TENSORS(X) {tensors}\n")
 
     def step_signature(self, count: int) -> str:
         """Arguments of ``step``: table, partials and the shared thermostat where they are used, then the tensors'."""
         arguments = ["const double *table"]
         if self.sums:
             arguments.append("double *partials")
-        if self.kind == "shared":
-            arguments += [f"const {self.real} *shared_alpha", f"const {self.real} *shared_excess"]
+        arguments += [f"const {self.real} *shared_{name}" for name in self.thermostat]
         for i in range(count):
             for name in self.arrays:
                 const, _, name = name.rpartition(" ")
@@ -76,18 +100,21 @@ class Program(NamedTuple):
 
 
 @functools.lru_cache(maxsize=None)
-def _arrays(kind: str, estimate: bool) -> Tuple[str, ...]:
-    names = ["weight", "const grad"]
+def _arrays(program: Program) -> Tuple[str, ...]:
+    kind, descends = program.kind, program.form != "fluctuate"
+    names = ["weight", "const grad"] if descends else ["weight"]
     if kind != "none":
         names.append("momentum")
     if kind in ("tensor", "element"):
         names.append("const alpha" if kind == "tensor" else "alpha")
-    return (*names, "previous", "variance") if estimate else tuple(names)
+    if program.estimate:
+        names += ["previous", "variance"] if descends else ["const variance"]
+    return (*names, "const scale") if program.scaled else tuple(names)
 
 
 @functools.lru_cache(maxsize=None)
-def _names(kind: str, estimate: bool) -> Tuple[str, ...]:
-    return tuple(name.rpartition(" ")[2] for name in _arrays(kind, estimate))
+def _names(program: Program) -> Tuple[str, ...]:
+    return tuple(name.rpartition(" ")[2] for name in _arrays(program))
 
 
 def stream_signature(kind: str) -> str:

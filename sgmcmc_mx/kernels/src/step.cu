@@ -6,16 +6,20 @@
  *
  *     REAL        float or double, the type of the arrays
  *     KIND        NONE, FRICTION, PER_TENSOR, PER_ELEMENT, SHARED: without momentum, and whose thermostat it is
+ *     FORM        EULER, ABOBA, BADODAB: the integrator (EULER without momentum). Where the thermostat of 'badodab'
+ *                 needs a sum over several elements in the middle, a step is two, KICK and FLUCTUATE
  *     ESTIMATE    1 with a running estimate of the gradient's variance, else 0
+ *     SCALED      1 with a preconditioner of the step size, else 0
  *     COUNT       number of tensors, at most THREADS
  *     TENSORS(X)  X(0) X(1) ... X(COUNT - 1)
  *
  * Arrays are arguments of their own, `weight0, grad0, momentum0, weight1, ...`, because that is how mx.rtc learns what
  * a launch reads and writes. Numbers come in one table of doubles, which hold 32-bit words exactly: as arguments they
- * would take more than the 4 KB there are. The table is a head, COUNT rows, and at last the number of chunks.
+ * would take more than the 4 KB there are. The table is a head, COUNT rows, and at last where the chunks end.
  *
  * A block carries out a chunk of one tensor, and every sum is formed in an order that depends on the sizes of the
- * tensors alone: the same bits on every run and every GPU of one compiler.
+ * tensors alone: the same bits on every run and every GPU of one compiler. Chunks are numbered through the launches of
+ * a step: each has its own place for what it adds to a sum.
  */
 
 #define NONE 0
@@ -24,10 +28,18 @@
 #define PER_ELEMENT 3
 #define SHARED 4
 
+#define EULER 0
+#define ABOBA 1
+#define BADODAB 2
+#define KICK 3
+#define FLUCTUATE 4
+
 #ifndef REAL
 #define REAL float
 #define KIND SHARED
+#define FORM EULER
 #define ESTIMATE 0
+#define SCALED 0
 #define COUNT 1
 #define TENSORS(X) X(0)
 #endif
@@ -37,11 +49,13 @@
 
 #define MOMENTUM (KIND != NONE)
 #define SUM (KIND == PER_TENSOR || KIND == SHARED)
+#define DESCENT (FORM != FLUCTUATE)                 /* the gradient is used */
+#define PART (FORM == KICK || FORM == FLUCTUATE)    /* half a step: a thermostat moves by half */
 
 typedef REAL Real;
 
-enum { SEED_LOW, SEED_HIGH, RESCALE, CLIP, SETTLE, SETTLE_RATIO, SETTLE_GAIN, HEAD };
-enum { FIRST, SIZE, ORDINAL, STEP_LOW, STEP_HIGH, DRIFT, PRIOR, NOISE, RATIO, ALPHA_RATIO, FRICTION_OF, HEAT,
+enum { SEED_LOW, SEED_HIGH, RESCALE, CLIP, SETTLE, SETTLE_RATIO, SETTLE_GAIN, HALF_GAIN, HEAD };
+enum { FIRST, SIZE, ORDINAL, STEP_LOW, STEP_HIGH, DRIFT, PRIOR, NOISE, COLD, RATIO, ALPHA_RATIO, FRICTION_OF, HEAT,
        INVERSE_MASS, SHARE, RATE, ROW };
 
 /* ---------------------------------------------------------------- the noise */
@@ -93,22 +107,53 @@ static inline __device__ long long element_of(long long block)
 
 /* ---------------------------------------------------------------- one tensor */
 
-static inline __device__ Real root(Real x)
+#define OF_REAL(name, of_float, of_double) \
+    template <class X> \
+    static inline __device__ X name(X x) \
+    { \
+        return sizeof(X) == sizeof(float) ? (X)of_float((float)x) : (X)of_double((double)x); \
+    }
+OF_REAL(root, sqrtf, sqrt)
+OF_REAL(exponential, expf, exp)
+OF_REAL(growth, expm1f, expm1)      /* exp(x) - 1 */
+
+/* What alpha' makes of v and of the noise: v <- after * (decay * v + spread * n), and a kick beside n. */
+struct Factors {
+    Real decay, after, spread;
+};
+
+/* In double where alpha' is one number for the tensor, else in the type of the arrays. */
+template <class X>
+static inline __device__ Factors factors_of(X ratio, X alpha)
 {
-    return sizeof(Real) == sizeof(float) ? (Real)sqrtf((float)x) : (Real)sqrt((double)x);
+    Factors f = {1, 1, 1};
+    if (FORM == EULER) {
+        f.decay = (Real)(ratio * (1 - alpha));
+    } else if (FORM == ABOBA) {
+        const X e = exponential((X)-0.5 * alpha);
+        f.after = (Real)e;
+        f.decay = (Real)(ratio * e);
+    } else {
+        const X x = 2 * alpha;
+        f.decay = (Real)exponential(-alpha);
+        f.spread = (Real)root(x == 0 ? (X)1 : -growth(-x) / x);
+    }
+    return f;
 }
 
 struct Task {
     Real *weight, *momentum, *own_alpha, *previous, *variance;  /* own_alpha: of every element */
-    const Real *grad, *alpha;                                   /* alpha: of the tensor */
-    long long first, size;          /* chunk of the launch that is this tensor's first; elements */
+    const Real *grad, *scale, *alpha;                           /* alpha: of the tensor */
+    long long first, size;          /* chunk that is this tensor's first; elements */
     unsigned key[2], counter[3];    /* counter words 1, 2, 3; word 0 is the block */
-    Real rescale, clip, drift, prior, noise, noise2, drift2, ratio, decay, alpha_ratio, heat, inverse_mass, rate;
+    Real rescale, clip, drift, prior, noise, noise2, drift2, cold, ratio, alpha_ratio, heat, inverse_mass, rate;
+    Factors factors;                /* where they are those of the tensor */
     double share, heat_exactly;
 };
 
 static inline __device__ void read_row(const double *head, const double *row, Task *t)
 {
+    const double noise2 = row[NOISE] * row[NOISE], left = noise2 > row[COLD] ? noise2 - row[COLD] : 0;
     t->first = (long long)row[FIRST];
     t->size = (long long)row[SIZE];
     t->key[0] = (unsigned)head[SEED_LOW];
@@ -120,9 +165,10 @@ static inline __device__ void read_row(const double *head, const double *row, Ta
     t->clip = (Real)head[CLIP];
     t->drift = (Real)row[DRIFT];
     t->prior = (Real)row[PRIOR];
-    t->noise = (Real)row[NOISE];
-    t->noise2 = (Real)(row[NOISE] * row[NOISE]);
+    t->noise = (Real)(ESTIMATE || SCALED ? row[NOISE] : sqrt(left));
+    t->noise2 = (Real)noise2;
     t->drift2 = (Real)(row[DRIFT] * row[DRIFT]);
+    t->cold = (Real)row[COLD];
     t->ratio = (Real)row[RATIO];
     t->alpha_ratio = (Real)row[ALPHA_RATIO];
     t->heat = (Real)row[HEAT];
@@ -142,32 +188,70 @@ static inline __device__ Real settled(const double *head, const Real *alpha, con
 }
 #endif
 
-/* One element; what does not belong to this kind of step is left alone. */
-static inline __device__ void update(const Task *t, Real grad, float normal, Real *w, Real *v, Real *alpha, Real *previous,
-                              Real *variance)
+struct Element {
+    Real grad, scale, w, v, alpha, previous, variance;
+    float normal;
+};
+
+/* drift m G, once the estimate of the gradient's variance is brought up to date. */
+static inline __device__ Real kick_of(const Task *t, Element *e)
 {
-    Real g = t->rescale * grad, s = t->noise;
+    Real g = t->rescale * e->grad;
     g = g < -t->clip ? -t->clip : g;
     g = g > t->clip ? t->clip : g;
     if (ESTIMATE) {
-        const Real d = g - *previous;
+        const Real d = g - e->previous;
         if (t->rate != 0)
-            *variance += t->rate * ((Real)0.5 * d * d - *variance);
-        *previous = g;
-        const Real left = t->noise2 - t->drift2 * *variance;
+            e->variance += t->rate * ((Real)0.5 * d * d - e->variance);
+        e->previous = g;
+    }
+    const Real kick = t->drift * (g + t->prior * e->w);
+    return SCALED ? e->scale * kick : kick;
+}
+
+static inline __device__ Real noise_of(const Task *t, const Element *e)
+{
+    Real s = t->noise;
+    if (ESTIMATE || SCALED) {
+        const Real left = ESTIMATE ? t->noise2 - t->drift2 * e->variance : e->scale * t->noise2 - t->cold;
         s = root(left > 0 ? left : (Real)0);
     }
-    const Real step = s * (Real)normal - t->drift * (g + t->prior * *w);
+    return s * (Real)e->normal;
+}
+
+/* The thermostat of an element, after a part of the step. */
+static inline __device__ Real regulated(const Task *t, Real alpha, Real part, Real v)
+{
+    return alpha + part * t->inverse_mass * (v * v - t->heat);
+}
+
+/* One element; what does not belong to this kind and form of step is left alone. */
+static inline __device__ void update(const Task *t, Element *e)
+{
+    const Real kick = DESCENT ? kick_of(t, e) : (Real)0, n = FORM == KICK ? (Real)0 : noise_of(t, e);
     if (KIND == NONE) {
-        *w += step;
+        e->w += n - kick;
         return;
     }
-    const Real a = t->alpha_ratio * *alpha;
-    const Real decay = KIND == PER_ELEMENT ? t->ratio * (1 - a) : t->decay;
-    *v = decay * *v + step;
-    *w += *v;
-    if (KIND == PER_ELEMENT)
-        *alpha = a + t->inverse_mass * (*v * *v - t->heat);
+    Real alpha = t->alpha_ratio * e->alpha;
+    const bool split = FORM != EULER && FORM != ABOBA;
+    if (split && DESCENT) {
+        e->v = t->ratio * e->v - kick;
+        e->w += (Real)0.5 * e->v;
+        alpha = regulated(t, alpha, (Real)0.5, e->v);
+    }
+    if (FORM != KICK) {
+        const Factors f = KIND == PER_ELEMENT ? factors_of<Real>(t->ratio, alpha) : t->factors;
+        if (split)
+            e->v = f.decay * e->v + f.spread * n;
+        else
+            e->v = f.decay * e->v + (n - kick);
+        if (FORM == ABOBA)
+            e->v *= f.after;
+        e->w += split ? (Real)0.5 * e->v : e->v;
+        alpha = regulated(t, alpha, split ? (Real)0.5 : (Real)1, e->v);
+    }
+    e->alpha = alpha;
 }
 
 /* The four elements of a block of the stream; returns the sum of the new v^2. All of it is read before anything is
@@ -175,38 +259,41 @@ static inline __device__ void update(const Task *t, Real grad, float normal, Rea
 static inline __device__ double four(const Task *t, long long block)
 {
     const long long at = element_of(block);
-    Real grad[4], w[4], v[4], alpha[4], previous[4], variance[4], sum = 0;
+    Element e[4];
+    Real sum = 0;
     float normal[4] = {0, 0, 0, 0};
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         const long long i = at + 16 * j;
         const bool inside = i < t->size;
-        grad[j] = inside ? t->grad[i] : (Real)0;
-        w[j] = inside ? t->weight[i] : (Real)0;
-        v[j] = inside && MOMENTUM ? t->momentum[i] : (Real)0;
-        alpha[j] = inside && KIND == PER_ELEMENT ? t->own_alpha[i] : (Real)0;
-        previous[j] = inside && ESTIMATE ? t->previous[i] : (Real)0;
-        variance[j] = inside && ESTIMATE ? t->variance[i] : (Real)0;
+        e[j].grad = inside && DESCENT ? t->grad[i] : (Real)0;
+        e[j].scale = inside && SCALED ? t->scale[i] : (Real)0;
+        e[j].w = inside ? t->weight[i] : (Real)0;
+        e[j].v = inside && MOMENTUM ? t->momentum[i] : (Real)0;
+        e[j].alpha = inside && KIND == PER_ELEMENT ? t->own_alpha[i] : (Real)0;
+        e[j].previous = inside && ESTIMATE && DESCENT ? t->previous[i] : (Real)0;
+        e[j].variance = inside && ESTIMATE ? t->variance[i] : (Real)0;
     }
-    if (t->noise != 0)
+    if (FORM != KICK && t->noise != 0)
         normals_of(t->key, t->counter, block, normal);
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         const long long i = at + 16 * j;
         if (i >= t->size)
             continue;
-        update(t, grad[j], normal[j], w + j, v + j, alpha + j, previous + j, variance + j);
-        t->weight[i] = w[j];
+        e[j].normal = normal[j];
+        update(t, e + j);
+        t->weight[i] = e[j].w;
         if (MOMENTUM)
-            t->momentum[i] = v[j];
+            t->momentum[i] = e[j].v;
         if (KIND == PER_ELEMENT)
-            t->own_alpha[i] = alpha[j];
-        if (ESTIMATE) {
-            t->previous[i] = previous[j];
+            t->own_alpha[i] = e[j].alpha;
+        if (ESTIMATE && DESCENT) {
+            t->previous[i] = e[j].previous;
             if (t->rate != 0)
-                t->variance[i] = variance[j];
+                t->variance[i] = e[j].variance;
         }
-        sum += v[j] * v[j];     /* four of a kind; from here on in double */
+        sum += e[j].v * e[j].v;     /* four of a kind; from here on in double */
     }
     return sum;
 }
@@ -230,6 +317,13 @@ static inline __device__ double block_sum(double x)
 #endif
 
 /* The arguments of tensor i, and how they get into a task. */
+#if DESCENT
+#define GRAD_ARGUMENT(i) , const Real *grad##i
+#define TAKE_GRAD(i) task.grad = grad##i;
+#else
+#define GRAD_ARGUMENT(i)
+#define TAKE_GRAD(i)
+#endif
 #if MOMENTUM
 #define MOMENTUM_ARGUMENT(i) , Real *momentum##i
 #define TAKE_MOMENTUM(i) task.momentum = momentum##i;
@@ -247,20 +341,43 @@ static inline __device__ double block_sum(double x)
 #define ALPHA_ARGUMENT(i)
 #define TAKE_ALPHA(i)
 #endif
-#if ESTIMATE
+#if ESTIMATE && DESCENT
 #define ESTIMATE_ARGUMENTS(i) , Real *previous##i, Real *variance##i
 #define TAKE_ESTIMATE(i) task.previous = previous##i; task.variance = variance##i;
+#elif ESTIMATE
+#define ESTIMATE_ARGUMENTS(i) , const Real *variance##i
+#define TAKE_ESTIMATE(i) task.variance = (Real *)variance##i;
 #else
 #define ESTIMATE_ARGUMENTS(i)
 #define TAKE_ESTIMATE(i)
 #endif
-#define ARGUMENTS(i) , Real *weight##i, const Real *grad##i MOMENTUM_ARGUMENT(i) ALPHA_ARGUMENT(i) ESTIMATE_ARGUMENTS(i)
+#if SCALED
+#define SCALE_ARGUMENT(i) , const Real *scale##i
+#define TAKE_SCALE(i) task.scale = scale##i;
+#else
+#define SCALE_ARGUMENT(i)
+#define TAKE_SCALE(i)
+#endif
+#define ARGUMENTS(i) \
+    , Real *weight##i GRAD_ARGUMENT(i) MOMENTUM_ARGUMENT(i) ALPHA_ARGUMENT(i) ESTIMATE_ARGUMENTS(i) SCALE_ARGUMENT(i)
 #define TAKE(i) \
     case i: \
         task.weight = weight##i; \
-        task.grad = grad##i; \
-        TAKE_MOMENTUM(i) TAKE_ALPHA(i) TAKE_ESTIMATE(i) \
+        TAKE_GRAD(i) TAKE_MOMENTUM(i) TAKE_ALPHA(i) TAKE_ESTIMATE(i) TAKE_SCALE(i) \
         break;
+
+/* alpha' of the tensor that a row is of. A kick does without it, and brings it up to date for the fluctuation. */
+#if KIND == SHARED && FORM == FLUCTUATE
+#define ALPHA_IN_FORCE(row) (double)*shared_alpha
+#elif KIND == SHARED
+#define ALPHA_IN_FORCE(row) (double)settled(table, shared_alpha, shared_excess)
+#elif KIND == PER_TENSOR && FORM == FLUCTUATE
+#define ALPHA_IN_FORCE(row) (double)*task.alpha
+#elif KIND == PER_TENSOR
+#define ALPHA_IN_FORCE(row) (row)[ALPHA_RATIO] * (double)*task.alpha
+#else
+#define ALPHA_IN_FORCE(row) (row)[FRICTION_OF]
+#endif
 
 /* One block a chunk. Where sums are wanted it leaves its share of them in `partials`: the sum of v^2 of the chunk, or
  * what the chunk adds to the shared account, share * (sum(v^2) - elements * heat). */
@@ -269,30 +386,29 @@ step(const double *table
 #if SUM
      , double *partials
 #endif
-#if KIND == SHARED
+#if KIND == SHARED && FORM == FLUCTUATE
+     , const Real *shared_alpha
+#elif KIND == SHARED && FORM != KICK
      , const Real *shared_alpha, const Real *shared_excess
 #endif
      TENSORS(ARGUMENTS))
 {
     __shared__ Task task;
     const double *mine = table + HEAD + ROW * (int)threadIdx.x;
+    const long long chunk = (long long)table[HEAD + FIRST] + blockIdx.x;
     /* The thread with the number of the tensor that this chunk is of prepares it for all. */
-    if (threadIdx.x < COUNT && mine[FIRST] <= blockIdx.x && blockIdx.x < mine[ROW + FIRST]) {
+    if (threadIdx.x < COUNT && mine[FIRST] <= chunk && chunk < mine[ROW + FIRST]) {
         switch (threadIdx.x) {
             TENSORS(TAKE)
         }
         read_row(table, mine, &task);
-#if KIND == SHARED
-        task.decay = (Real)(mine[RATIO] * (1 - (double)settled(table, shared_alpha, shared_excess)));
-#elif KIND == PER_TENSOR
-        task.decay = (Real)(mine[RATIO] * (1 - mine[ALPHA_RATIO] * (double)*task.alpha));
-#else
-        task.decay = (Real)(mine[RATIO] * (1 - mine[FRICTION_OF]));
+#if FORM != KICK
+        task.factors = factors_of<double>(mine[RATIO], ALPHA_IN_FORCE(mine));
 #endif
     }
     __syncthreads();
     const Task own = task;      /* in registers: what lies in memory would be read anew after every store */
-    const long long begin = (blockIdx.x - own.first) * CHUNK;
+    const long long begin = (chunk - own.first) * CHUNK;
     double sum = 0;
 #pragma unroll 1
     for (int b = (int)threadIdx.x; b < CHUNK / 4; b += THREADS)
@@ -305,7 +421,7 @@ step(const double *table
         sum = task.share * (sum - (left < CHUNK ? left : CHUNK) * task.heat_exactly);
     }
     if (threadIdx.x == 0)
-        partials[blockIdx.x] = sum;
+        partials[chunk] = sum;
 #endif
 }
 
@@ -323,22 +439,27 @@ static inline __device__ double added(const double *partials, long long first, l
 #endif
 
 #if KIND == SHARED
-/* One block: settles the account of the last step, as every block of this one has for itself, and enters this one. */
+/* One block, after all launches of a step, or of a part of it: settles the account of the last step, as every block of
+ * this one has for itself, and enters this one, or moves alpha at once. The table is that of the last launch. */
 extern "C" __global__ void __launch_bounds__(THREADS)
 finish(const double *table, const double *partials, Real *shared_alpha, Real *shared_excess)
 {
     const double sum = added(partials, 0, (long long)table[HEAD + ROW * COUNT]);
     if (threadIdx.x == 0) {
-        const double before = table[SETTLE] == 0 ? (double)*shared_excess : 0.0;
-        *shared_alpha = settled(table, shared_alpha, shared_excess);
-        *shared_excess = (Real)(before + sum);
+        double alpha = (double)*shared_alpha, excess = (double)*shared_excess;
+        if (DESCENT && table[SETTLE] != 0) {
+            alpha = (double)settled(table, shared_alpha, shared_excess);
+            excess = 0;
+        }
+        *shared_alpha = (Real)(PART ? alpha + table[HALF_GAIN] * sum : alpha);
+        *shared_excess = (Real)(PART ? excess : excess + sum);
     }
 }
 #elif KIND == PER_TENSOR
 #define ALPHA_WRITTEN(i) , Real *alpha##i
 #define CHOOSE_ALPHA(i) case i: alpha = alpha##i; break;
 
-/* One block a tensor: alpha <- alpha_ratio alpha + inverse_mass (mean(v^2) - heat). */
+/* One block a tensor: alpha <- alpha' + part * inverse_mass * (mean(v^2) - heat). */
 extern "C" __global__ void __launch_bounds__(THREADS)
 finish(const double *table, const double *partials TENSORS(ALPHA_WRITTEN))
 {
@@ -349,7 +470,8 @@ finish(const double *table, const double *partials TENSORS(ALPHA_WRITTEN))
         switch (blockIdx.x) {
             TENSORS(CHOOSE_ALPHA)
         }
-        *alpha = (Real)(row[ALPHA_RATIO] * (double)*alpha + row[INVERSE_MASS] * (sum / row[SIZE] - row[HEAT]));
+        const double before = (DESCENT ? row[ALPHA_RATIO] : 1.0) * (double)*alpha;      /* the ratio counts once */
+        *alpha = (Real)(before + (PART ? 0.5 : 1.0) * row[INVERSE_MASS] * (sum / row[SIZE] - row[HEAT]));
     }
 }
 #endif
