@@ -8,7 +8,7 @@ network: it is one network that the data allow, not the best one. The average is
 
 sg.suggest measures minibatch noise and curvature on the training images, judges the step given and proposes friction,
 thermostat, burn-in and thinning, each with its reason. With a weight decay tuned for it
-(--sgd-weight-decay 0.002) the SGD network is better calibrated than the average; in error, and mostly in NLL, it stays
+(--sgd-weight-decay 0.002) the SGD network is better calibrated than the average and level in NLL; in error it stays
 behind.
 
 Pictures, in pictures/quickstart: least_sure (the digits the average is least sure of, and what it thinks of them),
