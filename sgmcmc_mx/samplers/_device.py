@@ -12,7 +12,7 @@ class Call:
     """The arrays of a call and what was made of them, used again as long as the same ones come."""
 
     __slots__ = ("indices", "weights", "grads", "states", "halves", "params", "ordinals", "tensors", "shapes", "moving",
-                 "first", "job", "settings", "lasting")
+                 "first", "job", "settings", "lasting", "adapted")
 
     def __init__(self, sampler, indices, weights, grads, states, halves):
         self.indices, self.weights, self.grads, self.states = map(tuple, (indices, weights, grads, states))
@@ -20,6 +20,7 @@ class Call:
         self.params, self.ordinals = [sampler._param_dict.get(i) for i in indices], sampler._ordinals
         self.tensors, self.shapes, self.moving, self.first = [], [], {}, None
         self.job = self.settings = None
+        self.adapted = False    # nothing is left to bring up to date before a step
         self.lasting = True     # False where an array is a copy made for this step
 
     def same(self, sampler, indices, weights, grads, states, halves) -> bool:

@@ -94,14 +94,16 @@ class SGHMC(MomentumSampler):
 
     def _adapt(self, call) -> None:
         """How much the next gradient counts in the running variance."""
-        if not self.estimates:
+        if not self.estimates or call.adapted:
             return
+        call.adapted = len(call.moving) == len(call.indices)
         for index, state in zip(call.indices, call.states):
             t = call.moving.get(index)
             if t is not None:       # not the update count: a step of size 0 sees no gradient
                 seen = state[3]
                 t.rate = max(1.0 / seen, 1.0 / WINDOW) if seen else 0.0
-                state[3] = seen + 1
+                state[3] = min(seen + 1, WINDOW)
+                call.adapted = call.adapted and seen == WINDOW
 
     def _steady(self, t):
         return super()._steady(t) and self.resample_momentum is None
