@@ -3,13 +3,11 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence, Tuple
 
-import numpy as np
 from mxnet import cpu, gluon
 
-from . import predictive
 from ._check import warn
-from .likelihoods import as_predictive
-from .soundness import warn_of_order
+from .averaging import predict
+from .predictive import classic, outputs_on
 from .store import MemoryStore, Sample
 
 __all__ = ["Collecting", "check_likelihood", "check_net"]
@@ -22,13 +20,20 @@ class Collecting:
     and ``_when``, how samples come about.
     """
 
-    def _begin(self, net, likelihood) -> None:
-        self.net, self.likelihood, self.samples, self.num_steps = net, likelihood, MemoryStore(), 0
+    def _begin(self, net, likelihood, samples=None) -> None:
+        self.net, self.likelihood, self.num_steps = net, likelihood, 0
+        self.samples = MemoryStore() if samples is None else samples
         self._named = net._collect_params_with_prefix()
         self._warned = set()
 
     def _copies(self) -> dict:
-        """All parameters as they are, by structural name, on the host; one shared by two layers is copied once."""
+        """All parameters as they are, by structural name, on the host; one shared by two layers is copied once.
+
+        Of a store that keeps predictions: the network's outputs on its inputs.
+        """
+        inputs = getattr(self.samples, "inputs", None)
+        if inputs is not None:
+            return {"output": outputs_on(self.net, inputs, self._context())}
         copies = {}
         for p in self._named.values():
             if p.name not in copies:
@@ -64,26 +69,10 @@ class Collecting:
         if not len(self.samples):
             raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, {self._when()}")
         activation = self._activation(activation)
-        if not isinstance(samples, (bool, np.bool_)):
-            raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
-                            "trainer.samples")
-        regression = getattr(activation, "kind", None) == "regression" and not samples
-        quantiles = _checked_quantiles(quantiles, regression)
-        transform = as_predictive(activation)
-        warn_of_order(data)
         for key, message in self._unsound():
             self._warn_once(key, message)
-        net, kept, context = self.net, self.samples, self._context()
-        if samples:
-            result = predictive.every_sample(net, kept, data, transform, context, batch_size)
-        elif regression:
-            result = predictive.regression(net, kept, kept.weights, data, activation, context, batch_size, quantiles)
-        else:
-            result = predictive.average(net, kept, kept.weights, data, transform, context, batch_size)
-        if not np.isfinite(result.mean if regression else result).all():
-            warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
-                 "learning_rate")
-        return result
+        return predict(self.net, self.samples, data, activation, samples=samples, quantiles=quantiles,
+                       batch_size=batch_size, context=self._context())
 
     def _activation(self, activation):
         if activation is None:
@@ -119,17 +108,6 @@ def check_likelihood(likelihood) -> None:
                         f"class or name, got {likelihood!r}")
 
 
-def _checked_quantiles(quantiles, regression: bool) -> list:
-    asked = list(np.atleast_1d(quantiles))
-    if asked and not regression:
-        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
-                         "probabilities use samples=True and numpy.quantile")
-    for q in asked:
-        if not (isinstance(q, (float, np.floating)) and 0.0 < q < 1.0):
-            raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")
-    return [float(q) for q in asked]
-
-
 def _host_copy(array):
-    array = predictive.classic(array)
+    array = classic(array)
     return array.copyto(cpu()) if array.context.device_type != "cpu" else array.copy()

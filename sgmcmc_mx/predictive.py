@@ -11,10 +11,13 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from mxnet import ndarray as nd
+from mxnet.base import MXNetError
 
 from ._check import integer
 
-__all__ = ["Regression", "average", "every_sample", "regression"]
+__all__ = ["Regression", "average", "classic", "every_sample", "outputs_on", "regression"]
+
+_UNFIT = ("hape", "Incompatible attr", "floating point types")     # in what MXNet says of inputs it cannot take
 
 CHUNK_BYTES = 1 << 27       # inputs (or outputs of all samples) held at a time
 
@@ -37,7 +40,7 @@ class Regression(NamedTuple):
 def average(net, samples, weights, data, transform: Callable, context, batch_size: int) -> np.ndarray:
     """sum_s w_s transform(net(x; w_s)), shape (n, ...)."""
     parts: List[np.ndarray] = []
-    for chunk in _chunks(data, context, batch_size, net):
+    for chunk in _chunks(data, context, batch_size, net, samples):
         with _outputs(net, samples, chunk, context) as outs:
             parts.append(sum(w * _applied(transform, out).astype(np.float64) for w, out in zip(weights, outs)))
     return np.ascontiguousarray(np.concatenate(parts))
@@ -46,7 +49,7 @@ def average(net, samples, weights, data, transform: Callable, context, batch_siz
 def every_sample(net, samples, data, transform: Callable, context, batch_size: int) -> np.ndarray:
     """transform(net(x; w_s)) of every sample, shape (samples, n, ...)."""
     parts: List[np.ndarray] = []
-    for chunk in _chunks(data, context, batch_size, net):
+    for chunk in _chunks(data, context, batch_size, net, samples):
         with _outputs(net, samples, chunk, context) as outs:
             parts.append(np.stack([_applied(transform, out) for out in outs]))
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
@@ -66,7 +69,7 @@ def regression(net, samples, weights, data, likelihood, context, batch_size: int
     # Quantiles need the outputs of all samples at once: fewer rows at a time then.
     rows = max(1, CHUNK_BYTES // (64 * len(samples))) if len(quantiles) else None
     parts = []
-    for chunk in _chunks(data, context, batch_size, net, rows):
+    for chunk in _chunks(data, context, batch_size, net, samples, rows):
         with _outputs(net, samples, chunk, context) as outs:
             if len(quantiles):
                 outs = list(outs)
@@ -125,9 +128,25 @@ def classic(array):
     return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
 
 
+def forward(net, x):
+    """The network's output, or a ValueError that says which inputs it cannot take."""
+    try:
+        return net(x)
+    except MXNetError as e:
+        reason = next((line for line in str(e).splitlines() if any(word in line for word in _UNFIT)), None)
+        if reason is None:
+            raise
+        raise ValueError(f"data of shape {x.shape} and type {np.dtype(x.dtype).name} does not fit the network (MXNet: "
+                         f"{reason.strip():.200}); write inputs of the shape and type it is made for, as a rule "
+                         "x.astype('float32') with the examples along the first axis") from e
+
+
 @contextlib.contextmanager
 def _outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
     """The network's outputs on the chunk for one sample after another; its own weights come back afterwards."""
+    if isinstance(chunk, _Kept):
+        yield (sample["output"].asnumpy() for sample in samples)
+        return
     named = net._collect_params_with_prefix()
     odd = sorted(set(named) ^ set(samples[0]))
     if odd:
@@ -140,13 +159,25 @@ def _outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
         for sample in samples:
             _load(params, sample)
             with autograd.pause(train_mode=False):
-                outs = [net(x) for x in chunk]
+                outs = [forward(net, x) for x in chunk]
             yield np.concatenate([_numpy(o) for o in outs])
 
     try:
         yield each()
     finally:
         _load(params, own)
+
+
+def outputs_on(net, inputs: np.ndarray, context) -> nd.NDArray:
+    """The network's outputs on an array of inputs, as an array on the host that the engine fills in."""
+    chunk = [x for part in _chunks(inputs, context, 1000, net, ()) for x in part]
+    with autograd.pause(train_mode=False):
+        outs = [net(x) for x in chunk]
+    for out in outs:
+        if isinstance(out, (list, tuple)):
+            _numpy(out)
+    # Copied, for a network with static memory writes the next outputs over these.
+    return nd.concat(*[classic(out).copyto(mx.cpu()) for out in outs], dim=0)
 
 
 def _load(params, values) -> None:
@@ -164,11 +195,24 @@ def _numpy(out) -> np.ndarray:
 
 # ---------------------------------------------------------------- data
 
-def _chunks(data, context, batch_size: int, net, rows: Optional[int] = None):
+class _Kept:
+    """In place of inputs: the samples are the outputs on just these."""
+
+
+def _chunks(data, context, batch_size: int, net, samples, rows: Optional[int] = None):
     """Lists of batches on the context, each list within CHUNK_BYTES (and ``rows`` rows, or one batch)."""
+    inputs = getattr(samples, "inputs", None)
+    if inputs is not None:
+        given = data.asnumpy() if isinstance(data, nd.NDArray) else data
+        if not isinstance(given, np.ndarray) or not np.array_equal(given.astype(inputs.dtype), inputs):
+            raise ValueError("data must be the inputs that the store was made with, for its samples are the network's "
+                             "outputs on those; give samples.inputs, or keep weights (FolderStore without inputs)")
+        yield _Kept()
+        return
     arrays = [p.data(context) for p in net.collect_params().values()]
     as_np = any(isinstance(a, mx.np.ndarray) for a in arrays)
     dtype = next((a.dtype for a in arrays if np.dtype(a.dtype).kind == "f"), np.float32)
+    batch_size = integer("batch_size", batch_size, "rows in a forward pass, such as batch_size=1000", low=1)
     chunk, size, count = [], 0, 0
     for x in _batches(data, min(batch_size, rows or batch_size)):
         x = _to_device(x, context, as_np, dtype)
@@ -189,7 +233,6 @@ def _nbytes(x) -> int:
 
 
 def _batches(data, batch_size: int):
-    batch_size = integer("batch_size", batch_size, "rows in a forward pass", low=1)
     if isinstance(data, (np.ndarray, nd.NDArray)):
         if data.ndim == 0:
             raise ValueError("data is a single number; write an array whose first axis counts examples")
@@ -213,8 +256,16 @@ def _batches(data, batch_size: int):
         yield x
 
 
+def check_numbers(array: np.ndarray) -> None:
+    """Raise unless MXNet has a type for what is in a user's array."""
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"data has an array of dtype {array.dtype} and shape {array.shape}, not of real numbers; write "
+                        "np.asarray(..., dtype='float32'), and look for rows of different length")
+
+
 def _to_device(x, context, as_np: bool, dtype):
     if isinstance(x, np.ndarray):
+        check_numbers(x)
         # NumPy's floats are float64 where nobody thought of it: the network's own type is meant.
         kind = dtype if x.dtype.kind == "f" else x.dtype
         return (mx.np if as_np else nd).array(x, ctx=context, dtype=kind)

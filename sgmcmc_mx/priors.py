@@ -119,7 +119,8 @@ class Gamma(Prior):
     shape, rate : float, default 1.0
         Of the hyperprior, > 0: mean shape / rate, variance shape / rate^2.
     by : 'tensor', 'layer' or 'global', default 'tensor'
-        What shares a lambda: each parameter, the parameters of each layer (names up to the last ``_``), the network.
+        What shares a lambda: each parameter, the parameters of each layer (structural names up to the last ``.``, or
+        Gluon's up to the last ``_`` where a plain trainer knows no others), the network.
     every : int, default 100
         Steps between draws.
     select : str, optional
@@ -148,7 +149,10 @@ class Gamma(Prior):
             return None
         if self.by == "global":
             return "all"
-        return names[0] if self.by == "tensor" else names[0].rpartition("_")[0] or names[0]
+        name = names[-1]        # the structural one where it is known: the same in every process
+        if self.by == "tensor":
+            return name
+        return name.rpartition("." if len(names) > 1 else "_")[0] or ("net" if len(names) > 1 else name)
 
     def precision(self, names, shape):
         return None if self.group(names) is None else self.shape / self.rate

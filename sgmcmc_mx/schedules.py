@@ -12,7 +12,7 @@ from mxnet.lr_scheduler import LRScheduler
 
 from ._check import integer, number
 
-__all__ = ["PolynomialScheduler", "CyclicalScheduler"]
+__all__ = ["PolynomialScheduler", "CyclicalScheduler", "ScaledScheduler"]
 
 
 class PolynomialScheduler(LRScheduler):
@@ -33,22 +33,30 @@ class PolynomialScheduler(LRScheduler):
     """
 
     def __init__(self, base_lr: float = 0.01, offset: float = 1.0, gamma: float = 0.55):
-        super().__init__(base_lr=number("base_lr", base_lr, "the first learning rate", low=0.0, open_low=True))
-        self.offset = number("offset", offset, "b of the paper, in steps", low=0.0, open_low=True)
-        self.gamma = number("gamma", gamma, "the paper's exponent lies in (1/2, 1]", low=0.0, high=1.0, open_low=True)
+        super().__init__(base_lr=number("base_lr", base_lr, "the first learning rate, such as base_lr=0.01", low=0.0,
+                                        open_low=True))
+        self.offset = number("offset", offset, "b of the paper, in steps, such as offset=100", low=0.0, open_low=True)
+        self.gamma = _exponent(gamma)
 
     @classmethod
     def between(cls, first: float, last: float, steps: int, gamma: float = 0.55) -> PolynomialScheduler:
         """The schedule that falls from ``first`` to ``last`` in ``steps`` steps."""
-        first = number("first", first, "the first learning rate", low=0.0, open_low=True)
-        last = number("last", last, "the last learning rate, below the first", low=0.0, high=first, open_low=True,
+        first = number("first", first, "the first learning rate, such as first=0.01", low=0.0, open_low=True)
+        last = number("last", last, "write a last learning rate below the first", low=0.0, high=first, open_low=True,
                       open_high=True)
-        steps = integer("steps", steps, "a number of steps", low=1)
-        number("gamma", gamma, "the paper's exponent lies in (1/2, 1]", low=0.0, high=1.0, open_low=True)
-        return cls(first, steps / ((first / last) ** (1.0 / gamma) - 1.0), gamma)
+        steps = integer("steps", steps, "write a number of steps, such as steps=10000", low=1)
+        fall = (math.log(first) - math.log(last)) / _exponent(gamma)
+        if not 0.0 < fall < 700.0:
+            raise ValueError(f"gamma={gamma!r} cannot take the learning rate from first={first:g} to last={last:g}: "
+                             "the offset would be no number; write a larger gamma, or first and last less extreme")
+        return cls(first, steps / math.expm1(fall), gamma)
 
     def __call__(self, num_update: int) -> float:
-        return self.base_lr * (1.0 + num_update / self.offset) ** -self.gamma
+        return self.base_lr * (1.0 + max(num_update, 0) / self.offset) ** -self.gamma
+
+
+def _exponent(gamma) -> float:
+    return number("gamma", gamma, "the paper's exponent lies in (1/2, 1], gamma=0.55", low=0.0, high=1.0, open_low=True)
 
 
 class CyclicalScheduler(LRScheduler):
@@ -81,8 +89,9 @@ class CyclicalScheduler(LRScheduler):
     """
 
     def __init__(self, base_lr: float = 0.01, cycle: int = 1000, exploration: Optional[float] = None):
-        super().__init__(base_lr=number("base_lr", base_lr, "the largest learning rate", low=0.0, open_low=True))
-        self.cycle = integer("cycle", cycle, "the number of steps in a cycle", low=1)
+        super().__init__(base_lr=number("base_lr", base_lr, "the largest learning rate, such as base_lr=0.1", low=0.0,
+                                        open_low=True))
+        self.cycle = integer("cycle", cycle, "the number of steps in a cycle, such as cycle=1000", low=1)
         self.exploration, self._explored = exploration, None
         if exploration is not None:
             self.exploration = number("exploration", exploration, "the fraction of a cycle in which nothing is "
@@ -91,7 +100,8 @@ class CyclicalScheduler(LRScheduler):
             self._explored = math.ceil(self.exploration * self.cycle - 1e-9)    # .55 * 100 is 55 and a little more
             if self._explored >= self.cycle:
                 raise ValueError(f"exploration={exploration!r} leaves none of the {self.cycle} steps of a cycle to "
-                                 f"sample in; write at most {(self.cycle - 1) / self.cycle:.4g}, or a longer cycle")
+                                 f"sample in; write a longer cycle"
+                                 + (f", or at most {(self.cycle - 1) / self.cycle:.4g}" if self.cycle > 1 else ""))
 
     def __call__(self, num_update: int) -> float:
         return 0.5 * self.base_lr * (math.cos(math.pi * self._place(num_update) / self.cycle) + 1.0)
@@ -102,3 +112,30 @@ class CyclicalScheduler(LRScheduler):
 
     def _place(self, num_update: int) -> int:
         return (max(num_update, 1) - 1) % self.cycle
+
+
+class ScaledScheduler(LRScheduler):
+    """Another schedule's learning rate times a factor; it collects when the other does.
+
+    Parameters
+    ----------
+    schedule : mxnet.lr_scheduler.LRScheduler
+    factor : float
+        > 0.
+    """
+
+    def __init__(self, schedule: LRScheduler, factor: float):
+        if not callable(schedule) or not hasattr(schedule, "base_lr"):
+            raise TypeError(f"schedule must be an mxnet.lr_scheduler.LRScheduler, got {schedule!r}; write "
+                            "ScaledScheduler(CosineScheduler(10000, base_lr=0.1), 0.5)")
+        super().__init__(base_lr=schedule.base_lr)
+        self.schedule = schedule
+        self.factor = number("factor", factor, "0.5 halves every step", low=0.0, open_low=True)
+
+    def __call__(self, num_update: int) -> float:
+        return self.factor * self.schedule(num_update)
+
+    def collects(self, num_update: int) -> Optional[bool]:
+        """What the other schedule says, None if it says nothing."""
+        collects = getattr(self.schedule, "collects", None)
+        return collects(num_update) if callable(collects) else None

@@ -9,7 +9,7 @@ from mxnet import gluon
 
 from ._check import warn
 
-__all__ = ["unsound", "warn_of_order"]
+__all__ = ["off_temperature", "unsound", "warn_of_order"]
 
 HOT = 0.1       # relative distance of a mean kinetic temperature from T that is worth a warning
 
@@ -29,12 +29,17 @@ def unsound(net, samples, temperature: Optional[float], size: int) -> Iterator[T
                           "remove it or set its rate to 0")
     seen = [s.temperature for s in samples if s.temperature is not None] if temperature else []
     seen = [t for t in seen if np.isfinite(t)]      # those of a diverged chain are told by its prediction
-    # 5 sigma of a single reading over all weights are allowed for chance, since successive readings hang together.
-    if seen and abs(np.mean(seen) / temperature - 1.0) > HOT + 5.0 * (2.0 / size) ** 0.5:
+    if seen and off_temperature(float(np.mean(seen)), temperature, size):
         yield "temperature", (
             f"the chain's mean kinetic temperature over {len(seen)} samples is {np.mean(seen):.3g}, not T = "
             f"{temperature:g}: minibatch noise heats it, or it has not settled; write a smaller learning_rate, more "
             "friction, a longer burn_in, or sgnht")
+
+
+def off_temperature(mean: float, temperature: float, size: int) -> bool:
+    """Whether a mean kinetic temperature of ``size`` weights is far from T."""
+    # 5 sigma of a single reading over all weights are allowed for chance, since successive readings hang together.
+    return abs(mean / temperature - 1.0) > HOT + 5.0 * (2.0 / size) ** 0.5
 
 
 def warn_of_order(data) -> None:

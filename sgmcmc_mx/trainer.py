@@ -2,19 +2,27 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from typing import Optional, Union
 
+import numpy as np
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 from mxnet import optimizer as opt
 
+from . import chain_state, resuming
 from ._check import choice, closest, integer, unknown_option, warn
+from ._version import __version__
 from .collecting import Collecting, check_likelihood, check_net
+from .errors import DivergenceError
+from .keeping import Keeper, seed_of
 from .predictive import classic
 from .progress import Progress
 from .samplers import Sampler
 from .soundness import unsound
+from .store import FolderStore
+from .watch import Watch
 
 __all__ = ["BayesianTrainer"]
 
@@ -53,6 +61,20 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         What a sample counts in an average. ``'step'``: the length of the step it comes from, eta for SGLD and
         sqrt(eta) for samplers with momentum, which is right where all of a changing schedule is sampled. ``'equal'``:
         the same for all. Default: ``'equal'`` where the schedule says when to collect, else ``'step'``.
+    store : str, os.PathLike or FolderStore, optional
+        A folder to keep the samples in, and checkpoints, from which :meth:`resume` goes on; see
+        :class:`~sgmcmc_mx.FolderStore`. Default: in memory.
+    checkpoint_every : int, default 1000
+        Steps between checkpoints, with a store; there is one at each sample too.
+    check_every : int, default 100
+        A weight, gradient or thermostat that is not finite is found within so many steps, and so are replicas that
+        differ. Nothing waits for it.
+    on_divergence : 'raise' or 'halve', default 'raise'
+        What is done then: raise a :class:`~sgmcmc_mx.DivergenceError`, or (with a store) go back to the last
+        checkpoint and on with half the step, which the manifest records.
+    data : object, optional
+        What the batches come from, with ``state_dict()`` and ``load_state_dict(state)``, such as
+        :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint.
     **trainer_kwargs
         ``kvstore``, ``compression_params``, ``update_on_kvstore``.
 
@@ -64,6 +86,10 @@ class BayesianTrainer(Collecting, gluon.Trainer):
     rate came from. A stage is a run of steps for which it says True. Samples are kept at the thin-th, 2 thin-th, ...
     step of each stage, those up to step ``burn_in`` excepted. A stage shorter than ``thin`` gives no sample, which is
     warned of. Whatever the stage, every step injects its noise.
+
+    With a store, an error of the writing is raised at the next step, before anything has moved: make room and call
+    ``step`` again. At each checkpoint MXNet's generator is set anew, from the seed and the step, so that dropout after
+    it does not depend on what came before. SIGTERM and Ctrl-C finish the step and write a checkpoint first.
 
     Examples
     --------
@@ -80,7 +106,8 @@ class BayesianTrainer(Collecting, gluon.Trainer):
     def __init__(self, net, optimizer: Union[str, opt.Optimizer], optimizer_params: Optional[dict] = None,
                  likelihood=None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
                  seed: Optional[int] = None, progress: Union[bool, int] = False, weights: Optional[str] = None,
-                 **trainer_kwargs):
+                 store: Union[None, str, os.PathLike, FolderStore] = None, checkpoint_every: int = 1000,
+                 check_every: int = 100, on_divergence: str = "raise", data=None, **trainer_kwargs):
         check_net(net)
         if likelihood is not None:
             check_likelihood(likelihood)
@@ -92,12 +119,21 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         self.max_samples = None if max_samples is None else integer(
             "max_samples", max_samples, "a number of samples, or None for no limit", low=1)
         self.weights = None if weights is None else choice("weights", weights, ("step", "equal"))
+        self.checkpoint_every = integer("checkpoint_every", checkpoint_every, "steps between checkpoints", low=1)
+        self.check_every = integer("check_every", check_every, "steps within which a divergence is found", low=1)
+        self.on_divergence = choice("on_divergence", on_divergence, ("raise", "halve"))
+        if on_divergence == "halve" and store is None:
+            raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
+                             "write store='runs/a'")
+        _check_data(data)
         params = net.collect_params()
         _check_initialized(params)
         optimizer_params = _checked_params(optimizer, optimizer_params, seed)
+        self._made_with = {name: trainer_kwargs.get(name, "device" if name == "kvstore" else None)
+                           for name in _PASSED_ON}
         self._begin(net, likelihood)
         self._stage = 0         # steps of the schedule's collecting stage so far
-        super().__init__(params, optimizer, optimizer_params, **trainer_kwargs)
+        super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
         self._seen = self._updates_done()
         self._loss = None
         self._ran = False       # whether the network was run under record since the last step
@@ -109,10 +145,78 @@ class BayesianTrainer(Collecting, gluon.Trainer):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
         self._progress = Progress(progress) if progress else None
+        self._watch, self._keeper = Watch(self.check_every), None
+        if store is not None:
+            self.samples = store if isinstance(store, FolderStore) else FolderStore(store)
+            self.samples.begin(package=f"sgmcmc_mx {__version__}", sampler=type(self._optimizer).__name__.lower())
+            self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
+            if self._order is None:
+                self._keeper.begin(self)
+
+    @classmethod
+    def resume(cls, path: Union[str, os.PathLike], net, **given) -> BayesianTrainer:
+        """Go on with a run from its last checkpoint: weights, samples and predictions come out bit for bit as those of
+        a run that was never interrupted (same kind of processor; any number of threads).
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder that was given as ``store``.
+        net : gluon.Block
+            The network as it was built for the run, initialised or not; its weights are set.
+        data : object, optional
+            As it was given to the run, if it was; it is put back to its place. False: begin anew with the data.
+        likelihood, lr_scheduler, prior, optimizer, kvstore : optional
+            What was an object of a class of your own in the run: it is not kept, and must be brought. (MXNet's and
+            this package's are kept.) A schedule must be a function of the step's number.
+        checkpoint : int or 'previous', optional
+            The checkpoint to go on from. Default: the newest.
+        ctx : mxnet.Context or list of it, optional
+            Where the network is initialised, if it is not. Default: the current context.
+        progress : bool or int, default False
+            As for the trainer.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no checkpoint, or it is damaged or newer than this package; a good one is named.
+        StoreError
+            If the folder holds no run, is in use, or belongs to another network.
+        """
+        return resuming.resume(cls, path, net, **given)
+
+    def describe(self) -> dict:
+        """Shape and type of every parameter, by structural name."""
+        return {name: {"shape": list(p.shape), "dtype": np.dtype(p.dtype).name} for name, p in self._named.items()}
+
+    def go_to(self, content: dict, arrays) -> None:
+        """Go to a checkpoint's place, in the middle of a run."""
+        self._reset_kvstore()
+        self._optimizer = content["optimizer"]
+        self._optimizer.param_dict = dict(enumerate(self._params))
+        self._updaters = [opt.get_updater(self._optimizer) for _ in self._contexts]
+        chain_state.load_weights(self.net, content, arrays, None)
+        chain_state.restore(self, content, None)
+        self._watch.restart(self.num_steps)
+
+    def _in_order(self, params):
+        """The parameters in the order of a run that goes on: states are kept by number."""
+        return params if self._order is None else [self._named[name] for name in self._order]
+
+    _order = None
 
     # ---------------------------------------------------------------- collecting
 
+    def _allreduce_grads(self):
+        self._before_step()     # a kvstore moves the weights in here
+        super()._allreduce_grads()
+
+    def _before_step(self) -> None:
+        if self._keeper is not None:
+            self._keeper.before_step()
+
     def _update(self, ignore_stale_grad=False):
+        self._before_step()
         # Both step() and update() end here, and it returns early where AMP skips the step.
         self._ran = False
         super()._update(ignore_stale_grad)
@@ -126,15 +230,21 @@ class BayesianTrainer(Collecting, gluon.Trainer):
             return
         self._seen = done
         self.num_steps += 1
-        self._consider(self._optimizer.num_update if here else self.num_steps)
+        kept = self._consider(self._optimizer.num_update if here else self.num_steps)
+        try:
+            self._watch.after_step(self)
+            if self._keeper is not None:
+                self._keeper.after_step(self, kept)
+        except DivergenceError as e:
+            self._diverged(e)
         if self._progress is not None:
             self._progress.update(self)
 
     def _updates_done(self) -> int:
         return getattr(self._optimizer, "_calls", self._optimizer.num_update)
 
-    def _consider(self, num_update: int) -> None:
-        """Collect if it is time to, after the step of this number."""
+    def _consider(self, num_update: int) -> bool:
+        """Collect if it is time to, after the step of this number; returns whether a sample was kept."""
         says, since = self._schedule_says(num_update), self.num_steps - self.burn_in
         if says is not None:
             if not says and 0 < self._stage < self.thin and self._stage < since:
@@ -144,24 +254,52 @@ class BayesianTrainer(Collecting, gluon.Trainer):
             self._stage = self._stage + 1 if says else 0
         position = since if says is None else self._stage
         if min(since, position) > 0 and position % self.thin == 0:
-            self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
+            return self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
+        return False
 
     def _schedule_says(self, num_update: int) -> Optional[bool]:
         collects = getattr(self._optimizer.lr_scheduler, "collects", None)
         return collects(num_update) if callable(collects) else None
 
-    def _collect(self, equal: bool) -> None:
+    def _collect(self, equal: bool) -> bool:
         if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
-            return
+            return False
         if self.max_samples is not None and len(self.samples) >= self.max_samples:
             if "max_samples" not in self._warned:
                 self._warned.add("max_samples")
                 _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
                           self.max_samples)
-            return
+            return False
         self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
                    temperature=self.temperature, friction=self.friction,
                    hyper=getattr(self._optimizer, "hyper", None))
+        return True
+
+    # ---------------------------------------------------------------- divergence, and the end
+
+    def _diverged(self, error: DivergenceError) -> None:
+        """Go back to a checkpoint, if that is wished for, or raise with what can be done."""
+        if self._keeper is None:
+            self.samples.discard_not_finite()
+        elif self.on_divergence == "halve":
+            self._keeper.go_back(self, error)
+            return
+        where = f" ({self._keeper.advice()})" if self._keeper is not None else ""
+        raise DivergenceError(f"{error}{where}. Write a smaller learning_rate, more friction, or a longer burn_in "
+                              "with a schedule that grows slowly; samples that are not finite are not kept") from error
+
+    def close(self) -> None:
+        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
+        if self._progress is not None:
+            self._progress.close()
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def _step_weight(self) -> float:
         """The step's length in the chain's own time, relative to the base step: eta, or sqrt(eta) with momentum."""
@@ -221,7 +359,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
 
 
 _OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
-        "weights")
+        "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
 _PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
 
 
@@ -275,6 +413,13 @@ def _note_loss(trainer, output) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
         trainer._loss = output
+
+
+def _check_data(data) -> None:
+    missing = [name for name in ("state_dict", "load_state_dict") if data is not None and not hasattr(data, name)]
+    if missing:
+        raise TypeError(f"data must know its place, and {type(data).__name__} has no {missing[0]}(); write "
+                        "sgmcmc_mx.data.ResumableLoader(dataset, batch_size), or leave data out")
 
 
 def _check_initialized(params) -> None:

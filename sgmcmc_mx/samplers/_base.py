@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import numbers
 from typing import Optional
 
 from mxnet.optimizer import Optimizer
@@ -406,6 +407,10 @@ class Sampler(Optimizer):
         """Prior precisions as last drawn, by group; None without ``prior=Gamma(...)``."""
         return None if self._hyper is None else dict(self._hyper.precisions)
 
+    def thermostats(self):
+        """(name, array) of every friction that adjusts itself, as it stands."""
+        return iter(())
+
     # ---------------------------------------------------------------- looked up by index
 
     def precision(self, index, shape) -> float:
@@ -427,7 +432,7 @@ class Sampler(Optimizer):
             value = table[index]
         else:
             value = table.get(self.idx2name.get(index), 1.0)
-        if not 0.0 <= value < math.inf:
+        if not isinstance(value, numbers.Real) or not 0.0 <= value < math.inf:
             raise ValueError(f"{kind} of parameter {self._name(index)} is {value!r}; it must be finite and not "
                              "negative")
         return value

@@ -91,6 +91,15 @@ class SGNHT(MomentumSampler):
             return None if device.common is None else device.settled(self)
         return {self._name(i): t.alpha.copy() for i, t in device.moved.items() if t is not None} or None
 
+    def thermostats(self):
+        """(name, array) of every alpha, as it stands."""
+        for device in self._devices.values():
+            if device.common is not None:
+                yield "the network", device.common.alpha
+            for i, t in device.moved.items():
+                if t is not None and t.alpha is not None:
+                    yield self._name(i), t.alpha
+
     # ---------------------------------------------------------------- state
 
     def create_state(self, index, weight):

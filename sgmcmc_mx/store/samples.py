@@ -1,4 +1,4 @@
-"""Where samples are kept, and what a sample is."""
+"""What a sample is, and a sequence of them in memory."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Dict, Optional
 
 import numpy as np
 
-__all__ = ["Sample", "MemoryStore"]
+__all__ = ["MemoryStore", "Sample", "normalised", "scalar"]
 
 
 class Sample(Mapping):
@@ -35,15 +35,20 @@ class Sample(Mapping):
     # Read when asked for, since collecting must not wait for the engine.
     @property
     def potential(self) -> Optional[float]:
-        return _scalar(self._potential)
+        return scalar(self._potential)
 
     @property
     def temperature(self) -> Optional[float]:
-        return _scalar(self._temperature)
+        return scalar(self._temperature)
 
     @property
     def friction(self) -> Optional[float]:
-        return _scalar(self._friction)
+        return scalar(self._friction)
+
+    @property
+    def readings(self) -> tuple:
+        """Potential, temperature and friction, as numbers or as arrays that the engine fills in."""
+        return self._potential, self._temperature, self._friction
 
     def __getitem__(self, name):
         try:
@@ -71,11 +76,15 @@ class MemoryStore(Sequence):
         """Keep one more sample."""
         self._samples.append(sample)
 
+    def discard_not_finite(self) -> None:
+        """Give up samples with NaN or infinity in them, the newest ones of a chain that has diverged."""
+        while self._samples and not all(np.isfinite(a.asnumpy()).all() for a in self._samples[-1].values()):
+            del self._samples[-1]
+
     @property
     def weights(self) -> np.ndarray:
         """What each sample counts in an average, summing to 1; shape (samples,)."""
-        w = np.array([s.weight for s in self._samples], dtype=np.float64)
-        return w / w.sum() if len(w) else w
+        return normalised([s.weight for s in self._samples])
 
     def __getitem__(self, i):
         return MemoryStore(self._samples[i]) if isinstance(i, slice) else self._samples[i]
@@ -88,5 +97,12 @@ class MemoryStore(Sequence):
         return f"{type(self).__name__}({len(self)} samples{where})"
 
 
-def _scalar(value):
+def normalised(weights) -> np.ndarray:
+    """Weights that sum to 1, as float64."""
+    w = np.array(weights, dtype=np.float64)
+    return w / w.sum() if len(w) else w
+
+
+def scalar(value) -> Optional[float]:
+    """A reading as a number; one that the engine fills in is waited for."""
     return value if value is None or isinstance(value, float) else float(value.asscalar())

@@ -1,0 +1,208 @@
+"""All that a trainer's next step depends on, taken out of it and put back: the content of a checkpoint."""
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Dict, Mapping, Tuple
+
+import mxnet as mx
+import numpy as np
+from mxnet import lr_scheduler
+from mxnet import optimizer as opt
+
+from . import likelihoods, priors, schedules
+from .errors import CheckpointError, StoreError
+from .samplers import Sampler
+from .samplers._device import Device
+from .samplers._hyper import Hyper
+from .samplers._momentum import MomentumDevice
+from .samplers.sgnht import Common, ThermostatDevice
+from .store.objects import Encoder, decode, name_of
+
+__all__ = ["check_fit", "load_weights", "reseed", "restore", "restore_generators", "take", "unpack"]
+
+SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence")
+COUNTERS = ("num_steps", "_stage")
+
+
+def known_classes() -> Dict[str, type]:
+    """What a checkpoint may hold, by name: samplers, schedules and priors of MXNet and of this package."""
+    modules = (lr_scheduler, schedules, priors)
+    found = [c for m in modules for c in vars(m).values() if isinstance(c, type) and c.__module__ == m.__name__]
+    found += [c for c in opt.Optimizer.opt_registry.values() if c.__module__.split(".")[0] in ("sgmcmc_mx", "mxnet")]
+    found += [Common, Device, Hyper, MomentumDevice, ThermostatDevice]
+    return {name_of(c): c for c in found}
+
+
+def order_of(trainer) -> list:
+    """The structural name of each parameter, by its index in the trainer."""
+    names = {}
+    for name, p in trainer._named.items():
+        names.setdefault(p.name, name)
+    return [names[p.name] for p in trainer._params]
+
+
+# ---------------------------------------------------------------- taking
+
+def take(trainer, data) -> Tuple[dict, dict]:
+    """Tree and arrays of a checkpoint; the arrays are copies that the engine fills in."""
+    encode = Encoder(known_classes())
+    sampler = trainer._optimizer
+    tree = {
+        "order": order_of(trainer),
+        "parameters": {name: [p.lr_mult, p.wd_mult, p.grad_req] for name, p in trainer._named.items()},
+        "contexts": len(trainer._contexts),
+        "settings": {name: getattr(trainer, name) for name in SETTINGS},
+        "counters": {name: getattr(trainer, name) for name in COUNTERS},
+        "scale": trainer._scale,
+        "likelihood": encode(_likelihood(trainer.likelihood), "likelihood"),
+        "trainer": encode(trainer._made_with, "trainer"),
+        "optimizer": encode(sampler, "optimizer"),
+        "ordinals": encode(getattr(sampler, "_ordinals", None), "ordinals"),
+        "states": encode([updater.states for updater in _updaters(trainer)], "states"),
+        "on_kvstore": bool(trainer._update_on_kvstore),
+        "generators": encode(_generators(), "generators"),
+        "data": None if data is None else data.state_dict(),
+    }
+    if "ask" in tree["optimizer"]:      # a sampler of the user's own: what it is comes from him, where it is from here
+        tree["optimizer_state"] = encode(sampler.__getstate__(), "optimizer")
+    arrays = {f":{name}": a for name, a in encode.arrays.items()}
+    for name, p in trainer._named.items():
+        for k, a in enumerate(p.list_data()):
+            if k == 0 or p.grad_req == "null":      # what is trained is the same on every device
+                arrays[name if k == 0 else f"{name}:{k}"] = a.copy()
+    return tree, arrays
+
+
+def _updaters(trainer) -> list:
+    return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
+
+
+def _likelihood(likelihood):
+    """One of this package's as (class, sigma); any other as it is."""
+    cls = type(likelihood)
+    if cls.__module__ == likelihoods.__name__:
+        return (cls.__name__, getattr(likelihood, "sigma", None))
+    return likelihood
+
+
+def _generators() -> dict:
+    name, keys, place, has, cached = np.random.get_state()
+    version, state, gauss = random.getstate()
+    return {"numpy": (name, keys.view(np.int32), place, has, cached),
+            "python": (version, np.array(state, dtype=np.uint32).view(np.int32), gauss)}
+
+
+def reseed(seed: int, step: int) -> None:
+    """Set MXNet's generator, whose state cannot be read, to one that (seed, step) decides."""
+    word = hashlib.sha256(f"{seed} {step}".encode()).digest()[:4]
+    mx.random.seed(int.from_bytes(word, "little") >> 1)
+
+
+# ---------------------------------------------------------------- putting back
+
+def unpack(checkpoint, given: Mapping[str, object]) -> dict:
+    """The content of a checkpoint as objects; ``given`` brings those of the user's own classes."""
+    arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
+    content = dict(checkpoint.content)
+    try:
+        names = [n for n in ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
+                             "optimizer_state") if n in content]
+        trees = {"dict": [[n, content[n]] for n in names]}
+        content.update(decode(trees, arrays, known_classes(), given))
+        if "optimizer_state" in content:
+            content["optimizer"].__setstate__(content.pop("optimizer_state"))
+        if isinstance(content["likelihood"], tuple):
+            content["likelihood"] = _made_likelihood(*content["likelihood"])
+        for name in ("order", "parameters", "contexts", "settings", "counters", "trainer", "on_kvstore", "data"):
+            content[name]
+        content["optimizer"].rescale_grad = content["scale"]    # the trainer takes it from there
+    except LookupError as e:
+        if len(e.args) != 2:
+            raise _not_one(checkpoint, repr(e)) from e
+        place, cls = e.args
+        raise ValueError(f"the run's {place} was a {cls}, a class that a checkpoint cannot hold; write "
+                         f"resume(..., {place}=...) with one made as it was for the run") from e
+    except (ValueError, TypeError, AttributeError, RecursionError) as e:
+        raise _not_one(checkpoint, str(e)) from e
+    return content
+
+
+def _not_one(checkpoint, why: str) -> CheckpointError:
+    return CheckpointError(f"the checkpoint of step {checkpoint.step} does not hold what one holds ({why})")
+
+
+def _made_likelihood(name: str, sigma):
+    if name not in likelihoods.__all__:
+        raise ValueError(f"{name!r} is no likelihood")
+    cls = getattr(likelihoods, name)
+    return cls() if sigma is None else cls(sigma)
+
+
+def check_fit(net, content: dict, arrays: Mapping[str, np.ndarray], where) -> None:
+    """Raise unless the network is the run's: names, shapes, and which parameters move."""
+    named, kept = net._collect_params_with_prefix(), content["parameters"]
+    odd = sorted(set(named) ^ set(kept))
+    if odd:
+        raise StoreError(f"{where} was written by another network: {', '.join(odd[:4])} "
+                         f"{'are' if len(odd) > 1 else 'is'} in one of the two only; build the network of the run")
+    for name, p in named.items():
+        shape = arrays[name].shape
+        if p.shape is not None and (len(p.shape) != len(shape)
+                                    or any(mine not in (0, -1, his) for mine, his in zip(p.shape, shape))):
+            raise StoreError(f"{where} was written by another network: {name} has shape {shape} there, and {p.shape} "
+                             "here; build the network of the run")
+        if p.grad_req != kept[name][2]:
+            raise StoreError(f"{name} has grad_req={p.grad_req!r}, and {kept[name][2]!r} in {where}; set it as it was "
+                             "for the run")
+        dtype = np.dtype(p.dtype).name
+        if dtype != arrays[name].dtype.name:
+            raise StoreError(f"{name} is {dtype}, and {arrays[name].dtype.name} in {where}; cast the network as it was "
+                             "for the run")
+
+
+def load_weights(net, content: dict, arrays: Mapping[str, np.ndarray], ctx) -> None:
+    """Give the network the weights of a checkpoint; one that is not initialised is."""
+    done = set()
+    for name, p in net._collect_params_with_prefix().items():
+        if p.name in done:
+            continue
+        done.add(p.name)
+        p._load_init(mx.nd.array(arrays[name], dtype=arrays[name].dtype), ctx if p._data is None else None)
+        p.lr_mult, p.wd_mult = content["parameters"][name][:2]
+        for k, a in enumerate(p.list_data()):
+            if k and f"{name}:{k}" in arrays:
+                a[:] = arrays[f"{name}:{k}"]
+
+
+def restore(trainer, content: dict, data) -> None:
+    """Put the rest of a checkpoint into a trainer that was made with its optimizer, settings and weights."""
+    if len(trainer._contexts) != content["contexts"]:
+        raise StoreError(f"the network is on {len(trainer._contexts)} contexts, and was on {content['contexts']} in "
+                         "the run; initialise it, or reset_ctx, on as many")
+    states = content["states"]
+    if any(states):
+        trainer._init_kvstore()
+        trainer._init_params()
+        if bool(trainer._update_on_kvstore) != content["on_kvstore"]:
+            raise StoreError(f"updates happened {'on' if content['on_kvstore'] else 'off'} the kvstore in the run, and "
+                             "do not now; make the kvstore as it was")
+        for updater, found in zip(_updaters(trainer), states):
+            updater.states, updater.states_synced = found, dict.fromkeys(found, False)
+    if isinstance(trainer._optimizer, Sampler):
+        trainer._optimizer._ordinals = content["ordinals"]
+    for name in COUNTERS:
+        setattr(trainer, name, content["counters"][name])
+    trainer._seen = trainer._updates_done()
+    if data is not None:
+        data.load_state_dict(content["data"])
+
+
+def restore_generators(state: dict) -> None:
+    """Put NumPy's and Python's generators back."""
+    name, keys, place, has, cached = state["numpy"]
+    np.random.set_state((name, keys.view(np.uint32), place, has, cached))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.view(np.uint32).tolist()), gauss))
+
+

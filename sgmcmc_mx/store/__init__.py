@@ -1,0 +1,5 @@
+"""Where samples are kept: in memory, or in a folder where nothing that is acknowledged is lost."""
+from .folder import FolderStore, StoredSamples, load
+from .samples import MemoryStore, Sample
+
+__all__ = ["FolderStore", "MemoryStore", "Sample", "StoredSamples", "load"]

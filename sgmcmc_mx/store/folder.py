@@ -1,0 +1,415 @@
+"""Samples in a folder: each is on the disk the moment it is acknowledged, and is read when it is asked for."""
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Dict, List, Optional, Union
+
+import numpy as np
+from mxnet import ndarray as nd
+
+from .._check import choice, integer
+from ..errors import DivergenceError, StoreError
+from . import arrays, files
+from . import manifest as manifests
+from .samples import Sample, normalised, scalar
+from .writer import Writer
+
+__all__ = ["FolderStore", "StoredSamples", "load"]
+
+_log = logging.getLogger("sgmcmc_mx")
+
+MANIFEST, INPUTS = "manifest.jsonl", "inputs.params"
+_MOST_MANIFEST = 1 << 32    # bytes
+_DEAD = 1000                # lines of dropped samples after which the manifest is written anew
+_HALF = np.finfo(np.float16).max
+
+
+class StoredSamples(Sequence):
+    """Samples of a folder, in the order they were drawn; each is read, and checked, when it is asked for.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    header : dict
+        What the manifest says of the run: sampler, options, shapes and types of the parameters, package.
+    events : list of dict
+        What happened to the run: resumed, gone back after a divergence.
+    """
+
+    def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict], inputs=None):
+        self.path, self.header, self.events, self._entries, self._inputs = path, header, events, entries, inputs
+
+    @property
+    def inputs(self) -> Optional[np.ndarray]:
+        """Where only the network's outputs are kept: the inputs they belong to; else None."""
+        return self._inputs
+
+    @property
+    def weights(self) -> np.ndarray:
+        """What each sample counts in an average, summing to 1; shape (samples,)."""
+        return normalised([e.weight for e in self._entries])
+
+    def __len__(self):
+        return len(self._entries)
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs)
+        return self._read(self._entries[i])
+
+    def _read(self, entry: manifests.Entry) -> Sample:
+        return Sample(_Arrays(self.path, entry, self.header.get("parameters", {})), entry.step, entry.weight,
+                      entry.potential, entry.temperature, entry.friction, entry.hyper)
+
+    def __repr__(self):
+        steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
+        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} samples{steps})"
+
+
+class _Arrays(Mapping):
+    """The arrays of one file, read at the first look at them."""
+
+    def __init__(self, folder: Path, entry: manifests.Entry, parameters: dict):
+        self._folder, self._entry, self._parameters, self._found = folder, entry, parameters, None
+
+    def _all(self) -> dict:
+        if self._found is None:
+            where, entry = self._folder / self._entry.file, self._entry
+            data = files.read_within(self._folder, entry.file, entry.bytes)
+            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples "
+                                 f"can be read (leave out step {entry.step})")
+            try:
+                read = arrays.load(data)
+            except ValueError as e:
+                raise StoreError(f"{where} is no file of arrays: {e}") from e
+            self._found = {name: self._typed(where, name, a) for name, a in read.items()}
+        return self._found
+
+    def _typed(self, where: Path, name: str, a: np.ndarray):
+        about = self._parameters.get(name)
+        if about is None:
+            return nd.array(a, dtype=a.dtype)
+        if list(a.shape) != about["shape"] or a.dtype.kind != np.dtype(about["dtype"]).kind:
+            raise StoreError(f"{where} has {name} as {a.dtype} of shape {a.shape}, and the manifest says "
+                             f"{about['dtype']} of shape {tuple(about['shape'])}")
+        return nd.array(a, dtype=about["dtype"])
+
+    def __getitem__(self, name):
+        return self._all()[name]
+
+    def __iter__(self):
+        return iter(self._all())
+
+    def __len__(self):
+        return len(self._all())
+
+
+class FolderStore(StoredSamples):
+    """A folder that a chain adds its samples to. ``store='runs/a'`` of a trainer makes one; make it for its options.
+
+    A sample is a ``.params`` file of MXNet (``net.load_parameters`` takes it) and a line of ``manifest.jsonl``. The
+    file is written under another name, forced to the disk and renamed, and the line is added last: a sample is in the
+    manifest or does not exist. All of it happens on a thread beside the chain, which waits when four writes are
+    pending; what goes wrong is raised at the chain's next step. One run at a time writes to a folder.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder; it is made if it is not there.
+    keep_last : int, optional
+        Keep this many samples, the newest. Default: all.
+    dtype : 'float16', optional
+        Keep floats as halves, with which they take half the room; they are read as what they were, rounded to 11 bits.
+        Arrays with a number beyond 65,504 stay what they are. Default: as they are.
+    inputs : numpy.ndarray, optional
+        Keep the network's outputs on these inputs instead of its weights ("function samples"): predictions of just
+        these inputs can be averaged then, by ``predict(inputs)``.
+    signals : bool, default True
+        At SIGTERM and Ctrl-C the trainer finishes its step and writes a checkpoint before the process ends as it would
+        have.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be made or written to, is in use by another run, or holds one already (continue that with
+        ``BayesianTrainer.resume``).
+    """
+
+    def __init__(self, path: Union[str, os.PathLike], *, keep_last: Optional[int] = None,
+                 dtype: Optional[str] = None, inputs=None, signals: bool = True):
+        keep_last = None if keep_last is None else integer(
+            "keep_last", keep_last, "a number of samples, or None for all", low=1)
+        dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
+        inputs = None if inputs is None else _checked_inputs(inputs)
+        if not isinstance(signals, bool):
+            raise TypeError(f"signals must be True or False, got {signals!r}")
+        self._open(folder_of(path))
+        try:
+            found = self._found()
+            if found is not None and (found.entries or any(self.path.glob("checkpoint-*.json"))):
+                last = f", the last of step {found.entries[-1].step}" if found.entries else ""
+                raise StoreError(f"{self.path} holds a run already ({len(found.entries)} samples{last}); continue it "
+                                 f"with BayesianTrainer.resume({str(self.path)!r}, net), read it with "
+                                 f"sgmcmc_mx.load({str(self.path)!r}), or write to another folder")
+            files.remove(self.path / MANIFEST)
+        except BaseException:
+            self.close()
+            raise
+        super().__init__(self.path, {"keep_last": keep_last, "dtype": dtype, "signals": signals,
+                                     "outputs": inputs is not None}, [], [], inputs)
+        self._end = self._lines = 0
+
+    @classmethod
+    def reopen(cls, path: Union[str, os.PathLike]) -> FolderStore:
+        """Open a folder that holds a run, to add to it."""
+        folder = folder_of(path)
+        if not (folder / MANIFEST).exists():
+            raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); start one with "
+                             f"BayesianTrainer(..., store={str(folder)!r})")
+        self = cls.__new__(cls)
+        self._open(folder)
+        try:
+            found = self._found()
+            super().__init__(self, folder, found.header, found.entries, found.events, _inputs(folder, found.header))
+            self._end, self._lines = found.end, found.lines
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _open(self, folder: Path) -> None:
+        self.path, self._warned = folder, False
+        self._given = self._done = 0        # samples handed to the writer, and those it is through with
+        self._writer = Writer()
+        self._lock = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = files.Lock(folder)
+        except OSError as e:
+            raise StoreError(f"store={str(folder)!r} cannot be written to: {e.strerror}; write the path of a folder of "
+                             "yours, with room") from e
+        files.remove_leftovers(folder)
+        self._finalizer = weakref.finalize(self, _finish, self._writer, self._lock)
+
+    def _found(self) -> Optional[manifests.Manifest]:
+        """What the manifest says, None where there is none worth keeping."""
+        return read_manifest(self.path) if (self.path / MANIFEST).exists() else None
+
+    # ---------------------------------------------------------------- adding
+
+    def begin(self, **about) -> None:
+        """Say what the run is, before the first sample: goes into the manifest's header."""
+        if not self._end:
+            self.header.update(about)
+
+    def append(self, sample: Sample) -> None:
+        """Keep one more sample. Returns at once; an error of the writing is raised at the next call."""
+        self._given += 1
+        self._writer.put(lambda: self._keep(sample))
+
+    def note(self, **event) -> None:
+        """Record an event of the run in the manifest."""
+        def job():
+            self._line("event", event)
+            self.events.append(event)
+        self._writer.put(job)
+
+    def put(self, job) -> None:
+        """Have something else written, after the samples so far: a checkpoint."""
+        self._writer.put(job)
+
+    def check(self) -> None:
+        """Raise what went wrong with the writing since the last call."""
+        self._writer.check()
+
+    def flush(self) -> None:
+        """Wait until all is on the disk."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left, and let other runs into the folder. Reading goes on to work."""
+        try:
+            self._writer.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    # What follows runs on the writer's thread.
+
+    def _keep(self, sample: Sample) -> None:
+        try:
+            self._write(sample)
+        except OSError:     # it is tried again
+            raise
+        except BaseException:
+            self._done += 1
+            raise
+        self._done += 1
+
+    def _write(self, sample: Sample) -> None:
+        numbers = {name: as_numpy(a) for name, a in sample.items()}
+        bad = not_finite(numbers)
+        if bad is not None:
+            raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite; the sample is not kept")
+        if self.header.get("dtype"):
+            numbers = {name: _halved(a) for name, a in numbers.items()}
+        pieces = arrays.dump(numbers)
+        self.create({n: {"shape": list(a.shape), "dtype": a.dtype.name} for n, a in numbers.items()})
+        if not self._entries or sample.step > self._entries[-1].step:
+            self._add(sample, pieces)
+        else:       # the run has been here before, and went down before its next checkpoint
+            self._compare(sample.step, pieces)
+
+    def _add(self, sample: Sample, pieces) -> None:
+        file = f"sample-{sample.step:09d}.params"
+        size, digest = files.replace(self.path / file, pieces)
+        hyper = None if sample.hyper is None else manifests.plain(sample.hyper)
+        readings = [scalar(r) for r in sample.readings]
+        entry = manifests.Entry(file, sample.step, float(sample.weight), *map(manifests.plain, readings), hyper,
+                                digest, size)
+        self._line("sample", entry._asdict())
+        self._entries.append(entry)
+        keep = self.header["keep_last"]
+        while keep is not None and len(self._entries) > keep:
+            self._drop(self._entries[0])
+
+    def _compare(self, step: int, pieces) -> None:
+        known, digest = next((e for e in self._entries if e.step == step), None), hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+        if known is not None and digest.hexdigest() != known.sha256 and not self._warned:
+            self._warned = True
+            _log.warning("the sample of step %d comes out differently than before the run was resumed (another kind of "
+                         "processor, or data in another order); the one from before is kept", step)
+            self._line("event", {"kind": "differs", "step": step})
+            self.events.append({"kind": "differs", "step": step})
+
+    def _drop(self, entry: manifests.Entry) -> None:
+        self._line("drop", entry.step)
+        self._entries.remove(entry)
+        files.remove(self.path / entry.file)
+        if self._lines > len(self._entries) + len(self.events) + _DEAD:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        lines = [manifests.line("header", self.header), *(manifests.line("event", e) for e in self.events),
+                 *(manifests.line("sample", e._asdict()) for e in self._entries)]
+        self._end, _ = files.replace(self.path / MANIFEST, lines)
+        self._lines = len(lines)
+
+    def create(self, parameters: dict) -> None:
+        """Write the manifest's header, if it is not there. For jobs of :meth:`put`."""
+        if self._end:
+            return
+        if self._inputs is not None:
+            files.replace(self.path / INPUTS, arrays.dump({"inputs": self._inputs}))
+        self.header.setdefault("parameters", parameters)
+        self.header["format"] = manifests.FORMAT
+        self._end, _ = files.replace(self.path / MANIFEST, [manifests.line("header", self.header)])
+        self._lines = 1
+
+    def _line(self, kind: str, content) -> None:
+        self._end = files.append(self.path / MANIFEST, manifests.line(kind, content), self._end)
+        self._lines += 1
+
+    # ---------------------------------------------------------------- reading
+
+    @property
+    def weights(self) -> np.ndarray:
+        self._settle()
+        return super().weights
+
+    def __len__(self):
+        total = len(self._entries) + self._given - self._done
+        keep = self.header.get("keep_last")
+        return total if keep is None else min(total, keep)
+
+    def __getitem__(self, i):
+        if isinstance(i, slice) or not 0 <= i < len(self._entries):
+            self._settle()
+        return super().__getitem__(i)
+
+    def _settle(self) -> None:
+        if self._given > self._done:
+            self.flush()
+
+
+def load(path: Union[str, os.PathLike]) -> StoredSamples:
+    """The samples of a folder that a run has written, or is writing: those acknowledged by now.
+
+    They are read when asked for, one at a time; :func:`sgmcmc_mx.predict` averages over them. Nothing of what is read
+    is run: the files hold numbers and JSON.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder that was given as ``store``.
+
+    Raises
+    ------
+    StoreError
+        If there is no run, or its manifest is damaged or of a newer format. A damaged sample raises when it is read.
+    """
+    folder = folder_of(path)
+    if not (folder / MANIFEST).exists():
+        raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
+                         "store=...")
+    found = read_manifest(folder)
+    return StoredSamples(folder, found.header, found.entries, found.events, _inputs(folder, found.header))
+
+
+def folder_of(path) -> Path:
+    """The path of a store, or an error that says what one is."""
+    if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes):
+        raise TypeError(f"store must be the path of a folder or a FolderStore, got {path!r}; write store='runs/a'")
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise ValueError(f"store must be the path of a folder, got {path!r}; write store='runs/a'")
+    return Path(path)
+
+
+def read_manifest(folder: Path) -> manifests.Manifest:
+    return manifests.parse(files.read_within(folder, MANIFEST, _MOST_MANIFEST), str(folder / MANIFEST))
+
+
+def _finish(writer: Writer, lock: files.Lock) -> None:
+    try:
+        writer.close()
+    finally:
+        lock.release()
+
+
+def _checked_inputs(inputs) -> np.ndarray:
+    a = inputs.asnumpy() if isinstance(inputs, nd.NDArray) else np.asarray(inputs)
+    if a.dtype.kind not in "fiu" or a.ndim < 1 or not len(a):
+        raise ValueError(f"inputs must be an array of numbers whose first axis counts examples, got {a.dtype} of shape "
+                         f"{a.shape}")
+    return a.astype(np.float32) if a.dtype == np.float64 else a
+
+
+def _inputs(folder: Path, header: dict) -> Optional[np.ndarray]:
+    if not header.get("outputs"):
+        return None
+    try:
+        return arrays.load(files.read_within(folder, INPUTS, _MOST_MANIFEST))["inputs"]
+    except (ValueError, KeyError) as e:
+        raise StoreError(f"{folder / INPUTS} is damaged: {e}") from e
+
+
+def as_numpy(a) -> np.ndarray:
+    return a if isinstance(a, np.ndarray) else a.asnumpy()
+
+
+def not_finite(numbers: Dict[str, np.ndarray]) -> Optional[str]:
+    """The name of an array with NaN or infinity in it."""
+    return next((name for name, a in numbers.items() if a.dtype.kind == "f" and not np.isfinite(a).all()), None)
+
+
+def _halved(a: np.ndarray) -> np.ndarray:
+    fits = a.dtype.kind == "f" and not (np.abs(a) > _HALF).any()
+    return a.astype(np.float16) if fits else a

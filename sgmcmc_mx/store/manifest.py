@@ -1,0 +1,139 @@
+"""The manifest of a folder of samples: a line of JSON for each, which makes it exist.
+
+``manifest.jsonl`` begins with a line that describes the run (``header``), followed by lines of three kinds: ``sample``,
+``drop`` (a sample that was kept for a while), and ``event``. Each line carries a checksum. A last line that is not
+complete was never acknowledged, and counts for nothing.
+"""
+from __future__ import annotations
+
+import json
+import math
+import re
+import zlib
+from typing import Dict, List, NamedTuple, Optional
+
+from ..errors import StoreError
+
+__all__ = ["FORMAT", "Entry", "Manifest", "line", "parse", "plain"]
+
+FORMAT = 1
+_FILE = re.compile(r"sample-\d{1,18}\.params")
+
+
+class Entry(NamedTuple):
+    """What the manifest says of a sample."""
+
+    file: str
+    step: int
+    weight: float
+    potential: Optional[float]
+    temperature: Optional[float]
+    friction: Optional[float]
+    hyper: Optional[Dict[str, float]]
+    sha256: str
+    bytes: int
+
+
+class Manifest(NamedTuple):
+    """A manifest as it was read."""
+
+    header: dict
+    entries: List[Entry]
+    events: List[dict]
+    end: int        # bytes up to the end of the last complete line
+    lines: int
+
+
+def line(kind: str, content) -> bytes:
+    """One line of the manifest."""
+    text = json.dumps({kind: plain(content)}, allow_nan=False, separators=(", ", ": "))
+    return f'{text[:-1]}, "crc": {zlib.crc32(text.encode())}}}\n'.encode()
+
+
+def plain(value):
+    """As JSON has it: a number that is not finite becomes null."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def parse(data: bytes, where: str) -> Manifest:
+    """Read a manifest.
+
+    Raises
+    ------
+    StoreError
+        Where a line other than the last is damaged, or the format is newer than this package.
+    """
+    header, entries, events, end, count = None, {}, [], 0, 0
+    lines = data.split(b"\n")
+    for number, raw in enumerate(lines[:-1], 1):     # what follows the last end of a line is incomplete
+        try:
+            kind, content = _checked(raw)
+            if number == 1:
+                header = _header(kind, content, where)
+            elif kind == "sample":
+                entry = _entry(content)
+                entries[entry.step] = entry
+            elif kind == "drop":
+                entries.pop(content, None)
+            elif kind == "event":
+                events.append(content)
+            else:
+                raise ValueError(f"there are no lines of kind {kind!r}")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+            if number == len(lines) - 1 and number > 1:
+                break       # written by a machine that went down with it
+            raise StoreError(f"line {number} of {where} is damaged ({e}); the samples' files are beside it, and "
+                             "mx.nd.load reads them") from e
+        end, count = end + len(raw) + 1, number
+    if header is None:
+        raise StoreError(f"{where} has no complete line, so it describes no run; if nothing else is in its folder, "
+                         "remove it")
+    return Manifest(header, list(entries.values()), events, end, count)
+
+
+def _checked(raw: bytes):
+    text, separator, crc = raw.rpartition(b', "crc": ')
+    if not separator or not re.fullmatch(rb"\d{1,10}\}", crc) or zlib.crc32(text + b"}") != int(crc[:-1]):
+        raise ValueError("its checksum does not fit")
+    (kind, content), = json.loads(text + b"}").items()
+    return kind, content
+
+
+def _header(kind: str, content, where: str) -> dict:
+    if kind != "header" or not isinstance(content, dict):
+        raise ValueError("the first line does not describe a run")
+    form = content.get("format")
+    if not isinstance(form, int) or form > FORMAT:
+        raise StoreError(f"{where} has format {form!r}, and this version of sgmcmc_mx reads formats up to {FORMAT}; "
+                         f"it was written by {content.get('package')!r}: install that version or a newer one")
+    parameters = content["parameters"]
+    for about in parameters.values():
+        if not all(isinstance(n, int) and n >= 0 for n in about["shape"]) or not isinstance(about["dtype"], str):
+            raise ValueError("a parameter's shape or type is missing")
+    return content
+
+
+def _entry(content: dict) -> Entry:
+    entry = Entry(**content)
+    if not isinstance(entry.file, str) or not _FILE.fullmatch(entry.file):
+        raise ValueError(f"{entry.file!r} is no name of a sample's file")
+    if not (_whole(entry.step) and _whole(entry.bytes) and isinstance(entry.sha256, str)):
+        raise ValueError("its step, size or SHA-256 is no such thing")
+    numbers = [entry.weight, entry.potential, entry.temperature, entry.friction]
+    if not (isinstance(entry.weight, (int, float)) and entry.weight >= 0.0 and all(map(_number, numbers))):
+        raise ValueError("its weight or a reading is no number")
+    if entry.hyper is not None and not all(map(_number, entry.hyper.values())):
+        raise ValueError("a precision is no number")
+    return entry
+
+
+def _whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _number(value) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))

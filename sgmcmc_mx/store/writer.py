@@ -1,0 +1,123 @@
+"""Writing beside the chain: jobs that a thread carries out in order, while the chain goes on."""
+from __future__ import annotations
+
+import collections
+import os
+import threading
+from typing import Callable, Optional
+
+from ..errors import StoreError
+
+__all__ = ["Writer"]
+
+ROOM = 4    # jobs that may wait; then the chain waits
+
+
+class Writer:
+    """Carries out jobs on a thread, in order, and hands their errors to the caller.
+
+    A job that fails for the disk's sake (OSError) stays first in line: its error is raised at the next
+    :meth:`put`, :meth:`check` or :meth:`flush`, and the job is tried again after that, so that nothing is lost where
+    room was made in between. Any other error ends the job.
+    """
+
+    def __init__(self, room: int = ROOM):
+        self._jobs: collections.deque = collections.deque()
+        self._room, self._failure, self._closed = room, None, False
+        self._changed = threading.Condition()
+        self._thread: Optional[threading.Thread] = None
+        self._process = os.getpid()
+
+    def put(self, job: Callable[[], None]) -> None:
+        """Add a job; waits while too many others do."""
+        self._check_process()
+        with self._changed:
+            if self._closed:
+                raise StoreError("the store is closed; make a trainer that resumes the run to add to it")
+            self._jobs.append(job)
+            self._start()
+            self._changed.notify_all()
+            while len(self._jobs) > self._room and self._failure is None:
+                self._changed.wait()
+            self._raise()
+
+    def check(self) -> None:
+        """Raise what went wrong since the last call, if something did."""
+        if self._failure is not None:
+            with self._changed:
+                self._raise()
+
+    def flush(self) -> None:
+        """Wait until nothing is left to do."""
+        if not self._jobs and self._failure is None:
+            return
+        self._check_process()
+        with self._changed:
+            self._raise()
+            while self._jobs and self._failure is None:
+                self._changed.wait()
+            self._raise()
+
+    def close(self) -> None:
+        """Finish what is left, and end the thread. Raises for what could not be done."""
+        if self._process != os.getpid():
+            return
+        try:
+            self.flush()
+        finally:
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
+            if self._thread is not None:
+                self._thread.join()
+
+    @property
+    def pending(self) -> int:
+        """Jobs not done yet."""
+        return len(self._jobs)
+
+    def _raise(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._changed.notify_all()      # the thread may try again
+            raise failure
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise StoreError("this process was forked from the one that runs the chain, and cannot write to its store; "
+                             "make the trainer in the process that steps it")
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sgmcmc_mx-store", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and (not self._jobs or self._failure is not None):
+                    self._changed.wait()
+                if self._closed:
+                    return
+                job = self._jobs[0]
+            failure, again = None, False
+            try:
+                job()
+            except OSError as e:
+                failure, again = _told(e), True
+            except BaseException as e:  # noqa: BLE001  (raised again where somebody sees it)
+                failure = e
+            job = None      # the arrays of what is written go now
+            with self._changed:
+                if not again:
+                    self._jobs.popleft()
+                self._failure = failure
+                self._changed.notify_all()
+
+
+def _told(e: OSError) -> StoreError:
+    where = e.filename if e.filename is not None else "the folder of the samples"
+    told = StoreError(f"{where} could not be written: {e.strerror}. Nothing that was kept is lost; make room, or mend "
+                      "the folder, and go on with step() (it is tried again), or resume() later")
+    told.__cause__ = e
+    return told
