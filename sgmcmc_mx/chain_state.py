@@ -19,7 +19,7 @@ from .samplers._momentum import MomentumDevice
 from .samplers.sgnht import Common, ThermostatDevice
 from .store.objects import Encoder, decode, name_of
 
-__all__ = ["check_fit", "load_weights", "reseed", "restore", "restore_generators", "take", "unpack"]
+__all__ = ["check_fit", "load_weights", "reseed", "restore", "restore_generators", "take", "updaters_of", "unpack"]
 
 SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence")
 COUNTERS = ("num_steps", "_stage")
@@ -59,7 +59,7 @@ def take(trainer, data) -> Tuple[dict, dict]:
         "trainer": encode(trainer._made_with, "trainer"),
         "optimizer": encode(sampler, "optimizer"),
         "ordinals": encode(getattr(sampler, "_ordinals", None), "ordinals"),
-        "states": encode([updater.states for updater in _updaters(trainer)], "states"),
+        "states": encode([updater.states for updater in updaters_of(trainer)], "states"),
         "on_kvstore": bool(trainer._update_on_kvstore),
         "generators": encode(_generators(), "generators"),
         "data": None if data is None else data.state_dict(),
@@ -74,7 +74,8 @@ def take(trainer, data) -> Tuple[dict, dict]:
     return tree, arrays
 
 
-def _updaters(trainer) -> list:
+def updaters_of(trainer) -> list:
+    """Who keeps the sampler's states: one for each context, or the kvstore's."""
     return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
 
 
@@ -187,7 +188,7 @@ def restore(trainer, content: dict, data) -> None:
         if bool(trainer._update_on_kvstore) != content["on_kvstore"]:
             raise StoreError(f"updates happened {'on' if content['on_kvstore'] else 'off'} the kvstore in the run, and "
                              "do not now; make the kvstore as it was")
-        for updater, found in zip(_updaters(trainer), states):
+        for updater, found in zip(updaters_of(trainer), states):
             updater.states, updater.states_synced = found, dict.fromkeys(found, False)
     if isinstance(trainer._optimizer, Sampler):
         trainer._optimizer._ordinals = content["ordinals"]

@@ -20,6 +20,7 @@ from .keeping import Keeper, seed_of
 from .predictive import classic
 from .progress import Progress
 from .samplers import Sampler
+from .samplers._device import check_state
 from .soundness import unsound
 from .store import FolderStore
 from .watch import Watch
@@ -274,6 +275,37 @@ class BayesianTrainer(Collecting, gluon.Trainer):
                    temperature=self.temperature, friction=self.friction,
                    hyper=getattr(self._optimizer, "hyper", None))
         return True
+
+    # ---------------------------------------------------------------- the states as Gluon keeps them
+
+    def save_states(self, fname: str) -> None:
+        """As in Gluon, and how far the collecting has come. Neither weights nor samples are in it; see ``store``."""
+        self._optimizer._collected = {name: getattr(self, name) for name in chain_state.COUNTERS}
+        super().save_states(fname)
+
+    def load_states(self, fname: str) -> None:
+        """As in Gluon: load the weights first. States of other shapes are refused, and nothing has changed then."""
+        if not self._kv_initialized:
+            self._init_kvstore()
+        updaters = chain_state.updaters_of(self)
+        before = self._optimizer, [(u.states, u.states_synced, u.optimizer) for u in updaters]
+        try:
+            super().load_states(fname)
+            for updater in updaters:
+                for index, state in updater.states.items():
+                    if not isinstance(index, int) or index >= len(self._params):
+                        raise ValueError(f"{fname} has states of {len(updater.states)} parameters, and the network has "
+                                         f"{len(self._params)}; load those saved with these weights")
+                    check_state(state, self._params[index], self._params[index].name)
+        except BaseException:
+            self._optimizer = before[0]
+            for updater, kept in zip(updaters, before[1]):
+                updater.states, updater.states_synced, updater.optimizer = kept
+            raise
+        for name, value in (getattr(self._optimizer, "_collected", None) or {}).items():
+            setattr(self, name, value)
+        self._seen = self._updates_done()
+        self._watch.restart(self.num_steps)
 
     # ---------------------------------------------------------------- divergence, and the end
 

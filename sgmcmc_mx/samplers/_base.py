@@ -16,7 +16,7 @@ from mxnet.optimizer import Optimizer
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
 from ..priors import Gamma, as_prior
-from ._device import Call, Device, same_arrays, unchanged
+from ._device import Call, Device, check_state, same_arrays, unchanged
 from ._hyper import Hyper
 from ._options import base_lr, check_mxnet_options, draw_seed, half_refused, learning_rate_of, options, places
 
@@ -319,7 +319,8 @@ class Sampler(Optimizer):
     def _gather(self, device, indices, weights, grads, states, halves):
         """The arrays of a call, made ready."""
         call = Call(self, indices, weights, grads, states, halves)
-        for index, w, g, half in zip(indices, weights, grads, halves or [None] * len(indices)):
+        for index, w, g, half, state in zip(indices, weights, grads, halves or [None] * len(indices), states):
+            check_state(state, w, self._name(index))
             t = device.tensor(index)
             if g.stype != "default":
                 g, call.lasting = g.tostype("default"), False

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import operator
 
+from mxnet.ndarray import NDArray
+
 from .. import kernels
 
-__all__ = ["Call", "Device", "same_arrays", "unchanged"]
+__all__ = ["Call", "Device", "check_state", "same_arrays", "unchanged"]
 
 
 class Call:
@@ -37,6 +39,16 @@ def _are(some, others) -> bool:
 def unchanged(now, before) -> bool:
     return (now is not None and before is not None and len(now) == len(before)
             and all(a is b or (isinstance(a, (float, int, str)) and a == b) for a, b in zip(now, before)))
+
+
+def check_state(state, weight, name: str) -> None:
+    """Raise where the arrays of a state are not those of a weight of this shape: they were loaded for another."""
+    for a in state if isinstance(state, (list, tuple)) else (state,):
+        if isinstance(a, (list, tuple)):
+            check_state(a, weight, name)
+        elif isinstance(a, NDArray) and a.shape not in (weight.shape, (1,)):
+            raise ValueError(f"the state of parameter {name} has shape {a.shape}, and its weight {weight.shape}: the "
+                             "states that were loaded are another network's; load those saved with these weights")
 
 
 def same_arrays(a, b) -> bool:

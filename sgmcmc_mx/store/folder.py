@@ -233,12 +233,13 @@ class FolderStore(StoredSamples):
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left, and let other runs into the folder. Reading goes on to work."""
-        try:
-            self._writer.close()
-        finally:
-            if self._lock is not None:
-                self._lock.release()
+        """Write what is left, and let other runs into the folder. Reading goes on to work.
+
+        Where it cannot be written that is raised, and the store stays open: make room, and call it again.
+        """
+        self._writer.close()
+        if self._lock is not None:
+            self._lock.release()
 
     # What follows runs on the writer's thread.
 
@@ -378,10 +379,15 @@ def read_manifest(folder: Path) -> manifests.Manifest:
 
 
 def _finish(writer: Writer, lock: files.Lock) -> None:
+    """At the end of a store that nobody has closed, or of the process."""
     try:
-        writer.close()
-    finally:
-        lock.release()
+        writer.flush()
+    except Exception as e:      # nobody is left to raise it to
+        _log.error("%s", e)
+    lost = writer.abandon()
+    if lost:
+        _log.error("%d samples or checkpoints could not be written before the end", lost)
+    lock.release()
 
 
 def _checked_inputs(inputs) -> np.ndarray:

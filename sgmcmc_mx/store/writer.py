@@ -16,9 +16,9 @@ ROOM = 4    # jobs that may wait; then the chain waits
 class Writer:
     """Carries out jobs on a thread, in order, and hands their errors to the caller.
 
-    A job that fails for the disk's sake (OSError) stays first in line: its error is raised at the next
-    :meth:`put`, :meth:`check` or :meth:`flush`, and the job is tried again after that, so that nothing is lost where
-    room was made in between. Any other error ends the job.
+    A job that fails for the disk's sake (OSError) stays first in line: its error is raised at the next :meth:`check` or
+    :meth:`flush`, and the job is tried again after that, so that nothing is lost where room was made in between. Any
+    other error ends the job.
     """
 
     def __init__(self, room: int = ROOM):
@@ -29,7 +29,7 @@ class Writer:
         self._process = os.getpid()
 
     def put(self, job: Callable[[], None]) -> None:
-        """Add a job; waits while too many others do."""
+        """Add a job; waits while too many others do, unless they cannot be done."""
         self._check_process()
         with self._changed:
             if self._closed:
@@ -39,7 +39,6 @@ class Writer:
             self._changed.notify_all()
             while len(self._jobs) > self._room and self._failure is None:
                 self._changed.wait()
-            self._raise()
 
     def check(self) -> None:
         """Raise what went wrong since the last call, if something did."""
@@ -54,26 +53,26 @@ class Writer:
         self._check_process()
         with self._changed:
             self._raise()
-            while self._jobs and self._failure is None:
+            while self._jobs and self._failure is None and not self._closed:
                 self._changed.wait()
             self._raise()
 
     def close(self) -> None:
-        """Finish what is left, and end the thread. Raises for what could not be done."""
-        if self._process != os.getpid():
+        """Finish what is left, and end the thread. Where that cannot be done it raises, and can be called again."""
+        if self._closed or self._process != os.getpid():
             return
-        try:
-            self.flush()
-        finally:
-            with self._changed:
-                self._closed = True
-                self._changed.notify_all()
-            if self._thread is not None:
-                self._thread.join()
+        self.flush()
+        self.abandon()
 
-    @property
-    def pending(self) -> int:
-        """Jobs not done yet."""
+    def abandon(self) -> int:
+        """End the thread after the job under way. Returns the number of jobs that were not done."""
+        if self._closed or self._process != os.getpid():
+            return 0
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
         return len(self._jobs)
 
     def _raise(self) -> None:
