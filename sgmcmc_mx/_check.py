@@ -8,42 +8,64 @@ import sys
 import warnings
 from typing import Iterable, Optional
 
-__all__ = ["number", "integer", "choice", "closest", "unknown_option", "warn"]
+import numpy as np
+
+__all__ = ["number", "integer", "flag", "choice", "closest", "unknown_option", "warn"]
+
+
+def _shown(value) -> str:
+    """A value as a message shows it: a list of a million numbers is cut, and what has no repr is named by its type."""
+    try:
+        text = repr(value)
+    except Exception:       # a whole number of more than 4,300 digits, an object that is half made
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def number(name: str, value, instead: str, *, low: float = -math.inf, high: float = math.inf,
            open_low: bool = False, open_high: bool = False) -> float:
     """``value`` as a float in [low, high] (ends excluded where open), or an error that says ``instead``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}; {instead}")
-    x = float(value)
+        raise TypeError(f"{name} must be a number, got {_shown(value)} of type {type(value).__name__}; {instead}")
+    try:
+        x = float(value)
+    except OverflowError:
+        x = math.inf
     below = x <= low if open_low else x < low
     above = x >= high if open_high else x > high
     if math.isnan(x) or math.isinf(x) or below or above:
         left = "(" if open_low or math.isinf(low) else "["
         right = ")" if open_high or math.isinf(high) else "]"
-        raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}; {instead}")
+        raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {_shown(value)}; {instead}")
     return x
 
 
 def integer(name: str, value, instead: str, *, low: Optional[int] = None, high: Optional[int] = None) -> int:
     """``value`` as an int in [low, high], or an error that says ``instead``. An integral float is accepted."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}; {instead}")
-    if not math.isfinite(value) or value != int(value):
-        raise ValueError(f"{name} must be a whole number, got {value!r}; {instead}")
+        raise TypeError(f"{name} must be a whole number, got {_shown(value)} of type {type(value).__name__}; {instead}")
+    # Infinity less itself, and NaN, are NaN; a fraction may be above all floats.
+    if not isinstance(value, numbers.Integral) and (value - value != 0 or value != int(value)):
+        raise ValueError(f"{name} must be a whole number, got {_shown(value)}; {instead}")
     i = int(value)
     if (low is not None and i < low) or (high is not None and i > high):
         bound = f"at least {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(f"{name} must be {bound}, got {value!r}; {instead}")
+        raise ValueError(f"{name} must be {bound}, got {_shown(value)}; {instead}")
     return i
+
+
+def flag(name: str, value, instead: str) -> bool:
+    """``value`` if it is True or False, or an error that says ``instead``: 'no' and 2 would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {_shown(value)}; {instead}")
+    return bool(value)
 
 
 def choice(name: str, value, options: Iterable[str]) -> str:
     """``value`` if it is one of the ``options``, or an error that lists them."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {_shown(value)}")
     return value
 
 

@@ -51,6 +51,8 @@ SETS: dict[str, tuple[FileSpec, ...]] = {
     ),
 }
 
+_GZIP_HEADER = 1 << 17  # bytes: the extra field can have 64 KiB, and a name and a comment may follow
+
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -80,12 +82,15 @@ def locate(folder: Path, spec: FileSpec) -> Path | None:
 def read_checked(path: Path, spec: FileSpec) -> bytes:
     """The uncompressed content of ``path``, if it is that of ``spec``; :class:`DatasetError` otherwise.
 
-    At most one byte more than expected is ever unpacked.
+    At most one byte more than expected is ever unpacked, and a file that is far larger than its gzip can be is not read
+    at all: zeros or empty members after the end are free to write and would be searched for hours.
     """
     wanted = f"expected {spec.size:,} bytes of {spec.name} (uncompressed, SHA-256 {spec.sha256})"
     advice = "delete or replace that file"
     if not os.path.isfile(path):
         raise DatasetError(f"{path} is not a regular file: {wanted}; {advice}")
+    if os.path.getsize(path) > 2 * spec.size + _GZIP_HEADER:
+        raise DatasetError(f"{path} is too long: {wanted}, got a file far larger than that; {advice}")
     try:
         with open(path, "rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"

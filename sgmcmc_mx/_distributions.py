@@ -9,21 +9,22 @@ import numpy as np
 __all__ = ["floats", "like", "normal_cdf", "poisson_cdf", "sigmoid", "softmax"]
 
 
-def floats(output: Any) -> np.ndarray:
+def floats(output: Any, name: str = "output") -> np.ndarray:
     """Network outputs as a NumPy array of float32 or float64. An NDArray never reaches np.asarray, which mangles it."""
     if hasattr(output, "asnumpy"):
-        raise TypeError(f"output: got an MXNet {type(output).__name__}; predictions are NumPy. Write output.asnumpy().")
+        raise TypeError(f"{name}: got an MXNet {type(output).__name__}; predictions are NumPy. Write {name}.asnumpy().")
     array = np.asarray(output)
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"output: need an array of real numbers, got {type(output).__name__} of dtype {array.dtype}. "
-                        "Pass the network's outputs, net(x).asnumpy().")
+        raise TypeError(f"{name}: need an array of real numbers, got {type(output).__name__} of dtype {array.dtype}. "
+                        + ("Pass the network's outputs, net(x).asnumpy()." if name == "output" else
+                           f"Write np.asarray({name}, dtype=float)."))
     return array if array.dtype in (np.float32, np.float64) else array.astype(
         np.float32 if array.dtype == np.float16 else np.float64)
 
 
 def like(y: Any, mean: np.ndarray) -> np.ndarray:
     """``y`` as float64 in the shape of ``mean``; (n,) against (n, 1) means one per example, never (n, n)."""
-    y = floats(y).astype(np.float64)
+    y = floats(y, "y").astype(np.float64)
     if y.ndim and y.shape + (1,) == mean.shape[mean.ndim - y.ndim - 1:]:
         y = y[..., np.newaxis]
     try:

@@ -119,6 +119,8 @@ def mnist(root: str | os.PathLike[str] | None = None, flat: bool = True) -> Data
     ------
     DatasetError
         It is nowhere (the message names every way to get it), or a file is truncated, altered or another file.
+    ValueError
+        ``root`` is no path, or ``flat`` neither True nor False.
     """
     return _load("mnist", root, flat)
 
@@ -149,12 +151,13 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None, flat: bool = True)
 def _load(name: str, root: str | os.PathLike[str] | None, flat: bool) -> Dataset:
     _check_flat(flat)
     if root is not None:
-        if not isinstance(root, (str, os.PathLike)) or not os.fspath(root):
+        folder = os.fspath(root) if isinstance(root, (str, os.PathLike)) else None
+        if not isinstance(folder, str) or not folder:
             raise ValueError(f"root={root!r}: give the path of a folder with the files of {name}, or leave it out")
-        contents = _from_named(name, Path(root).expanduser(), f"root={os.fspath(root)!r}")
+        contents = _from_named(name, folder, f"root={folder!r}")
     elif os.environ.get("SGMCMC_MX_DATA"):
         folder = os.environ["SGMCMC_MX_DATA"]
-        contents = _from_named(name, Path(folder).expanduser(), f"the environment variable SGMCMC_MX_DATA={folder!r}")
+        contents = _from_named(name, folder, f"the environment variable SGMCMC_MX_DATA={folder!r}")
     else:
         contents = _search(name)
     images = [np.frombuffer(content, np.uint8, offset=16) for content in contents[0::2]]
@@ -162,8 +165,9 @@ def _load(name: str, root: str | os.PathLike[str] | None, flat: bool) -> Dataset
     return _dataset(images[0], labels[0], images[1], labels[1], flat)
 
 
-def _from_named(name: str, folder: Path, said: str) -> tuple[bytes, ...]:
+def _from_named(name: str, given: str, said: str) -> tuple[bytes, ...]:
     """The files from a folder the user named; no other copy silently takes their place."""
+    folder = Path(os.path.expanduser(given))  # which leaves an unknown ~user as it is
     inner = [folder / name, folder / name.replace("_", "-")]
     chosen = next((path for path in inner if os.path.isdir(path)), folder)
     try:

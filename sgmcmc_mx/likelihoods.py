@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from mxnet import gluon
 from mxnet.ndarray import NDArray
+from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
 from ._distributions import floats, like, normal_cdf, poisson_cdf, sigmoid, softmax
@@ -60,10 +61,16 @@ class Likelihood(gluon.loss.Loss):
                 raise TypeError(f"label: need an NDArray like the output, got {type(label).__name__}. "
                                 "Write mx.nd.array(label, ctx=output.ctx).")
             self._check_shapes(output.shape, label.shape)
+            if np.dtype(output.dtype).kind != "f":
+                raise TypeError(f"output: need floats, got {np.dtype(output.dtype).name}. Write "
+                                "output.astype('float32').")
             if output.dtype == np.float16:
                 output = output.astype("float32")
             if label.dtype != output.dtype:
                 label = label.astype(output.dtype)
+        elif not isinstance(output, Symbol):
+            raise TypeError(f"output: need the network's output, an NDArray, got {type(output).__name__}. Write "
+                            "mx.nd.array(output), or predictive(output) for NumPy.")
         return super().forward(output, label)
 
     def hybrid_forward(self, F: Any, output: Any, label: Any) -> Any:

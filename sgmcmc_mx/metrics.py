@@ -17,6 +17,7 @@ import numpy as np
 
 __all__ = ["Reliability", "accuracy", "auroc", "brier", "ece", "entropy", "mutual_information", "nll", "reliability"]
 
+MOST_BINS = 1_000_000
 SUM_TOLERANCE = 1e-3  # float16 networks need this much; a forgotten softmax misses it by far
 
 
@@ -121,7 +122,7 @@ def mutual_information(samples: Any, weights: Any | None = None) -> np.ndarray:
     if array.ndim != 3 or array.size == 0:
         raise ValueError(f"samples: need shape (samples, n, classes), none of them 0, got {array.shape}. Pass what "
                          "predict(..., samples=True) returns; for P(y = 1) alone write samples[..., np.newaxis].")
-    w = _weights(weights, len(array))
+    w = sample_weights(weights, len(array))
     mean, expected = 0.0, 0.0
     # One sample at a time: the float64 working copy stays as small as one prediction.
     for number, weight in enumerate(w):
@@ -146,7 +147,7 @@ def auroc(scores: Any, labels: Any) -> float:
                          "For two columns of probabilities pass probs[:, 1].")
     if np.isnan(s).any():
         raise ValueError(f"scores: {int(np.isnan(s).sum())} of {s.size} are NaN. Remove those examples first.")
-    y = _labels(labels, len(s), 2)
+    y = class_labels(labels, len(s), 2)
     positives = int(y.sum())
     negatives = len(y) - positives
     if not positives or not negatives:
@@ -163,7 +164,7 @@ def _entropy(p: np.ndarray) -> np.ndarray:
 
 def _pair(probs: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     p = _probabilities(probs, "probs")
-    return p, _labels(labels, len(p), p.shape[1])
+    return p, class_labels(labels, len(p), p.shape[1])
 
 
 def _is_binary(array: np.ndarray) -> bool:
@@ -215,7 +216,7 @@ def _probabilities(probs: Any, name: str) -> np.ndarray:
     return p
 
 
-def _labels(labels: Any, n: int, classes: int) -> np.ndarray:
+def class_labels(labels: Any, n: int, classes: int) -> np.ndarray:
     """Labels as int64 of shape (n,), each one of 0 .. classes - 1."""
     array = _numbers(labels, "labels")
     y = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
@@ -236,7 +237,7 @@ def _labels(labels: Any, n: int, classes: int) -> np.ndarray:
     return whole
 
 
-def _weights(weights: Any | None, number: int) -> np.ndarray:
+def sample_weights(weights: Any | None, number: int) -> np.ndarray:
     """Normalised float64 weights of shape (number,)."""
     w = np.ones(number) if weights is None else _numbers(weights, "weights").astype(np.float64)
     if w.shape != (number,):
@@ -253,6 +254,6 @@ def _bins(bins: Any) -> int:
         number = operator.index(bins)
     except TypeError:
         raise TypeError(f"bins: need an integer, got {bins!r}. Write bins=15.") from None
-    if isinstance(bins, bool) or number < 1:
-        raise ValueError(f"bins: need at least 1, got {bins!r}. Write bins=15.")
+    if isinstance(bins, bool) or not 1 <= number <= MOST_BINS:
+        raise ValueError(f"bins: need at least 1 and at most {MOST_BINS:,}, got {bins!r}. Write bins=15.")
     return number

@@ -5,12 +5,14 @@ when the first picture is drawn, and nothing here shows or saves: ``ax.figure.sa
 """
 from __future__ import annotations
 
-import operator
-from typing import Any, Mapping, Optional, Sequence
+from collections.abc import Mapping
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from . import _plot_input as given
 from . import metrics
+from ._check import flag, number
 
 __all__ = ["band", "error_by_samples", "reliability", "trace", "uncertain_images"]
 
@@ -35,8 +37,7 @@ def reliability(probs: Any, labels: Any, bins: int = 15, ax: Any = None, label: 
         Name in the legend.
     """
     r, ece = metrics.reliability(probs, labels, bins), metrics.ece(probs, labels, bins)
-    if ax is None:
-        ax = _new_axes((4.8, 4.8))
+    ax = _axes(ax, (4.8, 4.8))
     filled = r.count > 0
     x, y, n = r.confidence[filled], r.accuracy[filled], r.count[filled]
     # Of a bin where all are right, the plain standard error would be 0: one success and one failure more (Laplace).
@@ -70,15 +71,18 @@ def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mappi
     log : bool, default False
         Whether the scores' axis is logarithmic.
     """
-    average = _vector("average", average)
-    if ax is None:
-        ax = _new_axes((7.0, 4.0))
+    average = given.vector("average", average)
+    single = None if single is None else given.vector("single", single, len(average))
+    baselines, log = given.baselines(baselines), flag("log", log, "whether the scores' axis is logarithmic")
+    if log and not (average > 0).any():
+        raise ValueError(f"log=True needs values above 0, and average has none (the largest is {average.max():g}); "
+                         "write log=False")
+    ax = _axes(ax, (7.0, 4.0))
     count = np.arange(1, len(average) + 1)
     if single is not None:
-        single = _vector("single", single, len(average))
         ax.plot(count, single, ".", color="0.65", markersize=4, label="one sample alone")
     ax.plot(count, average, linewidth=2, marker="o" if len(count) == 1 else None, label="average of the samples so far")
-    for i, (name, value) in enumerate((baselines or {}).items()):
+    for i, (name, value) in enumerate(baselines.items()):
         ax.axhline(value, color=f"C{i + 1}", linewidth=1.5, linestyle="--", label=f"{name} ({value:.3g})")
     ax.set(xlabel="samples averaged", ylabel=ylabel, xlim=(0, len(average) + 1), yscale="log" if log else "linear")
     if log:
@@ -115,20 +119,21 @@ def uncertain_images(images: Any, samples: Any, labels: Any = None, count: int =
     -------
     array of Axes, shape (count, 2): image and distribution.
     """
-    each = np.asarray(samples, dtype=np.float64)
+    each = given.array("samples", samples).astype(np.float64)
     if each.ndim != 3 or each.size == 0:
         raise ValueError(f"samples: need shape (samples, n, classes), none of them 0, got {each.shape}; pass what "
                          "predict(..., samples=True) returns")
-    pixels = _images(images, each.shape[1])
-    mean = np.average(each, axis=0, weights=weights)
+    pixels = given.images(images, each.shape[1])
+    mean = np.average(each, axis=0, weights=metrics.sample_weights(weights, len(each)))
     uncertainty = metrics.entropy(mean)
-    count = min(_count(count), len(pixels))
+    count = min(given.count(count), len(pixels))
     chosen = np.argsort(-uncertainty, kind="stable")[:count]
-    names = [str(c) for c in (range(each.shape[2]) if classes is None else classes)]
-    if len(names) != each.shape[2]:
-        raise ValueError(f"classes: {len(names)} names for {each.shape[2]} classes; give one a class")
+    truths = None if labels is None else metrics.class_labels(labels, *each.shape[1:])
+    names = given.names(classes, each.shape[2])
     columns = min(3, count)
     rows = -(-count // columns)
+    if figure is not None and not hasattr(figure, "add_gridspec"):
+        raise TypeError(f"figure: need a matplotlib Figure, got {figure!r}; leave it out for a new one")
     if figure is None:
         figure = _pyplot().figure(figsize=(4.0 * columns, 1.7 * rows + 0.9))
     grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1.0, 2.0] * columns, hspace=0.45, wspace=0.3)
@@ -137,7 +142,7 @@ def uncertain_images(images: Any, samples: Any, labels: Any = None, count: int =
     for k, i in enumerate(chosen):
         row, column = divmod(k, columns)
         axes[k] = [figure.add_subplot(grid[row, 2 * column + j]) for j in (0, 1)]
-        truth = None if labels is None else int(np.ravel(labels)[i])
+        truth = None if truths is None else int(truths[i])
         _draw_image(axes[k, 0], pixels[i], None if truth is None else names[truth])
         _draw_distribution(axes[k, 1], mean[i], each[:, i], names, truth)
         axes[k, 1].set_title(f"entropy {uncertainty[i]:.2f} nats", fontsize=9)
@@ -159,10 +164,10 @@ def trace(steps: Any, values: Any, target: Optional[float] = None, ax: Any = Non
     ylabel, label, target_label : str
         What it is, its name in the legend, and the target's.
     """
-    values = _vector("values", values)
-    steps = _vector("steps", steps, len(values))
-    if ax is None:
-        ax = _new_axes((7.0, 3.0))
+    values = given.vector("values", values)
+    steps = given.vector("steps", steps, len(values))
+    target = None if target is None else number("target", target, "the value it should have, or leave it out")
+    ax = _axes(ax, (7.0, 3.0))
     ax.plot(steps, values, linewidth=1, label=label)
     if target is not None:
         ax.axhline(target, color="k", linewidth=1, linestyle="--", label=f"{target_label} ({target:.3g})")
@@ -196,27 +201,33 @@ def band(x: Any, mean: Any, std: Any = None, weight_std: Any = None, quantiles: 
     label : str
         Name of the mean in the legend.
     """
-    mean = _vector("mean", mean)
+    mean = given.vector("mean", mean)
     n = len(mean)
-    x = _vector("x", x, n)
+    x = given.vector("x", x, n)
+    if not (np.isfinite(x).all() and (np.diff(x) >= 0).all()):
+        raise ValueError("x: must be finite and increasing, for a line is drawn through the means; sort x, and all "
+                         "the rest with it: order = x.argsort()")
     if std is None and weight_std is None and quantiles is None:
-        raise ValueError("band needs a width: std, weight_std or quantiles")
+        raise ValueError("band needs a width, and std, weight_std and quantiles are all None; give one of them")
     if std is not None and quantiles is not None:
         raise ValueError("std and quantiles both say how wide the outer band is; give one of them")
-    if ax is None:
-        ax = _new_axes((7.0, 4.0))
-    if quantiles is not None:
-        low, high = (_vector("quantiles", q, n) for q in quantiles)
+    std, weight_std = given.spread("std", std, n), given.spread("weight_std", weight_std, n)
+    edges = None if quantiles is None else given.pair("quantiles", quantiles, "the lower and the upper edge", n)
+    points = None if data is None else given.pair("data", data, "x and y of the observations")
+    truth = None if truth is None else given.vector("truth", truth, n)
+    ax = _axes(ax, (7.0, 4.0))
+    if edges is not None:
+        low, high = edges
         ax.fill_between(x, low, high, color="C0", alpha=0.18, linewidth=0, label="new observation")
     elif std is not None:
-        _fill(ax, x, mean, _vector("std", std, n), 0.18, "new observation, ±2 std")
+        _fill(ax, x, mean, std, 0.18, "new observation, ±2 std")
     if weight_std is not None:
-        _fill(ax, x, mean, _vector("weight_std", weight_std, n), 0.35, "function, ±2 std")
+        _fill(ax, x, mean, weight_std, 0.35, "function, ±2 std")
     ax.plot(x, mean, color="C0", linewidth=2, label=label)
     if truth is not None:
-        ax.plot(x, _vector("truth", truth, n), color="k", linewidth=1, linestyle="--", label="truth")
-    if data is not None:
-        ax.plot(np.ravel(data[0]), np.ravel(data[1]), "o", color="C3", markersize=3, label="data")
+        ax.plot(x, truth, color="k", linewidth=1, linestyle="--", label="truth")
+    if points is not None:
+        ax.plot(*points, "o", color="C3", markersize=3, label="data")
     ax.set(xlabel="x", ylabel="y", xlim=(x.min(), x.max()))
     _legend_above(ax, 3)
     return ax
@@ -262,46 +273,14 @@ def _draw_distribution(ax, mean, each, names, truth):
         ax.spines[side].set_visible(False)
 
 
-def _images(images, n: int) -> np.ndarray:
-    array = _array("images", images)
-    if array.ndim == 4 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 2:
-        side = int(round(array.shape[1] ** 0.5))
-        if side * side == array.shape[1]:
-            array = array.reshape(-1, side, side)
-    if array.ndim != 3 or len(array) != n:
-        raise ValueError(f"images: need {n} images, as many as samples has, of shape (n, h, w), (n, 1, h, w) or square "
-                         f"and flat (n, h * h); got {np.shape(images)}")
-    return array
-
-
-def _vector(name: str, values: Any, length: Optional[int] = None) -> np.ndarray:
-    array = _array(name, values)
-    if array.size == 0 or max(array.shape, default=1) != array.size:
-        raise ValueError(f"{name}: need one axis with something in it, got shape {array.shape}")
-    if length is not None and array.size != length:
-        raise ValueError(f"{name}: has {array.size} values where {length} are needed")
-    return array.reshape(-1)
-
-
-def _array(name: str, values: Any) -> np.ndarray:
-    if hasattr(values, "asnumpy"):
-        raise TypeError(f"{name}: got an MXNet {type(values).__name__}; pictures take NumPy arrays: {name}.asnumpy()")
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: need an array of numbers, got {type(values).__name__} of dtype {array.dtype}")
-    return array
-
-
-def _count(count: Any) -> int:
-    try:
-        number = operator.index(count)
-    except TypeError:
-        raise TypeError(f"count: need an integer, got {count!r}") from None
-    if number < 1:
-        raise ValueError(f"count: need at least 1, got {count!r}")
-    return number
+def _axes(ax: Any, size: tuple) -> Any:
+    """The Axes a user gave, or new ones."""
+    if ax is None:
+        return _new_axes(size)
+    if not hasattr(ax, "errorbar"):
+        raise TypeError(f"ax: need matplotlib Axes, got {ax!r}; leave it out for a new figure, or write "
+                        "pyplot.subplots()[1]")
+    return ax
 
 
 def _new_axes(size):

@@ -32,11 +32,3 @@ def test_names(name, options):
 def test_a_given_prior_stands():
     np.testing.assert_array_equal(run("sgnhtp", prior=Gamma(5.0, 2.0)), run("sgnht", prior=Gamma(5.0, 2.0)))
     np.testing.assert_array_equal(run("sgnhtp", prior=3.0), run("sgnht", prior=3.0))
-
-
-@pytest.mark.parametrize("options, match", [({"a": 0.1, "friction": 0.1}, "twice"),
-                                            ({"thermostat": "global"}, "contradicts the name 'msgnht'"),
-                                            ({"a": -1.0}, "friction must lie")])
-def test_contradictions(options, match):
-    with pytest.raises(ValueError, match=match):
-        mx.optimizer.create("msgnht", num_data=10, **options)

@@ -146,33 +146,6 @@ def test_band_from_quantiles():
     assert edges(ax.collections[0]) == (-2.0, 3.0)
 
 
-class NDArrayLike:
-    def asnumpy(self):
-        raise AssertionError("nothing is converted behind the user's back")
-
-
-@pytest.mark.parametrize("call, error, words", [
-    (lambda: plot.error_by_samples([]), ValueError, "average"),
-    (lambda: plot.error_by_samples([1.0, 2.0], [1.0]), ValueError, "single: has 1 values where 2"),
-    (lambda: plot.error_by_samples(NDArrayLike()), TypeError, "average.asnumpy()"),
-    (lambda: plot.trace([1, 2], [1.0]), ValueError, "steps: has 2"),
-    (lambda: plot.trace([1, 2], np.zeros((2, 2))), ValueError, "values: need one axis"),
-    (lambda: plot.trace([1], ["hot"]), TypeError, "values: need an array of numbers"),
-    (lambda: plot.band([0, 1], [0, 1]), ValueError, "a width"),
-    (lambda: plot.band([0, 1], [0, 1], [1, 1], quantiles=([0, 0], [1, 1])), ValueError, "give one of them"),
-    (lambda: plot.uncertain_images(np.zeros((2, 4)), np.ones((2, 10)) / 10), ValueError, "samples=True"),
-    (lambda: plot.uncertain_images(np.zeros((3, 4)), np.ones((1, 2, 10)) / 10), ValueError, "images: need 2"),
-    (lambda: plot.uncertain_images(np.zeros((2, 5)), np.ones((1, 2, 10)) / 10), ValueError, "square"),
-    (lambda: plot.uncertain_images(np.zeros((2, 4)), np.ones((1, 2, 2)) / 2, classes="abc"), ValueError, "3 names"),
-    (lambda: plot.uncertain_images(np.zeros((2, 4)), np.ones((1, 2, 2)) / 2, count=0), ValueError, "count"),
-    (lambda: plot.uncertain_images(np.zeros((2, 4)), np.ones((1, 2, 2)) / 2, count=1.5), TypeError, "count"),
-    (lambda: plot.reliability(np.ones((2, 2)), [0, 1]), ValueError, "sums to 2"),
-])
-def test_what_cannot_be_drawn_says_why(call, error, words):
-    with pytest.raises(error, match=words.replace("(", r"\(").replace(")", r"\)")):
-        call()
-
-
 def test_every_public_function_is_documented():
     for name in plot.__all__:
         assert getattr(plot, name).__doc__.count("\n") > 3, name

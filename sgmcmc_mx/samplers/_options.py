@@ -4,6 +4,7 @@ from __future__ import annotations
 import inspect
 import re
 
+import numpy as np
 from mxnet import ndarray as nd
 from mxnet.optimizer import Optimizer
 
@@ -13,6 +14,9 @@ __all__ = ["DEFAULT_LEARNING_RATE", "base_lr", "check_mxnet_options", "draw_seed
            "options", "places"]
 
 DEFAULT_LEARNING_RATE = 0.01
+
+_TABLES = {"param_idx2name": "write {0: 'weight'}, or leave it to the trainer",
+           "param_dict": "write {0: parameter}, or leave it to the trainer"}
 
 
 def options(cls) -> set:
@@ -40,8 +44,13 @@ def places(names) -> dict:
 def check_mxnet_options(options) -> None:
     if "begin_num_update" in options:
         integer("begin_num_update", options["begin_num_update"], "the number of steps already taken", low=0)
-    if options.get("multi_precision", False) not in (False, True):
+    if not isinstance(options.get("multi_precision", False), (bool, np.bool_)):
         raise ValueError(f"multi_precision must be True or False, got {options['multi_precision']!r}")
+    for name, instead in _TABLES.items():
+        if options.get(name) is not None and not isinstance(options[name], dict):
+            raise TypeError(f"{name} must be a dictionary, got {options[name]!r}; {instead}")
+    if options.get("sym") is not None and not hasattr(options["sym"], "attr_dict"):     # Symbol is not imported here
+        raise TypeError(f"sym must be an mxnet.symbol.Symbol, got {options['sym']!r}; leave it out")
 
 
 def base_lr(lr_scheduler) -> float:

@@ -5,7 +5,7 @@ import math
 
 from mxnet import ndarray as nd
 
-from .._check import integer, number
+from .._check import flag, integer, number
 from ._momentum import MomentumSampler
 
 __all__ = ["SASGHMC"]
@@ -46,10 +46,11 @@ class SASGHMC(MomentumSampler):
 
     def __init__(self, *, burn_in: int, friction: float = 0.05, subtract_noise: bool = True, epsilon: float = 1e-8,
                  **kwargs):
+        if kwargs.get("gradient_noise") is not None:
+            raise TypeError(f"gradient_noise={kwargs['gradient_noise']!r} is not used by sasghmc, which learns it; "
+                            "write subtract_noise=True or False, or sghmc")
         self.burn_in = integer("burn_in", burn_in, "the number of steps in which the scales are learned", low=1)
-        if not isinstance(subtract_noise, bool):
-            raise TypeError(f"subtract_noise must be True or False, got {subtract_noise!r}")
-        self.subtract_noise = subtract_noise
+        self.subtract_noise = flag("subtract_noise", subtract_noise, "whether the gradient's heat is taken out")
         self.epsilon = number("epsilon", epsilon, "a small number such as epsilon=1e-8", low=0.0, open_low=True)
         super().__init__(friction=friction, **kwargs)
 
