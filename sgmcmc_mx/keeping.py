@@ -15,7 +15,7 @@ from .errors import CheckpointError, DivergenceError
 from .samplers import Sampler
 from .schedules import ScaledScheduler
 from .store import FolderStore, checkpoints
-from .store.folder import as_numpy, not_finite
+from .store.folder import as_numpy, diverged
 
 __all__ = ["Keeper"]
 
@@ -30,6 +30,7 @@ class Keeper:
         self._every, self._seed = checkpoint_every, seed    # the seed that MXNet's generator follows
         self._last: Optional[int] = None        # step of the last checkpoint asked for
         self._reseeded: Optional[int] = None    # step for which MXNet's generator was last set
+        self._went_to: Optional[int] = None     # step of the checkpoint gone back to, the last time
         self._interruption = Interruption(_before_end(store)) if store.header.get("signals", True) else None
 
     def before_step(self) -> None:
@@ -68,10 +69,10 @@ class Keeper:
 
         def job():
             numbers = {name: as_numpy(a) for name, a in arrays.items()}
-            bad = not_finite(numbers)
+            bad = diverged(numbers)
             if bad is not None:
-                raise DivergenceError(f"{'the state of the sampler' if bad[0] == ':' else bad} is not finite after "
-                                      f"step {step}, of which no checkpoint is written")
+                raise DivergenceError(f"{'the state of the sampler' if bad[0] == ':' else bad} is not finite, or nearly "
+                                      f"so, after step {step}, of which no checkpoint is written")
             store.create(parameters)
             checkpoints.write(store.path, step, tree, numbers)
         store.put(job)
@@ -109,7 +110,10 @@ class Keeper:
         except DivergenceError:
             pass    # of a checkpoint or a sample that was already bad, and is not there
         try:
-            checkpoint = checkpoints.read(self.store.path)
+            there = checkpoints.steps(self.store.path)
+            # Where the newest has not helped, it may itself be on the way out.
+            again = there and there[-1] == self._went_to
+            checkpoint = checkpoints.read(self.store.path, there[0] if again else None)
         except CheckpointError as e:
             raise error from e
         found, lr = trainer.num_steps, trainer._optimizer.learning_rate
@@ -120,7 +124,7 @@ class Keeper:
         content = chain_state.unpack(checkpoint, given)
         trainer.go_to(content, checkpoint.arrays)
         slower(trainer._optimizer, lr)
-        self._last = checkpoint.step
+        self._last = self._went_to = checkpoint.step
         now = trainer._optimizer.learning_rate
         self.store.note(kind="halved", step=checkpoint.step, found=found, learning_rate=now)
         _log.warning("%s; gone back to the checkpoint of step %d, with learning_rate %g", error, checkpoint.step, now)

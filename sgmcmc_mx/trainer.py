@@ -147,6 +147,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
         self._progress = Progress(progress) if progress else None
         self._watch, self._keeper = Watch(self.check_every), None
+        self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
             self.samples = store if isinstance(store, FolderStore) else FolderStore(store)
             self.samples.begin(package=f"sgmcmc_mx {__version__}", sampler=type(self._optimizer).__name__.lower())
@@ -210,14 +211,22 @@ class BayesianTrainer(Collecting, gluon.Trainer):
 
     def _allreduce_grads(self):
         self._before_step()     # a kvstore moves the weights in here
-        super()._allreduce_grads()
+        if not self._went_back:
+            super()._allreduce_grads()
 
     def _before_step(self) -> None:
         if self._keeper is not None:
-            self._keeper.before_step()
+            try:
+                self._keeper.before_step()
+            except DivergenceError as e:
+                self._diverged(e)
+                self._went_back = True
 
     def _update(self, ignore_stale_grad=False):
         self._before_step()
+        if self._went_back:     # the gradient is that of the place where the chain diverged
+            self._went_back = False
+            return
         # Both step() and update() end here, and it returns early where AMP skips the step.
         self._ran = False
         super()._update(ignore_stale_grad)

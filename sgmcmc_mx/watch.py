@@ -68,10 +68,12 @@ class Watch:
         self._note_temperature(trainer, look)
 
     def _diverged(self, trainer, step: int) -> DivergenceError:
-        found = [f"{kind} of {name}" for name, kind, a in _watched(trainer) if not np.isfinite(a.asnumpy()).all()]
+        found = [f"the {kind} of {name}" for name, kind, a in _watched(trainer) if not np.isfinite(a.asnumpy()).all()]
+        when = f"at step {step}; all was well at step {self._sound}"
+        if not found:
+            return DivergenceError(f"the weights are too large to be squared {when}")
         what = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-        where = f"at step {step}; all was well at step {self._sound}"
-        return DivergenceError(f"{what or 'the weights'} {'are' if len(found) > 1 else 'is'} not finite {where}")
+        return DivergenceError(f"{what} {'are' if len(found) > 1 or 'weights' in what else 'is'} not finite {when}")
 
     def _note_temperature(self, trainer, look: _Look) -> None:
         if look.temperature is None or self._warned or look.step <= trainer.burn_in:

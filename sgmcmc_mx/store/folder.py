@@ -26,6 +26,7 @@ _log = logging.getLogger("sgmcmc_mx")
 MANIFEST, INPUTS = "manifest.jsonl", "inputs.params"
 _MOST_MANIFEST = 1 << 32    # bytes
 _DEAD = 1000                # lines of dropped samples after which the manifest is written anew
+_LARGEST = 1e18             # no weight of a chain that is well; its square is still a float
 _HALF = np.finfo(np.float16).max
 
 
@@ -255,9 +256,9 @@ class FolderStore(StoredSamples):
 
     def _write(self, sample: Sample) -> None:
         numbers = {name: as_numpy(a) for name, a in sample.items()}
-        bad = not_finite(numbers)
+        bad = diverged(numbers)
         if bad is not None:
-            raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite; the sample is not kept")
+            raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite, or nearly so; the sample is not kept")
         if self.header.get("dtype"):
             numbers = {name: _halved(a) for name, a in numbers.items()}
         pieces = arrays.dump(numbers)
@@ -411,9 +412,10 @@ def as_numpy(a) -> np.ndarray:
     return a if isinstance(a, np.ndarray) else a.asnumpy()
 
 
-def not_finite(numbers: Dict[str, np.ndarray]) -> Optional[str]:
-    """The name of an array with NaN or infinity in it."""
-    return next((name for name, a in numbers.items() if a.dtype.kind == "f" and not np.isfinite(a).all()), None)
+def diverged(numbers: Dict[str, np.ndarray]) -> Optional[str]:
+    """The name of an array with NaN or infinity in it, or numbers on the way there."""
+    return next((name for name, a in numbers.items() if a.dtype.kind == "f" and a.size
+                 and not max(a.max(), -a.min()) < _LARGEST), None)
 
 
 def _halved(a: np.ndarray) -> np.ndarray:
