@@ -5,21 +5,24 @@ Importing the package registers ``sgld``, ``sghmc`` and ``sgnht`` as optimizers:
     import sgmcmc_mx as sg
     trainer = gluon.Trainer(net.collect_params(), 'sgnht', {'learning_rate': 0.1, 'num_data': len(train)})
 """
-from . import _compat  # noqa: F401  isort: skip  (first: it makes MXNet importable)
-from . import data, datasets, likelihoods, metrics, plot, priors, schedules
-from ._suggestion import Suggestion
-from ._version import __version__
-from .averaging import predict
-from .control_variates import ControlVariates
-from .errors import CheckpointError, DivergenceError, StoreError
-from .full_data import HMC, MetropolisHastings
-from .kernels import backend
-from .predictive import Regression
-from .samplers import SGHMC, SGLD, SGNHT
-from .store import FolderStore, MemoryStore, Sample, load
-from .suggest import suggest
-from .threads import tune_threads
-from .trainer import BayesianTrainer
+from . import _compat  # isort: skip  (first: it makes MXNet importable)
+
+if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
+    from . import samplers  # noqa: F401
+else:
+    from . import data, datasets, likelihoods, metrics, plot, priors, schedules
+    from ._version import __version__
+    from .averaging import predict
+    from .control_variates import ControlVariates
+    from .errors import CheckpointError, DivergenceError, StoreError
+    from .full_data import HMC, MetropolisHastings
+    from .guidance import Suggestion, suggest
+    from .kernels import backend
+    from .predictive import Regression
+    from .samplers import SGHMC, SGLD, SGNHT
+    from .store import FolderStore, MemoryStore, Sample, load
+    from .threads import tune_threads
+    from .trainer import BayesianTrainer
 
 __all__ = ["BayesianTrainer", "CheckpointError", "ControlVariates", "DivergenceError", "FolderStore", "HMC",
            "MemoryStore", "MetropolisHastings", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "StoreError",

@@ -15,16 +15,22 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 import sys
 import types
 import warnings
 from typing import Any
 
-__all__ = ["import_mxnet"]
+__all__ = ["import_mxnet", "serving"]
 
 _GET_MXNET = "pip install mxnet==1.9.1   (with an NVIDIA GPU: pip install mxnet-cu112==1.9.1, or the one for your CUDA)"
 _GET_NUMPY = 'pip install "numpy>=1.20,<1.24"   (Python 3.12 or later: "numpy>=1.26,<2")'
+
+
+def serving() -> bool:
+    """Whether this process serves parameters: MXNet's import then never comes to its end."""
+    return os.environ.get("DMLC_ROLE") == "server" and not hasattr(sys.modules.get("mxnet"), "gluon")
 
 
 @functools.total_ordering

@@ -8,7 +8,7 @@ from typing import Optional
 from mxnet import ndarray as nd
 
 from . import noise
-from ._check import integer, number, unknown_option
+from ._check import flag, integer, number, unknown_option
 from .collecting import Collecting, check_likelihood, check_net
 from .potential import Potential
 from .priors import Gamma
@@ -19,6 +19,8 @@ from .samplers._hyper import Hyper
 from .samplers._options import draw_seed
 
 __all__ = ["FullDataSampler"]
+
+_ADAPT = "True tunes the step size to target_acceptance"
 
 
 class FullDataSampler(Collecting):
@@ -97,6 +99,7 @@ class FullDataSampler(Collecting):
         num_samples = integer("num_samples", num_samples, "a number of samples", low=0)
         burn_in = integer("burn_in", burn_in, "transitions before the first sample", low=0)
         thin = integer("thin", thin, "transitions for a sample", low=1)
+        adapt, progress = flag("adapt", adapt, _ADAPT), flag("progress", progress, "True shows a progress bar")
         total = burn_in + num_samples * thin
         bar = Progress(total) if progress and total else None
         self._arrive()
@@ -122,6 +125,7 @@ class FullDataSampler(Collecting):
         -------
         :class:`~sgmcmc_mx.samplers.metropolis.Outcome` : accepted, probability, and change (of U, or of H).
         """
+        adapt = flag("adapt", adapt, _ADAPT)
         self._arrive()
         return self._move(adapt)
 
@@ -169,7 +173,10 @@ class FullDataSampler(Collecting):
         state = self._evaluate(now)
         if not math.isfinite(state.potential):
             raise ValueError(f"the potential at the network's weights is {state.potential}, so no chain can start "
-                             "there; look at the data, and initialise the network with smaller weights")
+                             "there; look at the data for labels out of range and NaN, and initialise the network with "
+                             "smaller weights")
+        if self._state is None:
+            self._potential.check_again(state.position, state.potential, self.temperature)
         self._state = state
 
     def _tune(self, adapt: bool) -> None:

@@ -10,7 +10,8 @@ from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
 from ._check import integer
-from .predictive import classic
+from .data import ResumableLoader
+from .predictive import check_numbers, classic, forward
 
 __all__ = ["Gradients", "Labelled", "dropping", "normalising"]
 
@@ -44,17 +45,27 @@ class Gradients:
             raise ValueError("net has no parameter with a gradient; add its layers first, and leave grad_req='write'")
         names = {p.name: name for name, p in reversed(list(net._collect_params_with_prefix().items()))}
         self.names = [names[p.name] for p in self.trained]
+        self._others = [p for p in params if p.grad_req == "null"]
         self.contexts = self.trained[0].list_ctx()
-        self.weights, self.grads, self.others = [], [], []
-        for k in range(len(self.contexts)):
-            self.weights.append([classic(p.list_data()[k]) for p in self.trained])
-            self.grads.append([classic(p.list_grad()[k]) for p in self.trained])
-            self.others.append([classic(p.list_data()[k]) for p in params if p.grad_req == "null"])
+
+    # Looked up each time: a cast, or an initialisation by force, puts other arrays into the parameters.
+
+    @property
+    def weights(self) -> List[List[nd.NDArray]]:
+        return _by_context(p.list_data() for p in self.trained)
+
+    @property
+    def grads(self) -> List[List[nd.NDArray]]:
+        return _by_context(p.list_grad() for p in self.trained)
+
+    @property
+    def others(self) -> List[List[nd.NDArray]]:
+        return _by_context(p.list_data() for p in self._others) or [[] for _ in self.contexts]
 
     def run(self, x, y):
         """Forward and backward of one batch; returns the loss, an NDArray of one value an example."""
         with autograd.record():
-            loss = self.loss(self.net(x), y)
+            loss = self.loss(forward(self.net, x), y)
         if not isinstance(loss, nd.NDArray) or loss.shape != (len(y),):
             raise ValueError(f"loss must give one value an example, shape ({len(y)},) for a batch of {len(y)} labels, "
                              f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean(), as the sampler's "
@@ -105,6 +116,10 @@ def load(arrays, values) -> None:
         v.copyto(a)
 
 
+def _by_context(arrays) -> List[List[nd.NDArray]]:
+    return [[classic(a) for a in of_one] for of_one in zip(*arrays)]
+
+
 def as_type(array, dtype):
     """The array itself where it has the type, else a cast copy."""
     return array if array.dtype == np.dtype(dtype) else array.astype(dtype)
@@ -135,6 +150,8 @@ class Labelled:
     def __init__(self, data, batch_size: int, context, as_np: bool, dtype,
                  order: Optional[np.random.RandomState] = None):
         self.batch_size = integer("batch_size", batch_size, "examples in a batch", low=1)
+        if isinstance(data, ResumableLoader):
+            data = data.whole(shuffle=order is not None and data.place.shuffle)
         self.data, self.context, self.as_np, self.dtype, self.order = data, context, as_np, dtype, order
         self.is_pair = isinstance(data, (tuple, list)) and len(data) == 2 and all(map(_is_array, data))
         if self.is_pair:
@@ -178,6 +195,7 @@ class Labelled:
     def place(self, array, label: bool = False):
         """The array on the context, in the kind of NDArray that the network has."""
         if isinstance(array, np.ndarray):
+            check_numbers(array)
             # NumPy's floats are float64 where nobody thought of it: the network's own type is meant.
             kind = array.dtype if array.dtype.kind != "f" else np.float32 if label else self.dtype
             return (mx.np if self.as_np else nd).array(array, ctx=self.context, dtype=kind)

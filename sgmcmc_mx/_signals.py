@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C while a chain with a store runs: finish the step, write a checkpoint, then end as usual."""
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -9,6 +10,8 @@ import weakref
 from typing import Callable, Optional
 
 __all__ = ["Interruption"]
+
+_log = logging.getLogger("sgmcmc_mx")
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT)
 PATIENCE = 5.0      # seconds in which a step must end for a signal to wait for it; more where steps are longer
@@ -57,6 +60,14 @@ class Interruption:
         if number is not None:
             _deliver(number)
 
+    def end(self) -> None:
+        """Do what must be done before the process ends, which nothing holds up. A forked one has nothing to do."""
+        if self._process == os.getpid():
+            try:
+                self.before_end()
+            except Exception as e:
+                _log.error("%s", e)
+
     def close(self) -> None:
         """Stop; the last one puts the former handlers back."""
         self._all.discard(self)
@@ -96,6 +107,6 @@ def _deliver(number, frame=None) -> None:
     if before is signal.SIG_IGN:
         return
     for i in list(Interruption._all):       # the default action ends the process without a word
-        i.before_end()
+        i.end()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

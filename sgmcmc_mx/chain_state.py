@@ -13,7 +13,7 @@ from mxnet import optimizer as opt
 from . import likelihoods, priors, schedules
 from .errors import CheckpointError, StoreError
 from .samplers import Sampler
-from .samplers._device import Device
+from .samplers._device import Device, check_state
 from .samplers._hyper import Hyper
 from .samplers._momentum import MomentumDevice
 from .samplers.sgnht import Common, ThermostatDevice
@@ -22,7 +22,8 @@ from .store.objects import Encoder, decode, name_of
 __all__ = ["check_fit", "load_weights", "reseed", "restore", "restore_generators", "take", "updaters_of", "unpack"]
 
 SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence")
-COUNTERS = ("num_steps", "_stage")
+COUNTERS = ("num_steps", "_stage", "_taken")
+BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes
 
 
 def known_classes() -> Dict[str, type]:
@@ -46,7 +47,7 @@ def order_of(trainer) -> list:
 
 def take(trainer, data) -> Tuple[dict, dict]:
     """Tree and arrays of a checkpoint; the arrays are copies that the engine fills in."""
-    encode = Encoder(known_classes())
+    encode = Encoder(known_classes(), BROUGHT)
     sampler = trainer._optimizer
     tree = {
         "order": order_of(trainer),
@@ -115,8 +116,7 @@ def unpack(checkpoint, given: Mapping[str, object]) -> dict:
             content["optimizer"].__setstate__(content.pop("optimizer_state"))
         if isinstance(content["likelihood"], tuple):
             content["likelihood"] = _made_likelihood(*content["likelihood"])
-        for name in ("order", "parameters", "contexts", "settings", "counters", "trainer", "on_kvstore", "data"):
-            content[name]
+        _check_form(content, checkpoint.arrays)
         content["optimizer"].rescale_grad = content["scale"]    # the trainer takes it from there
     except LookupError as e:
         if len(e.args) != 2:
@@ -124,13 +124,41 @@ def unpack(checkpoint, given: Mapping[str, object]) -> dict:
         place, cls = e.args
         raise ValueError(f"the run's {place} was a {cls}, a class that a checkpoint cannot hold; write "
                          f"resume(..., {place}=...) with one made as it was for the run") from e
-    except (ValueError, TypeError, AttributeError, RecursionError) as e:
-        raise _not_one(checkpoint, str(e)) from e
+    except Exception as e:      # a file can say anything
+        raise _not_one(checkpoint, f"{type(e).__name__}: {e}") from e
     return content
 
 
+def _check_form(content: dict, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise unless all is there, and is what it should be: the file may come from anywhere."""
+    order, kept, numbers = content["order"], content["parameters"], content["counters"].values()
+    fits = {
+        "parameters": all(n in arrays and len(v) == 3 and all(isinstance(m, (int, float)) for m in v[:2])
+                          and v[2] in ("write", "add", "null") for n, v in kept.items()),
+        "order": isinstance(order, list) and len(set(order)) == len(order) and set(order) <= set(kept),
+        "copies": all(a.shape == arrays[n.split(":")[0]].shape for n, a in arrays.items() if ":" in n[1:]),
+        "settings": set(content["settings"]) == set(SETTINGS),
+        "counters": (set(content["counters"]) == set(COUNTERS) and isinstance(content["contexts"], int)
+                     and all(isinstance(n, int) and n >= 0 for n in numbers)),
+        "trainer": set(content["trainer"]) == {"kvstore", "compression_params", "update_on_kvstore"},
+        "scale": isinstance(content["scale"], (int, float)) and 0 < content["scale"] < float("inf"),
+        "seed": isinstance(content["seed"], int) and isinstance(content["reseeded"], (int, type(None))),
+        "optimizer": isinstance(content["optimizer"], opt.Optimizer),
+        "states": isinstance(content["states"], list) and all(isinstance(s, dict) for s in content["states"]),
+        "data": isinstance(content["data"], (dict, type(None))) and isinstance(content["on_kvstore"], bool),
+    }
+    wrong = [name for name, fit in fits.items() if not fit]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is not what it should be")
+    for states in content["states"]:
+        for index, state in states.items():
+            check_state(state, arrays[order[index]], order[index])
+    restore_generators(content["generators"], np.random.RandomState(), random.Random())
+
+
 def _not_one(checkpoint, why: str) -> CheckpointError:
-    return CheckpointError(f"the checkpoint of step {checkpoint.step} does not hold what one holds ({why})")
+    return CheckpointError(f"the checkpoint of step {checkpoint.step} does not hold what one holds ({why:.300}); write "
+                           "resume(..., checkpoint='previous')")
 
 
 def _made_likelihood(name: str, sigma):
@@ -140,8 +168,8 @@ def _made_likelihood(name: str, sigma):
     return cls() if sigma is None else cls(sigma)
 
 
-def check_fit(net, content: dict, arrays: Mapping[str, np.ndarray], where) -> None:
-    """Raise unless the network is the run's: names, shapes, and which parameters move."""
+def check_fit(net, content: dict, arrays: Mapping[str, np.ndarray], where, ctx) -> None:
+    """Raise unless the network is the run's: names, shapes, which parameters move, and the number of devices."""
     named, kept = net._collect_params_with_prefix(), content["parameters"]
     odd = sorted(set(named) ^ set(kept))
     if odd:
@@ -160,6 +188,11 @@ def check_fit(net, content: dict, arrays: Mapping[str, np.ndarray], where) -> No
         if dtype != arrays[name].dtype.name:
             raise StoreError(f"{name} is {dtype}, and {arrays[name].dtype.name} in {where}; cast the network as it was "
                              "for the run")
+    here = next((p.list_ctx() for p in named.values() if p._data is not None), ctx)
+    number = len(here) if isinstance(here, (list, tuple)) else 1
+    if number != content["contexts"]:
+        raise StoreError(f"the network is on {number} contexts, and was on {content['contexts']} in the run; initialise "
+                         "it, or reset_ctx, on as many")
 
 
 def load_weights(net, content: dict, arrays: Mapping[str, np.ndarray], ctx) -> None:
@@ -178,9 +211,6 @@ def load_weights(net, content: dict, arrays: Mapping[str, np.ndarray], ctx) -> N
 
 def restore(trainer, content: dict, data) -> None:
     """Put the rest of a checkpoint into a trainer that was made with its optimizer, settings and weights."""
-    if len(trainer._contexts) != content["contexts"]:
-        raise StoreError(f"the network is on {len(trainer._contexts)} contexts, and was on {content['contexts']} in "
-                         "the run; initialise it, or reset_ctx, on as many")
     states = content["states"]
     if any(states):
         trainer._init_kvstore()
@@ -199,11 +229,11 @@ def restore(trainer, content: dict, data) -> None:
         data.load_state_dict(content["data"])
 
 
-def restore_generators(state: dict) -> None:
+def restore_generators(state: dict, numpys=np.random, pythons=random) -> None:
     """Put NumPy's and Python's generators back."""
     name, keys, place, has, cached = state["numpy"]
-    np.random.set_state((name, keys.view(np.uint32), place, has, cached))
+    numpys.set_state((name, keys.view(np.uint32), place, has, cached))
     version, words, gauss = state["python"]
-    random.setstate((version, tuple(words.view(np.uint32).tolist()), gauss))
+    pythons.setstate((version, tuple(words.view(np.uint32).tolist()), gauss))
 
 

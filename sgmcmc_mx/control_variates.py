@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet import autograd
 from mxnet import ndarray as nd
 
 from ._check import integer, warn
@@ -100,8 +101,9 @@ class ControlVariates:
         g = self._gradients
         mean, self.num_data = g.mean(self._data)
         if not all(np.isfinite(m.sum().asscalar()) for m in mean):
-            raise ValueError("the gradient over the full data set is not finite at these weights; the network has "
-                             "diverged, or in float16 the sum over a batch overflows: write a smaller batch_size")
+            raise ValueError("the gradient over the full data set is not finite at these weights; look at the data for "
+                             "labels out of range and NaN. Else the network has diverged, or in float16 the sum over a "
+                             "batch overflows: write a smaller batch_size")
         self._center = [[w.copy() for w in weights] for weights in g.weights]
         self._full = [[m.as_in_context(context) for m in mean] for context in g.contexts]
 
@@ -131,6 +133,9 @@ class ControlVariates:
         The loss at the present weights, one value an example (a list of them on several contexts). Then
         ``trainer.step(batch_size)`` as ever.
         """
+        if autograd.is_recording():
+            raise RuntimeError("backward records its two passes itself: write loss = cv.backward(x, y) outside of "
+                               "autograd.record(), and leave out loss.backward()")
         self._check_trainer()
         parts, g = self._parts(x, y), self._gradients
         if self.update_every and self._steps and self._steps % self.update_every == 0:
@@ -168,6 +173,8 @@ class ControlVariates:
             raise ValueError(f"the network is on {', '.join(map(str, contexts))}, and each context needs its batch of "
                              f"inputs and as many labels, got {got}; write gluon.utils.split_and_load(x, contexts), "
                              "and the same for y")
+        if not all(len(a) for a in arrays):
+            raise ValueError(f"x and y are an empty batch, of shape {arrays[0].shape}; leave it out")
         return parts
 
     def _check_trainer(self) -> None:
@@ -178,7 +185,8 @@ class ControlVariates:
         if trainer is None or trainer is self._checked_trainer:
             return
         self._checked_trainer = trainer
-        told = getattr(trainer.optimizer, "num_data", self.num_data)
+        # A trainer that could not be made has no optimizer, but parameters remember it.
+        told = getattr(getattr(trainer, "_optimizer", None), "num_data", self.num_data)
         if told != self.num_data:
             warn(f"the sampler's num_data is {told}, but the data set given to ControlVariates has {self.num_data} "
                  "examples; both should be the data that batches are drawn from")

@@ -1,7 +1,7 @@
 """Batches whose order is a function of a seed, so that a run can go on in the middle of an epoch."""
 from __future__ import annotations
 
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
 import numpy as np
 from mxnet import gluon
@@ -9,7 +9,7 @@ from mxnet import gluon
 from ._check import choice, integer
 from .samplers._options import draw_seed
 
-__all__ = ["ResumableLoader", "ResumableSampler"]
+__all__ = ["ResumableLoader", "ResumableSampler", "check_data"]
 
 _SEED = "write a whole number below 2**64, or leave it out"
 
@@ -152,6 +152,23 @@ class ResumableLoader(gluon.data.DataLoader):
             self.place.done()
             yield batch
 
+    def whole(self, shuffle: bool = False, last_batch: Optional[str] = None) -> gluon.data.DataLoader:
+        """The same data as a plain DataLoader, an epoch a pass, for whoever reads them beside the loop.
+
+        This loader's own place stays where it is. Predictions, :class:`~sgmcmc_mx.HMC` and the like take it by
+        themselves.
+
+        Parameters
+        ----------
+        shuffle : bool, default False
+            Read them in a random order (NumPy's).
+        last_batch : 'keep', 'discard' or 'rollover', optional
+            Default: as in this loader.
+        """
+        return gluon.data.DataLoader(self._dataset, self.place.batch_size, shuffle=shuffle,
+                                     last_batch=last_batch or self.place.last_batch, batchify_fn=self._batchify_fn,
+                                     num_workers=self._num_workers)
+
     def state_dict(self) -> dict:
         """The place, as JSON has it."""
         return self.place.state_dict()
@@ -172,3 +189,11 @@ class _Ahead:
 
     def __len__(self):
         return len(self._place)
+
+
+def check_data(data) -> None:
+    """Raise unless what the batches come from knows its place."""
+    missing = [name for name in ("state_dict", "load_state_dict") if not callable(getattr(data, name, None))]
+    if missing:
+        raise TypeError(f"data must know its place, and {type(data).__name__} has no {missing[0]}(); write "
+                        "sgmcmc_mx.data.ResumableLoader(dataset, batch_size), or leave data out")

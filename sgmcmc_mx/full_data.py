@@ -35,7 +35,8 @@ class MetropolisHastings(FullDataSampler):
         One of :mod:`sgmcmc_mx.likelihoods`, or any loss that gives one -log p an example.
     data : (x, y), DataLoader, DataIter or list of (x, y)
         The full data set, every example once: a pair of arrays whose first axis counts examples (copied to the
-        weights' device once), or batches, read anew at every pass, of which only one need fit.
+        weights' device once), or batches, read anew at every pass, of which only one need fit (and which must be
+        the same examples every time: a chain begins with a pass that makes sure of it).
     step_size : float, optional
         s, in the weights' own unit, where burn-in starts, and what is used without one. Default: found by doubling.
     wd : float, default 1.0

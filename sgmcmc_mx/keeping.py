@@ -11,7 +11,7 @@ import numpy as np
 from . import chain_state
 from ._signals import Interruption
 from ._version import __version__
-from .errors import CheckpointError, DivergenceError
+from .errors import CheckpointError, DivergenceError, StoreError
 from .samplers import Sampler
 from .schedules import ScaledScheduler
 from .store import FolderStore, checkpoints
@@ -39,7 +39,8 @@ class Keeper:
 
     def after_step(self, trainer, kept: bool) -> None:
         """Write a checkpoint if it is time to; end the process here if it was asked to end."""
-        if kept or trainer.num_steps % self._every == 0:
+        # The first one comes early: a chain that diverges does so soon, and a sample must have one before it.
+        if kept or trainer.num_steps % self._every == 0 or self._last is None:
             self._reseed(trainer.num_steps)
             self.checkpoint(trainer)
         if self._interruption is not None:
@@ -71,8 +72,9 @@ class Keeper:
             numbers = {name: as_numpy(a) for name, a in arrays.items()}
             bad = diverged(numbers)
             if bad is not None:
-                raise DivergenceError(f"{'the state of the sampler' if bad[0] == ':' else bad} is not finite, or nearly "
-                                      f"so, after step {step}, of which no checkpoint is written")
+                what = "the state of the sampler" if bad[0] == ":" else bad
+                raise DivergenceError(f"{what} is not finite, or nearly so, after step {step}, of which no checkpoint "
+                                      "is written")
             store.create(parameters)
             checkpoints.write(store.path, step, tree, numbers)
         store.put(job)
@@ -105,10 +107,7 @@ class Keeper:
 
     def go_back(self, trainer, error: DivergenceError) -> None:
         """Put the trainer back to the last checkpoint, with half the step."""
-        try:
-            self.store.flush()
-        except DivergenceError:
-            pass    # of a checkpoint or a sample that was already bad, and is not there
+        self._flush_what_is_well()
         try:
             there = checkpoints.steps(self.store.path)
             # Where the newest has not helped, it may itself be on the way out.
@@ -119,22 +118,35 @@ class Keeper:
         found, lr = trainer.num_steps, trainer._optimizer.learning_rate
         if lr == 0.0 or lr < 1e-3 * getattr(trainer._optimizer, "base_learning_rate", lr):
             raise error     # ten halvings have not helped
-        given = {name: getattr(trainer._optimizer, name, None) for name in ("lr_scheduler", "prior")}
-        given.update(likelihood=trainer.likelihood, optimizer=trainer._optimizer, kvstore=trainer._made_with["kvstore"])
+        schedule, factor = unscaled(trainer._optimizer.lr_scheduler)
+        given = {"lr_scheduler": schedule, "prior": getattr(trainer._optimizer, "prior", None),
+                 "likelihood": trainer.likelihood, "optimizer": trainer._optimizer,
+                 "kvstore": trainer._made_with["kvstore"]}
         content = chain_state.unpack(checkpoint, given)
         trainer.go_to(content, checkpoint.arrays)
-        slower(trainer._optimizer, lr)
-        self._last = self._went_to = checkpoint.step
+        slower(trainer._optimizer, lr, factor)
+        self._went_to, self._last = checkpoint.step, None
+        self._reseed(checkpoint.step)
+        self.store.forget_after(checkpoint.step)
         now = trainer._optimizer.learning_rate
         self.store.note(kind="halved", step=checkpoint.step, found=found, learning_rate=now)
+        self.checkpoint(trainer)    # so that a run resumed from here has the smaller step, too
         _log.warning("%s; gone back to the checkpoint of step %d, with learning_rate %g", error, checkpoint.step, now)
+
+    def _flush_what_is_well(self) -> None:
+        """Have all written but checkpoints and samples of a chain that has diverged, which are not there then."""
+        while True:
+            try:
+                return self.store.flush()
+            except DivergenceError:
+                pass
 
     def advice(self) -> str:
         """Where the last good checkpoint is, for an error's message."""
         try:
-            self.store.flush()
-        except DivergenceError:
-            pass
+            self._flush_what_is_well()
+        except StoreError as e:
+            return str(e)
         step = checkpoints.newest(self.store.path)
         return ("there is no checkpoint yet" if step is None else
                 f"the last good checkpoint is of step {step}, in {self.store.path}")
@@ -146,12 +158,21 @@ class Keeper:
         self.store.close()
 
 
-def slower(optimizer, lr: float) -> None:
-    """Half the step from now on; ``lr`` is the present one."""
+def slower(optimizer, lr: float, factor: float) -> None:
+    """Half the step from now on: of ``lr``, the one so far, or of ``factor`` times the schedule."""
     if optimizer.lr_scheduler is None:
         optimizer.set_learning_rate(0.5 * lr)
     else:
-        optimizer.lr_scheduler = ScaledScheduler(optimizer.lr_scheduler, 0.5)
+        schedule, _ = unscaled(optimizer.lr_scheduler)
+        optimizer.lr_scheduler = ScaledScheduler(schedule, 0.5 * factor)
+
+
+def unscaled(schedule) -> tuple:
+    """A schedule without the factors around it, and their product."""
+    factor = 1.0
+    while isinstance(schedule, ScaledScheduler):
+        schedule, factor = schedule.lr_scheduler, factor * schedule.factor
+    return schedule, factor
 
 
 def _draws(contexts) -> list:

@@ -24,6 +24,7 @@ def as_mass(mass, params, names) -> Optional[List[object]]:
         return None
     if not isinstance(mass, dict):
         return [_number(mass)] * len(params)
+    _check_patterns(mass)
     found, used = [], set()
     for p, known_as in zip(params, names):
         pattern = next((k for k in mass if any(re.match(k, n) for n in known_as)), None)
@@ -34,6 +35,18 @@ def as_mass(mass, params, names) -> Optional[List[object]]:
             raise ValueError(f"mass has the pattern {pattern!r}, which decides for no parameter; the parameters are "
                              f"{', '.join('/'.join(n) for n in names[:8])}")
     return found
+
+
+def _check_patterns(mass) -> None:
+    if not mass:
+        raise ValueError(f"mass is an empty dictionary; {_HOW}")
+    for pattern in mass:
+        if not isinstance(pattern, str):
+            raise TypeError(f"mass has the key {pattern!r} of type {type(pattern).__name__}, no name pattern; {_HOW}")
+        try:
+            re.compile(pattern)
+        except re.error as e:
+            raise ValueError(f"mass has the key {pattern!r}, which is no regular expression ({e}); {_HOW}") from e
 
 
 def _of(p, value):

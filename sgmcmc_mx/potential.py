@@ -10,10 +10,10 @@ from mxnet import ndarray as nd
 
 from ._check import number
 from ._gradients import Labelled
-from .predictive import classic
+from .predictive import classic, forward
 from .priors import as_prior
 
-__all__ = ["Potential"]
+__all__ = ["Potential", "prior_precisions"]
 
 
 class Potential:
@@ -59,8 +59,7 @@ class Potential:
         self._finish_initialization()
         self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
         self.prior = None if prior is None else as_prior(prior)
-        self.precisions = _precisions(self.params, self.names, wd, self.prior)
-        self._weights = [classic(p.data(self.context)) for p in self.params]
+        self.precisions = prior_precisions(self.params, self.names, wd, self.prior)
 
     def take_draws(self, hyper) -> None:
         """Let the parameters under a hyperprior have the precisions last drawn."""
@@ -71,12 +70,12 @@ class Potential:
 
     def position(self) -> List[nd.NDArray]:
         """The network's weights, copied."""
-        return [w.copy() for w in self._weights]
+        return [classic(p.data(self.context)).copy() for p in self.params]
 
     def load(self, position: Sequence[nd.NDArray]) -> None:
         """Write a position into the network, in place."""
-        for value, weight in zip(position, self._weights):
-            value.copyto(weight)
+        for value, p in zip(position, self.params):
+            value.copyto(classic(p.data(self.context)))
 
     def __call__(self, position: Sequence[nd.NDArray]) -> float:
         """U at a position."""
@@ -101,6 +100,16 @@ class Potential:
             total += _sum(loss)
         return total + self._prior(position), gradient
 
+    def check_again(self, position: Sequence[nd.NDArray], value: float, temperature: float) -> None:
+        """Raise unless one more pass gives U the same value, where ``data`` is read anew at every pass."""
+        if self._data.is_pair:
+            return
+        again = self(position)
+        if not abs(again - value) <= 0.01 * temperature + 1e-5 * abs(value):    # float32 forward is far more exact
+            raise ValueError(f"the potential of the same weights is {value:.6g} in one pass over data and {again:.6g} "
+                             "in the next, so data differs from pass to pass (examples changed at random?); a chain "
+                             "that accepts or rejects needs the same examples every time: write a pair of arrays")
+
     # ---------------------------------------------------------------- parts
 
     def _prior(self, position) -> float:
@@ -112,7 +121,7 @@ class Potential:
         return _sum(self._per_example(x, y))
 
     def _per_example(self, x, y):
-        loss = self.likelihood(self.net(x), y)
+        loss = self.likelihood(forward(self.net, x), y)
         if not isinstance(loss, nd.NDArray) or loss.shape[:1] != (len(y),):
             raise ValueError(f"likelihood must give one -log p an example, shape ({len(y)},) for a batch of {len(y)}, "
                              f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean() or .sum(), or take "
@@ -146,12 +155,12 @@ class Potential:
         if any(p._data is None for p in self.params):
             for x, _ in self._data:
                 with autograd.pause(train_mode=False):
-                    self.net(x[:1])
+                    forward(self.net, x[:1])
                 return
             raise ValueError(_EMPTY)
 
 
-_EMPTY = "data is empty; it needs at least one example"
+_EMPTY = "data is empty: a chain needs at least one example; write the training data"
 
 
 def _clear(p, context) -> None:
@@ -181,7 +190,7 @@ def _check_parameters(params) -> None:
                              "net.cast('float32')")
 
 
-def _precisions(params, names, wd, prior) -> List[float]:
+def prior_precisions(params, names, wd, prior) -> List[float]:
     """Prior precision of each parameter: ``prior`` or ``wd``, times its ``wd_mult``."""
     wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
     prior = None if prior is None else as_prior(prior)

@@ -14,6 +14,7 @@ from mxnet import ndarray as nd
 from mxnet.base import MXNetError
 
 from ._check import integer
+from .data import ResumableLoader
 
 __all__ = ["Regression", "average", "classic", "every_sample", "outputs_on", "regression"]
 
@@ -248,7 +249,7 @@ def _batches(data, batch_size: int):
     if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
         raise TypeError(f"data must be an NDArray, a NumPy array, a DataLoader or a DataIter, got {data!r:.60} of type "
                         f"{type(data).__name__}; for a Dataset write gluon.data.DataLoader(dataset, 1000)")
-    for batch in data:
+    for batch in data.whole(last_batch="keep") if isinstance(data, ResumableLoader) else data:
         x = batch[0] if isinstance(batch, (list, tuple)) else batch     # (inputs, labels): the labels are not needed
         if not isinstance(x, (np.ndarray, nd.NDArray)):
             raise TypeError(f"data gave a batch of type {type(x).__name__}; write a DataLoader or an array "

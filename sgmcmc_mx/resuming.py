@@ -1,6 +1,7 @@
 """A trainer made from a folder, which goes on where its last checkpoint ended."""
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Union
 
@@ -9,41 +10,63 @@ from mxnet import current_context
 from . import chain_state
 from ._check import unknown_option
 from .collecting import check_net
+from .data import check_data
 from .errors import CheckpointError
 from .store import FolderStore, checkpoints
 
 __all__ = ["resume"]
 
-_BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")
 _OTHERS = ("data", "checkpoint", "ctx", "progress")
 
 
 def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=None, ctx=None, progress=False, **brought):
     """See :meth:`sgmcmc_mx.BayesianTrainer.resume`."""
-    unknown_option("BayesianTrainer.resume", brought, _BROUGHT + _OTHERS)
+    unknown_option("BayesianTrainer.resume", brought, chain_state.BROUGHT + _OTHERS)
     check_net(net)
-    store = FolderStore.reopen(path)
+    store, trainer = FolderStore.reopen(path), None
     try:
         found = checkpoints.read(store.path, checkpoint)
         content = chain_state.unpack(found, brought)
-        _check_data(data, content)
-        chain_state.check_fit(net, content, found.arrays, store.path)
-        chain_state.load_weights(net, content, found.arrays, ctx or current_context())
-        trainer = cls.__new__(cls)
-        trainer._order = content["order"]
-        settings = {**content["settings"], **content["trainer"]}
-        trainer.__init__(net, content["optimizer"], likelihood=content["likelihood"], progress=progress, store=store,
-                         data=data or None, **settings)
-        chain_state.restore(trainer, content, data or None)
-        chain_state.restore_generators(content["generators"])
-        trainer._keeper.begin(trainer, content)
+        data = _checked_data(data, content)
+        ctx = ctx or current_context()
+        chain_state.check_fit(net, content, found.arrays, store.path, ctx)
+        with _unless_it_fails(net, data):
+            chain_state.load_weights(net, content, found.arrays, ctx)
+            trainer = cls.__new__(cls)
+            trainer._order = content["order"]
+            settings = {**content["settings"], **content["trainer"]}
+            trainer.__init__(net, content["optimizer"], likelihood=content["likelihood"], progress=progress,
+                             store=store, data=data, **settings)
+            chain_state.restore(trainer, content, data)
+            chain_state.restore_generators(content["generators"])
+            trainer._keeper.begin(trainer, content)
     except BaseException:
+        if trainer is not None and trainer._keeper is not None:
+            trainer.close()
         store.close()
         raise
     return trainer
 
 
-def _check_data(data, content: dict) -> None:
+@contextlib.contextmanager
+def _unless_it_fails(net, data):
+    """What is done to weights and data is undone where not all of it can be done."""
+    weights = [(a, a.copy()) for p in net.collect_params().values() if p._data is not None for a in p.list_data()]
+    place = None if data is None else data.state_dict()
+    try:
+        yield
+    except BaseException:
+        for a, before in weights:
+            a[:] = before
+        if data is not None:
+            data.load_state_dict(place)
+        raise
+
+
+def _checked_data(data, content: dict):
+    """What the batches come from, None if the run shall not know."""
+    if data is not None and data is not False:
+        check_data(data)
     kept = content["data"] is not None
     if kept and data is None:
         raise CheckpointError("the checkpoint says how far the run had come with its data, and data is not given; "
@@ -52,3 +75,4 @@ def _check_data(data, content: dict) -> None:
     if data and not kept:
         raise CheckpointError("data is given, and the run was without it, so that its place is not known; leave data "
                               "out, and bring the batches to their place")
+    return None if data is False else data

@@ -129,13 +129,13 @@ class ScaledScheduler(LRScheduler):
             raise TypeError(f"schedule must be an mxnet.lr_scheduler.LRScheduler, got {schedule!r}; write "
                             "ScaledScheduler(CosineScheduler(10000, base_lr=0.1), 0.5)")
         super().__init__(base_lr=schedule.base_lr)
-        self.schedule = schedule
+        self.lr_scheduler = schedule
         self.factor = number("factor", factor, "0.5 halves every step", low=0.0, open_low=True)
 
     def __call__(self, num_update: int) -> float:
-        return self.factor * self.schedule(num_update)
+        return self.factor * self.lr_scheduler(num_update)
 
     def collects(self, num_update: int) -> Optional[bool]:
         """What the other schedule says, None if it says nothing."""
-        collects = getattr(self.schedule, "collects", None)
+        collects = getattr(self.lr_scheduler, "collects", None)
         return collects(num_update) if callable(collects) else None

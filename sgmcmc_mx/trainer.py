@@ -15,6 +15,7 @@ from . import chain_state, resuming
 from ._check import choice, closest, integer, unknown_option, warn
 from ._version import __version__
 from .collecting import Collecting, check_likelihood, check_net
+from .data import check_data
 from .errors import DivergenceError
 from .keeping import Keeper, seed_of
 from .predictive import classic
@@ -126,7 +127,8 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         if on_divergence == "halve" and store is None:
             raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
                              "write store='runs/a'")
-        _check_data(data)
+        if data is not None:
+            check_data(data)
         params = net.collect_params()
         _check_initialized(params)
         optimizer_params = _checked_params(optimizer, optimizer_params, seed)
@@ -134,6 +136,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
                            for name in _PASSED_ON}
         self._begin(net, likelihood)
         self._stage = 0         # steps of the schedule's collecting stage so far
+        self._taken = 0         # samples so far, those of the run before it was resumed among them
         super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
         self._seen = self._updates_done()
         self._loss = None
@@ -209,6 +212,13 @@ class BayesianTrainer(Collecting, gluon.Trainer):
 
     # ---------------------------------------------------------------- collecting
 
+    def _init_kvstore(self):
+        super()._init_kvstore()
+        if self._keeper is not None and self._distributed and self._update_on_kvstore:
+            raise ValueError(f"store={str(self.samples.path)!r} keeps checkpoints, and with updates on a distributed "
+                             "kvstore the sampler's state is on its servers; write update_on_kvstore=False, with which "
+                             "every worker makes the same step")
+
     def _allreduce_grads(self):
         self._before_step()     # a kvstore moves the weights in here
         if not self._went_back:
@@ -274,12 +284,13 @@ class BayesianTrainer(Collecting, gluon.Trainer):
     def _collect(self, equal: bool) -> bool:
         if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
             return False
-        if self.max_samples is not None and len(self.samples) >= self.max_samples:
+        if self.max_samples is not None and self._taken >= self.max_samples:
             if "max_samples" not in self._warned:
                 self._warned.add("max_samples")
                 _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
                           self.max_samples)
             return False
+        self._taken += 1
         self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
                    temperature=self.temperature, friction=self.friction,
                    hyper=getattr(self._optimizer, "hyper", None))
@@ -326,6 +337,8 @@ class BayesianTrainer(Collecting, gluon.Trainer):
             self._keeper.go_back(self, error)
             return
         where = f" ({self._keeper.advice()})" if self._keeper is not None else ""
+        if self._distributed and self._update_on_kvstore:
+            where += ". If an update failed on the server, its log says so"
         raise DivergenceError(f"{error}{where}. Write a smaller learning_rate, more friction, or a longer burn_in "
                               "with a schedule that grows slowly; samples that are not finite are not kept") from error
 
@@ -454,13 +467,6 @@ def _note_loss(trainer, output) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
         trainer._loss = output
-
-
-def _check_data(data) -> None:
-    missing = [name for name in ("state_dict", "load_state_dict") if data is not None and not hasattr(data, name)]
-    if missing:
-        raise TypeError(f"data must know its place, and {type(data).__name__} has no {missing[0]}(); write "
-                        "sgmcmc_mx.data.ResumableLoader(dataset, batch_size), or leave data out")
 
 
 def _check_initialized(params) -> None:

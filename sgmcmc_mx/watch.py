@@ -8,7 +8,7 @@ import numpy as np
 from mxnet import ndarray as nd
 
 from ._check import warn
-from .errors import DivergenceError, StoreError
+from .errors import DivergenceError
 from .predictive import classic
 from .samplers import Sampler
 from .soundness import off_temperature
@@ -63,7 +63,7 @@ class Watch:
         if not math.isfinite(look.size.asscalar()):
             raise self._diverged(trainer, look.step)
         if look.apart is not None and look.apart.asscalar() != 0.0:
-            raise StoreError(_APART.format(name=_parted(trainer), step=look.step))
+            raise RuntimeError(_APART.format(name=_parted(trainer), step=look.step))
         self._sound = look.step
         self._note_temperature(trainer, look)
 

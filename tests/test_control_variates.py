@@ -346,6 +346,44 @@ def _last_layer_gradient(net, data):
     return net[1].weight.grad().asnumpy()
 
 
+@pytest.mark.parametrize("change", [lambda net: net.initialize(mx.init.Normal(0.5), force_reinit=True),
+                                    lambda net: net.cast("float64")], ids=["initialised anew", "cast"])
+def test_parameters_may_get_other_arrays(data, change):
+    """The centre is then where it was, and the gradient that of the new weights."""
+    net, (x, y) = line(), data
+    cv = sg.ControlVariates(net, Gaussian(), data)
+    center, full = cv.center, cv.full_gradient
+    change(net)
+    moved(net)
+    dtype = net.weight.dtype
+    cv.backward(nd.array(x[:9], dtype=dtype), nd.array(y[:9], dtype=dtype))
+    here, there = exact(net, x[:9], y[:9]), line()
+    for p, name in ((there.weight, "weight"), (there.bias, "bias")):
+        p.set_data(center[name])
+    expected = here - exact(there, x[:9], y[:9]) + 9 * np.append(full["weight"].asnumpy(), full["bias"].asnumpy())
+    np.testing.assert_allclose(found(net), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_resumable_loader_is_read_whole_and_left_where_it_was(data):
+    """In the middle of an epoch, which its own loop would go on with."""
+    loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(*data), 16, seed=0)
+    next(iter(loader))
+    net = line()
+    cv = sg.ControlVariates(net, Gaussian(), loader)
+    assert cv.num_data == N and (loader.epoch, loader.index) == (0, 1)
+    expected = exact(net, *data) / N
+    np.testing.assert_allclose(np.append(*(g.asnumpy() for g in cv.full_gradient.values())), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="data drops rows"):
+        sg.ControlVariates(net, Gaussian(), sg.data.ResumableLoader(loader._dataset, 16, last_batch="discard"))
+
+
+def test_inside_record_it_is_refused(data):
+    net, (x, y) = line(), data
+    cv = sg.ControlVariates(net, Gaussian(), data)
+    with autograd.record(), pytest.raises(RuntimeError, match="outside of autograd.record"):
+        cv.backward(nd.array(x[:9]), nd.array(y[:9]))
+
+
 def test_with_a_bayesian_trainer():
     """Samples, and a potential that is that of the present weights, not of the centre."""
     data, loss = mlp_data(), sg.likelihoods.Categorical()

@@ -32,3 +32,9 @@ def test_names(name, options):
 def test_a_given_prior_stands():
     np.testing.assert_array_equal(run("sgnhtp", prior=Gamma(5.0, 2.0)), run("sgnht", prior=Gamma(5.0, 2.0)))
     np.testing.assert_array_equal(run("sgnhtp", prior=3.0), run("sgnht", prior=3.0))
+
+
+@pytest.mark.parametrize("a, error", [(-1.0, ValueError), (2.0, ValueError), ("x", TypeError)])
+def test_a_wrong_a_is_told_by_the_name_that_it_was_given_by(a, error):
+    with pytest.raises(error, match="^a must .* a=0.1"):
+        mx.optimizer.create("msgnht", num_data=10, a=a)

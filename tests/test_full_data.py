@@ -63,8 +63,14 @@ def kinds_of_data(x, y):
         "arrays": (x, y), "NDArrays": [nd.array(x), nd.array(y)], "float64": (x.astype("float64"), y.astype("int64")),
         "a loader": gluon.data.DataLoader(pairs, 7),
         "a shuffling loader": gluon.data.DataLoader(pairs, 7, shuffle=True),
+        "a resumable loader": _begun(sg.data.ResumableLoader(pairs, 7, seed=0)),
         "a list": [(x[:10], y[:10]), (x[10:], y[10:])],
         "an iterator": mx.io.NDArrayIter(x, y, 7, last_batch_handle="pad")}
+
+
+def _begun(loader):
+    next(iter(loader))
+    return loader
 
 
 def test_every_kind_of_data_gives_the_potential_and_its_gradient(data):
@@ -237,6 +243,14 @@ def test_the_two_samplers_share_no_noise(data):
     assert len(streams) == 5 and all(0 < u < 1 for u in streams)
 
 
+def test_a_step_size_varies_by_numbers_of_its_own(data, monkeypatch):
+    """Not by those that accept: a short trajectory would then be accepted for its shortness."""
+    streams, real = [], sg.noise.uniform
+    monkeypatch.setattr(sg.noise, "uniform", lambda *key: streams.append(key[-1]) or real(*key))
+    hamiltonian(data).step()
+    assert sorted(streams) == [sg.noise.ACCEPT, sg.noise.JITTER]
+
+
 def test_uniforms_are_the_upper_bits_of_their_words_and_uniform():
     """On (0, 1) with ends excluded, whatever the words; 4,000 of them by mean and variance."""
     high, low = (int(w[0]) for w in sg.noise.words(0, 1, 9, 2 ** 40 + 3, 0, sg.noise.ACCEPT)[:2])
@@ -297,6 +311,70 @@ def test_an_interrupted_transition_leaves_the_old_weights(make, data, monkeypatc
         np.testing.assert_array_equal(value, before[name])
     monkeypatch.setattr(Potential, "_per_example", real)
     assert len(chain.run(1).samples) == 3 and chain.num_steps == 3
+
+
+@BOTH
+def test_the_chain_goes_on_where_the_network_is_initialised_anew(make, data):
+    """The parameters then have other arrays."""
+    net = build()
+    chain = make(data, net).run(3)
+    net.initialize(mx.init.Normal(0.3), force_reinit=True)
+    U = by_hand(net, data)
+    chain.collect()
+    assert chain.samples[-1].potential == pytest.approx(U, rel=1e-5)
+    chain.run(20)
+    assert np.abs(flat(chain.samples[-1]) - flat(chain.samples[3])).max() > 0
+    assert chain.potential == pytest.approx(by_hand(net, data), rel=1e-5)
+
+
+@BOTH
+def test_a_potential_under_a_hyperprior_is_that_of_the_last_draw(make, data):
+    """By hand, with a parameter whose wd_mult multiplies the precision drawn."""
+    net = build()
+    net(nd.array(data[0]))
+    net[1].weight.wd_mult = 4.0
+    chain = make(data, net, prior=sg.priors.Gamma(2.0, 1.0, every=1), temperature=0.7).run(3)
+    assert set(chain.hyper) == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    squares = {n: (w.astype(float) ** 2).sum() * (4.0 if n == "1.weight" else 1.0) for n, w in weights(net).items()}
+    U = by_hand(net, data, 0.0) + 0.5 * sum(chain.hyper[n] * square for n, square in squares.items())
+    assert chain.samples[-1].potential == pytest.approx(U, rel=1e-5)
+
+
+@pytest.mark.parametrize("change, T, diverged", [(50.0, 0.01, 1), (50.0, 1.0, 0), (1500.0, 1.0, 1), (1500.0, 2.0, 0),
+                                                 (float("nan"), 1.0, 1), (-5000.0, 1.0, 0)])
+def test_a_divergence_is_a_rise_by_a_thousand_temperatures(data, change, T, diverged):
+    chain = hamiltonian(data, temperature=T)
+    chain._count(sg.samplers.metropolis.Outcome(False, 0.0, change))
+    assert chain.num_divergences == diverged
+
+
+@pytest.mark.parametrize("last_batch", ["keep", "discard"])
+def test_a_resumable_loader_is_predicted_whole_in_the_order_of_its_data(data, last_batch):
+    """Not in that of the epoch under way, nor what is left of it, and the training loop goes on where it was."""
+    loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(*data), 7, last_batch=last_batch, seed=0)
+    next(iter(loader))
+    chain = hamiltonian(data).run(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        np.testing.assert_allclose(chain.predict(loader), chain.predict(data[0]), rtol=1e-5, atol=1e-6)
+    assert (loader.epoch, loader.index) == (0, 1)
+
+
+def test_acceptance_is_tuned_to_what_theory_says(data):
+    assert metropolis(data).target_acceptance == 0.234 and hamiltonian(data).target_acceptance == 0.651
+
+
+@BOTH
+def test_data_that_change_from_pass_to_pass_are_refused(make, data):
+    pairs, rng = gluon.data.ArrayDataset(*data), np.random.RandomState(0)
+
+    def moved(x):
+        return x + rng.normal(size=x.shape).astype("float32")
+
+    with pytest.raises(ValueError, match="data differs from pass to pass"):
+        make(gluon.data.DataLoader(pairs.transform_first(moved), 7)).run(1)
+    chain = make(gluon.data.DataLoader(pairs, 7, shuffle=True)).run(3)
+    assert len(chain.samples) == 3
 
 
 def test_trajectories_have_the_length_asked_for(data):

@@ -7,10 +7,12 @@ import pytest
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 from stationarity.test_regression import BATCH, Chains, D, N, Regression
+from stationarity.theory import second_moments
 
 import sgmcmc_mx as sg
-from sgmcmc_mx import _rules
-from sgmcmc_mx._rules import Noise, Step, variance_ratio
+from sgmcmc_mx.guidance import rules
+from sgmcmc_mx.guidance.rules import Noise, Step, variance_ratio
+from sgmcmc_mx.samplers.sgnht import default_thermal_mass
 
 Gaussian = sg.likelihoods.Gaussian
 
@@ -94,11 +96,11 @@ def test_estimates_are_drawn_together_by_what_chance_spread_them():
     rng, batches = np.random.default_rng(0), 20
     for spread in (0.0, 0.5, 3.0):
         true = np.exp(spread * rng.normal(size=20000))
-        found = _rules.shrunk(true * rng.chisquare(batches - 1, true.size) / (batches - 1), batches)
+        found = rules.shrunk(true * rng.chisquare(batches - 1, true.size) / (batches - 1), batches)
         assert found.mean() == pytest.approx(true.mean(), rel=0.1 if spread == 3 else 0.02)
         low, high = np.quantile(np.log(found), (0.05, 0.95)) - np.quantile(np.log(true), (0.05, 0.95))
         assert abs(low) < 0.06 and abs(high) < 0.06
-    np.testing.assert_array_equal(_rules.shrunk(np.array([0.0, 0.0, 3.0]), 20), [0.0, 0.0, 3.0])
+    np.testing.assert_array_equal(rules.shrunk(np.array([0.0, 0.0, 3.0]), 20), [0.0, 0.0, 3.0])
 
 
 # ---------------------------------------------------------------- predicted
@@ -145,10 +147,10 @@ def test_relaxation_is_the_slowest_eigenvalue():
     for eta, friction, k in ((1e-5, 0.05, 100.0), (1e-5, 0.05, 1.0), (1e-4, 0.2, 3000.0)):
         M = np.array([[1 - eta * k, 1 - friction], [-eta * k, 1 - friction]])
         expected = -1 / math.log(np.abs(np.linalg.eigvals(M)).max())
-        assert _rules.relaxation(eta, friction, k) == pytest.approx(expected, rel=1e-9)
-    assert _rules.relaxation(1e-5, 0.05, 1.0) == pytest.approx(0.05 / 1e-5, rel=0.05)
-    assert _rules.relaxation(1e-5, 0.0, 1.0) == pytest.approx(2 / 1e-5, rel=0.01)
-    assert _rules.relaxation(1e-5, 0.05, 0.0) == math.inf
+        assert rules.relaxation(eta, friction, k) == pytest.approx(expected, rel=1e-9)
+    assert rules.relaxation(1e-5, 0.05, 1.0) == pytest.approx(0.05 / 1e-5, rel=0.05)
+    assert rules.relaxation(1e-5, 0.0, 1.0) == pytest.approx(2 / 1e-5, rel=0.01)
+    assert rules.relaxation(1e-5, 0.05, 0.0) == math.inf
 
 
 def test_what_is_chosen_keeps_to_the_limits():
@@ -156,23 +158,125 @@ def test_what_is_chosen_keeps_to_the_limits():
     rng = np.random.default_rng(1)
     for _ in range(60):
         scale, spread, k, T = 10 ** rng.uniform(0, 6), rng.uniform(0, 4), 10 ** rng.uniform(1, 6), rng.choice([1, 0.1])
+        spread *= rng.random() > 0.2
         variances = scale * np.exp(spread * rng.normal(size=400)) * (rng.random(400) > 0.2)
         noise = Noise(variances, [100, 300])
         for optimizer in ("sgnht", "sghmc", "sgld"):
-            step = _rules.choose(optimizer, noise, k, T)
-            assert 0 < step.eta <= _rules.STIFF / k * (1 + 1e-9)
-            low, high = _rules.ends(np.sqrt(variance_ratio(step, noise, T)))
+            step = rules.choose(optimizer, noise, k, T)
+            assert 0 < step.eta <= rules.STIFF / k * (1 + 1e-9)
+            low, high = rules.ends(np.sqrt(variance_ratio(step, noise, T)))
             assert 0.88 < low and high < 1.11, (optimizer, step, low, high)
             if optimizer == "sgnht":
                 assert 2 * (step.friction + step.eta * noise.mean / (2 * T)) < 0.7
+            if step.treatment == "mean":    # SGHMC refuses to take out more heat than its friction carries
+                assert step.eta * noise.mean / (2 * T) <= 0.9 * step.friction * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("params", [{}, {"friction": 0.03}, {"temperature": 0.1}, {"gradient_noise": 9000.0}])
+def test_noise_that_is_alike_in_all_weights_is_no_more_than_friction_carries(params):
+    """Four inputs alike: SGHMC takes the mean out, and the sampler accepts what is proposed."""
+    rng = np.random.RandomState(0)
+    x = rng.randn(400, 4).astype("float32")
+    y = (x.sum(1, keepdims=True) + 0.5 * rng.randn(400, 1)).astype("float32")
+    net = gluon.nn.Dense(1, in_units=4, use_bias=False)
+    net.initialize()
+    s = sg.suggest(net, sg.likelihoods.Gaussian(0.5), (x, y), "sghmc", params, pilot=30)
+    assert s._step.treatment == "mean" and "more than it can carry" not in str(s)
+    mx.optimizer.create(s.optimizer, **s.optimizer_params)
 
 
 def test_no_noise_at_all():
     noise = Noise(np.zeros(10), [10])
     for optimizer in ("sgnht", "sghmc", "sgld"):
-        step = _rules.choose(optimizer, noise, 100.0, 1.0)
-        assert step.eta == pytest.approx(_rules.STIFF / 100.0)
+        step = rules.choose(optimizer, noise, 100.0, 1.0)
+        assert step.eta == pytest.approx(rules.STIFF / 100.0)
         np.testing.assert_allclose(variance_ratio(step, noise, 1.0), 1.0, atol=0.03)
+
+
+def test_noise_of_few_batches_is_unbiased():
+    """Four batches and no more, by hand: N^2 times the sample variance (4 - 1 below) of their mean gradients."""
+    net, (x, y) = classifier()
+    batches = [(nd.array(x[i:i + 50]), nd.array(y[i:i + 50])) for i in range(0, 200, 50)]
+    found = sg.suggest(net, sg.likelihoods.Categorical(), batches, pilot=0, batches=4)
+    means = []
+    for a, b in batches:
+        with autograd.record():
+            loss = sg.likelihoods.Categorical()(net(a), b).mean()
+        loss.backward()
+        means.append(np.concatenate([p.grad().asnumpy().ravel() for p in net.collect_params().values()]))
+    assert found._V.mean == pytest.approx(200 ** 2 * np.var(means, axis=0, ddof=1).mean(), rel=1e-4)
+
+
+def test_the_slowest_thermostat_is_that_of_the_smallest_group():
+    """mu alpha / (eta T), mu by the number of weights that share a thermostat."""
+    net, data = classifier()
+    sizes = [p.data().size for p in net.collect_params().values()]
+    for thermostat, size in (("global", sum(sizes)), ("tensor", min(sizes)), ("element", 1)):
+        s = sg.suggest(net, sg.likelihoods.Categorical(), data, "sgnht", {"thermostat": thermostat, "friction": 0.01},
+                       batch_size=50, batches=5, pilot=0)
+        eta = s.learning_rate / 200
+        mass = default_thermal_mass(eta, 0.01, 1.0, size)
+        load = 0.01 + eta * (s._V.most if thermostat == "element" else s._V.mean) / 2
+        assert s._answer == pytest.approx(mass * load / eta, rel=1e-6)
+        assert s.burn_in >= 3 * s._answer - 1
+
+
+def test_samples_are_no_closer_than_the_momentum_remembers():
+    net, data = classifier()
+    for steps, memory in ((2000, True), (200, False)):      # of a short run ten are wanted first
+        s = sg.suggest(net, sg.likelihoods.Categorical(), data, "sgnht", {"friction": 0.05}, batch_size=50, batches=5,
+                       pilot=0, steps=steps)
+        assert s.thin == (math.ceil(2 / s._alpha) if memory else (steps - s.burn_in) // 10)
+
+
+def reshuffled_chain(step, V, k, length, steps, walkers=3000):
+    """w^2 of walkers on U = k w^2 / 2 whose gradient errors are drawn without replacement, epoch by epoch."""
+    rng = np.random.default_rng(3)
+    errors = rng.standard_normal(length)
+    errors = (errors - errors.mean()) / errors.std() * math.sqrt(V)
+    b = step.eta * V / 2
+    alpha, injected = {"global": (step.friction + b, step.friction), "mean": (step.friction, step.friction - b),
+                       "none": (step.friction, step.friction)}[step.treatment]
+    w, v, seen = rng.standard_normal(walkers) / math.sqrt(k), np.zeros(walkers), []
+    for t in range(steps):
+        if t % length == 0:
+            epoch = rng.permuted(np.tile(errors, (walkers, 1)), axis=1)
+        v = (1 - alpha) * v - step.eta * (k * w + epoch[:, t % length]) + math.sqrt(
+            2 * injected * step.eta) * rng.standard_normal(walkers)
+        w = w + v
+        if t > steps // 2 and t % 50 == 0:
+            seen.append((w ** 2).mean())
+    return np.mean(seen)
+
+
+@pytest.mark.parametrize("treatment", ["global", "mean", "none"])
+def test_reshuffled_epochs_cool_slow_directions(treatment):
+    """By a chain that needs 15 epochs or more to relax."""
+    eta, V, k = 1e-4, 1.2e3, 3.0
+    step, noise = Step(eta, 0.1, treatment), Noise(np.array([V]), [1])
+    found = reshuffled_chain(step, V, k, length=20, steps=2000) * k
+    expected, = rules.slow_variance_ratio(step, noise, 1.0)
+    assert found == pytest.approx(expected, rel=0.06)
+    assert treatment == "none" or expected < 0.7
+
+
+def test_a_loader_that_reshuffles_is_told_where_it_matters():
+    rng = np.random.RandomState(0)
+    x = rng.randn(400, 4).astype("float32") * np.array([1.0, 1.0, 1.0, 0.02], dtype="float32")
+    y = (x.sum(1, keepdims=True) + 0.5 * rng.randn(400, 1)).astype("float32")
+    dataset = gluon.data.ArrayDataset(x, y)
+
+    def advice(data):
+        net = gluon.nn.Dense(1, in_units=4, use_bias=False)
+        net.initialize()
+        return str(sg.suggest(net, sg.likelihoods.Gaussian(0.5), data, "sgnht",
+                              {"thermostat": "global", "friction": 0.05, "learning_rate": 0.004}, batch_size=20,
+                              pilot=30))
+
+    told = "reshuffled epoch's batches cancel over its 20 steps"
+    assert told in advice(gluon.data.DataLoader(dataset, 20, shuffle=True))
+    assert told in advice(sg.data.ResumableLoader(dataset, 20))
+    assert told not in advice(gluon.data.DataLoader(dataset, 20)) and told not in advice((x, y))
 
 
 # ---------------------------------------------------------------- used
@@ -265,6 +369,21 @@ def test_kinds_of_data():
     assert "batches of 50" in str(s)
 
 
+def test_the_public_name_is_the_function_whatever_is_imported():
+    import importlib
+    import pkgutil
+
+    import sgmcmc_mx.guidance
+
+    names = [m.name for m in pkgutil.iter_modules(sgmcmc_mx.guidance.__path__)]
+    assert "suggest" not in names       # a module of that name would take its place
+    for name in names:
+        importlib.import_module(f"sgmcmc_mx.guidance.{name}")
+    assert sg.suggest is sgmcmc_mx.guidance.suggest and callable(sg.suggest)
+    assert sg.Suggestion is sgmcmc_mx.guidance.Suggestion
+    assert importlib.util.find_spec("sgmcmc_mx.suggest") is None
+
+
 # ---------------------------------------------------------------- bad input
 
 def _half(net, data):
@@ -304,6 +423,16 @@ def test_bad_input_is_named(call, error, message):
     with pytest.raises(error) as e:
         call(*classifier())
     assert message in str(e.value)
+
+
+@pytest.mark.parametrize("treatment, told, taken_out", [("none", None, 0.0), ("mean", None, 2e4), ("mean", 5e3, 5e3)])
+def test_what_sghmc_takes_out_of_all_weights_is_left_in_none(treatment, told, taken_out):
+    """Against the second moments of the chain, whatever the step where the curvature is small."""
+    noise, eta, a, T = Noise(np.array([0.5, 1.0, 4.5]) * 1e4, [3]), 4e-6, 0.1, 0.8
+    ratio = variance_ratio(Step(eta, a, treatment, told=told), noise, T)
+    q = 2 * a * eta * T + eta ** 2 * (noise.variances - taken_out)
+    k = 1e-3
+    assert ratio == pytest.approx([second_moments(a, eta, each, k)[0] * k / T for each in q], rel=1e-5)
 
 
 def test_a_step_is_what_its_parts_say():

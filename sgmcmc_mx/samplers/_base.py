@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 import numbers
+import os
 from typing import Optional
 
 from mxnet.optimizer import Optimizer
@@ -21,6 +23,8 @@ from ._hyper import Hyper
 from ._options import base_lr, check_mxnet_options, draw_seed, half_refused, learning_rate_of, options, places
 
 __all__ = ["Sampler"]
+
+_log = logging.getLogger("sgmcmc_mx")
 
 _N_HELP = ("num_data=N says how many examples the full data set has, so that the minibatch mean gradient stands "
            "for the whole; write num_data=len(dataset)")
@@ -108,6 +112,7 @@ class Sampler(Optimizer):
             "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
         self._rounds = 0        # how often a trainer announced a step
         self._calls = 0         # how often an update was carried out
+        self._lost = False      # whether a warning of lost states was given
         self._failure = None    # what went wrong in a call whose caller may not have seen it
         self._param_dict, self._aliases = {}, {}
         self._ordinals = {}
@@ -196,6 +201,8 @@ class Sampler(Optimizer):
             return self._create_state(index, weight)
 
     def _create_state(self, index, weight):
+        if self._index_update_count.get(index, self.begin_num_update) > self.begin_num_update:
+            self._warn_of_lost_state(index)
         if self._created is not None:
             self._created.add(index)
         if weight.dtype.__name__ == "float16":
@@ -256,8 +263,16 @@ class Sampler(Optimizer):
             raise
 
     def _guarded(self, indices, weights, grads, states, halves=()) -> None:
-        with self._reporting(indices[0]):
-            self._step(indices, weights, grads, states, halves)
+        try:
+            with self._reporting(indices[0]):
+                self._step(indices, weights, grads, states, halves)
+        except Exception:
+            if os.environ.get("DMLC_ROLE") == "server":     # the weights are all that its workers see of it
+                _log.error("an update failed on the server, which sets the weights to NaN so that its workers notice",
+                           exc_info=True)
+                for w in weights:
+                    w[:] = math.nan
+            raise
 
     def _on_kvstore(self, index) -> bool:
         """Whether the update of this parameter is called by a kvstore, one parameter at a time."""
@@ -385,6 +400,13 @@ class Sampler(Optimizer):
         self._created = None
         warn("states were loaded that do not say how many steps they are from, as Module's do not, so the noise of "
              "the first steps is drawn again unless the seed is another; write begin_num_update=<steps taken>")
+
+    def _warn_of_lost_state(self, index) -> None:
+        if not self._lost:
+            self._lost = True
+            warn(f"the state of parameter {self._name(index)} is made anew after step {self.num_update}: the kvstore was "
+                 "rebuilt, as set_data() does where updates happen on it, and momentum and thermostat are lost; write "
+                 "update_on_kvstore=False, or change weights before the first step")
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._check import warn
+
 __all__ = ["Hyper"]
 
 
@@ -15,6 +17,11 @@ class Hyper:
     def __init__(self, prior):
         self._prior = prior
         self.precisions = {}        # group -> the last draw
+        self._loaded = ()           # groups that came with states, until the next draw
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._loaded = tuple(self.precisions)
 
     def precision(self, names) -> float:
         """What the prior says for a parameter now, None where it has no hyperprior."""
@@ -38,7 +45,18 @@ class Hyper:
             square = np.square(weight.asnumpy().astype(np.float64)).sum()
             first, size, total = groups.get(name, (place, 0, 0.0))
             groups[name] = min(first, place), size + weight.size, total + mult * square
+        self._compare_loaded(groups)
         for name, (first, size, total) in groups.items():
             rng = np.random.Generator(np.random.Philox(key=[seed, first], counter=[step, 0, 0, 0]))
             shape, rate = self._prior.shape + 0.5 * size, self._prior.rate + 0.5 * total / temperature
             self.precisions[name] = max(float(rng.gamma(shape) / rate), np.finfo(float).tiny)
+
+    def _compare_loaded(self, groups) -> None:
+        """Tell, and forget them, if the draws that were loaded are of a network whose parameters have other names."""
+        if groups and self._loaded and not set(self._loaded) & set(groups):
+            theirs, here = (", ".join(sorted(names)[:8]) for names in (self._loaded, groups))
+            warn(f"the prior precisions that were loaded are of {theirs}, but the parameters here are {here}: until "
+                 "this draw the hyperprior's mean stood for theirs. Give the network the same names (prefix='net_') or "
+                 "use a BayesianTrainer, which goes by structure")
+            self.precisions = {}
+        self._loaded = ()

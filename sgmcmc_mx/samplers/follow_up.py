@@ -1,6 +1,7 @@
 """The samplers of the blog post's follow-up, under the names that its author gave them."""
 from __future__ import annotations
 
+from .._check import number
 from ..priors import Gamma
 from .sgnht import SGNHT
 
@@ -18,7 +19,8 @@ class _FollowUp(SGNHT):
         if a is not None:
             if "friction" in kwargs:
                 raise ValueError(f"a={a!r} and friction={kwargs['friction']!r} say the same thing twice; write one")
-            kwargs["friction"] = a
+            kwargs["friction"] = number("a", a, "it is the friction a step: write friction=0.1 or a=0.1", low=0.0,
+                                        high=1.0, open_low=True)
         for option, value in self.settled.items():
             if kwargs.get(option, value) != value:
                 raise ValueError(f"{option}={kwargs[option]!r} contradicts the name {name!r}, which means "

@@ -9,7 +9,14 @@ from mxnet import ndarray as nd
 from .._check import number
 from ._base import Sampler
 
-__all__ = ["PSGLD"]
+__all__ = ["PSGLD", "scaled_learning_rate"]
+
+DEFAULT_LEARNING_RATE = 0.001   # where a step is divided by the gradient's size, as RMSprop's and Adam's is
+
+
+def scaled_learning_rate(learning_rate, lr_scheduler):
+    """What is given, or the default where neither is."""
+    return DEFAULT_LEARNING_RATE if learning_rate is None and lr_scheduler is None else learning_rate
 
 
 class PSGLD(Sampler):
@@ -31,6 +38,8 @@ class PSGLD(Sampler):
 
     Parameters
     ----------
+    learning_rate : float, default 0.001
+        l.
     beta : float, default 0.99
         Memory of V, in [0, 1).
     epsilon : float, default 1e-5
@@ -43,11 +52,13 @@ class PSGLD(Sampler):
         As for :class:`~sgmcmc_mx.samplers.Sampler`. The state is V and G (and with ``gamma`` a third array).
     """
 
-    def __init__(self, *, beta: float = 0.99, epsilon: float = 1e-5, gamma: Union[float, str, None] = None, **kwargs):
+    def __init__(self, *, beta: float = 0.99, epsilon: float = 1e-5, gamma: Union[float, str, None] = None,
+                 learning_rate: Optional[float] = None, lr_scheduler=None, **kwargs):
         self.beta = number("beta", beta, "the memory of RMSprop, beta=0.99", low=0.0, high=1.0, open_high=True)
         self.epsilon = number("epsilon", epsilon, "a small number such as epsilon=1e-5", low=0.0, open_low=True)
         self.gamma = self._checked_gamma(gamma)
-        super().__init__(**kwargs)
+        super().__init__(learning_rate=scaled_learning_rate(learning_rate, lr_scheduler), lr_scheduler=lr_scheduler,
+                         **kwargs)
 
     @staticmethod
     def _checked_gamma(value) -> Union[float, str, None]:

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import math
+from typing import Optional
 
 from mxnet import ndarray as nd
 
 from .._check import flag, integer, number
 from ._momentum import MomentumSampler
+from .psgld import scaled_learning_rate
 
 __all__ = ["SASGHMC"]
 
@@ -30,6 +32,8 @@ class SASGHMC(MomentumSampler):
 
     Parameters
     ----------
+    learning_rate : float, default 0.001
+        l.
     burn_in : int
         Steps in which M is learned; samples are right only after them.
     friction : float, default 0.05
@@ -45,14 +49,15 @@ class SASGHMC(MomentumSampler):
     """
 
     def __init__(self, *, burn_in: int, friction: float = 0.05, subtract_noise: bool = True, epsilon: float = 1e-8,
-                 **kwargs):
+                 learning_rate: Optional[float] = None, lr_scheduler=None, **kwargs):
         if kwargs.get("gradient_noise") is not None:
             raise TypeError(f"gradient_noise={kwargs['gradient_noise']!r} is not used by sasghmc, which learns it; "
                             "write subtract_noise=True or False, or sghmc")
         self.burn_in = integer("burn_in", burn_in, "the number of steps in which the scales are learned", low=1)
         self.subtract_noise = flag("subtract_noise", subtract_noise, "whether the gradient's heat is taken out")
         self.epsilon = number("epsilon", epsilon, "a small number such as epsilon=1e-8", low=0.0, open_low=True)
-        super().__init__(friction=friction, **kwargs)
+        super().__init__(friction=friction, learning_rate=scaled_learning_rate(learning_rate, lr_scheduler),
+                         lr_scheduler=lr_scheduler, **kwargs)
 
     def create_state(self, index, weight):
         """[v, M, tau, m, V, gradients seen]."""

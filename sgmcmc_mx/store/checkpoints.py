@@ -1,7 +1,8 @@
 """Checkpoints of a chain: all that the next step depends on, in a file of arrays and one of JSON.
 
-``checkpoint-<step>.params`` is a file of arrays as MXNet writes them, ``checkpoint-<step>.json`` says the rest, the
-SHA-256 of the other file and its own; it is written last, and makes the checkpoint exist. The newest two are kept.
+``checkpoint-<step>-<hash>.params`` is a file of arrays as MXNet writes them, named by the first letters of its SHA-256;
+``checkpoint-<step>.json`` says the rest, the SHA-256 of the other file and its own. It is written last, and makes the
+checkpoint exist, or replaces the one of that step, whole as it was until then. The newest two are kept.
 """
 from __future__ import annotations
 
@@ -22,6 +23,8 @@ __all__ = ["FORMAT", "Checkpoint", "read", "steps", "write"]
 FORMAT = 1
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d{1,18})\.json")
+_ARRAYS = re.compile(r"checkpoint-(\d{1,18})-([0-9a-f]+)\.params")
+_LETTERS = 12       # of a SHA-256, in a name
 _MOST = 1 << 28     # bytes of JSON
 
 
@@ -34,15 +37,22 @@ class Checkpoint(NamedTuple):
 
 
 def write(folder: Path, step: int, content: dict, numbers: Dict[str, np.ndarray]) -> None:
-    """Write a checkpoint, and remove those before the last one."""
-    size, digest = files.replace(_file(folder, step, "params"), arrays.dump(numbers))
+    """Write a checkpoint, and remove others but the last before it; those after it are of a path that was given up."""
+    size, digest = files.replace(lambda digest: _arrays_file(folder, step, digest), arrays.dump(numbers))
     content = {"format": FORMAT, "step": step, "content": content, "arrays": {"sha256": digest, "bytes": size}}
     text = _text(content)
-    files.replace(_file(folder, step, "json"),
+    files.replace(_file(folder, step),
                   [f'{{"sha256": "{hashlib.sha256(text).hexdigest()}", "checkpoint": '.encode(), text, b"}\n"])
-    for old in steps(folder)[:-KEPT]:
-        files.remove(_file(folder, old, "json"))
-        files.remove(_file(folder, old, "params"))
+    stay = [s for s in steps(folder) if s <= step][-KEPT:]
+    for path in folder.glob("checkpoint-*.json"):
+        match = _NAME.fullmatch(path.name)
+        if match and int(match.group(1)) not in stay:
+            files.remove(path)
+    for path in folder.glob("checkpoint-*.params"):
+        match = _ARRAYS.fullmatch(path.name)
+        known = match and int(match.group(1)) in stay
+        if match and (not known or (int(match.group(1)) == step and match.group(2) != digest[:_LETTERS])):
+            files.remove(path)
 
 
 def steps(folder: Path) -> List[int]:
@@ -98,12 +108,12 @@ def _good(folder: Path, step: int) -> bool:
 
 
 def _read(folder: Path, step: int) -> Checkpoint:
-    path = _file(folder, step, "json")
+    path = _file(folder, step)
     try:
         content, about = _checked(json.loads(files.read_within(folder, path.name, _MOST)), step)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         raise CheckpointError(f"the checkpoint {path} is damaged ({e})") from e
-    partner = _file(folder, step, "params")
+    partner = _arrays_file(folder, step, about["sha256"])
     data = files.read_within(folder, partner.name, about["bytes"])
     if len(data) != about["bytes"] or hashlib.sha256(data).hexdigest() != about["sha256"]:
         raise CheckpointError(f"the checkpoint {partner} is damaged: its SHA-256 is not what {path.name} says")
@@ -121,7 +131,8 @@ def _checked(read, step: int) -> Tuple[dict, dict]:
     if read["sha256"] != hashlib.sha256(_text(whole)).hexdigest():
         raise ValueError("its SHA-256 does not fit")
     about = whole["arrays"]
-    if whole["step"] != step or not isinstance(about["bytes"], int) or not isinstance(whole["content"], dict):
+    if (whole["step"] != step or not isinstance(about["bytes"], int) or not isinstance(whole["content"], dict)
+            or not re.fullmatch("[0-9a-f]{64}", about["sha256"])):
         raise ValueError("it does not say what a checkpoint says")
     return whole["content"], about
 
@@ -130,8 +141,12 @@ def _text(content: dict) -> bytes:
     return json.dumps(content, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _file(folder: Path, step: int, kind: str) -> Path:
-    return folder / f"checkpoint-{step:09d}.{kind}"
+def _file(folder: Path, step: int) -> Path:
+    return folder / f"checkpoint-{step:09d}.json"
+
+
+def _arrays_file(folder: Path, step: int, digest: str) -> Path:
+    return folder / f"checkpoint-{step:09d}-{digest[:_LETTERS]}.params"
 
 
 def newest(folder: Path) -> Optional[int]:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import threading
 from pathlib import Path
-from typing import Iterable, Tuple
+from typing import Callable, Iterable, Tuple, Union
 
 from ..errors import StoreError
 
@@ -17,9 +18,13 @@ __all__ = ["Lock", "append", "read_within", "remove", "remove_leftovers", "repla
 _TEMPORARY = ".writing-"    # begins the name of a file that is not complete yet
 
 
-def replace(path: Path, pieces: Iterable) -> Tuple[int, str]:
-    """Write a file under a temporary name, force it to the disk, and rename it. Returns size and SHA-256."""
-    temporary = path.with_name(_TEMPORARY + path.name)
+def replace(path: Union[Path, Callable[[str], Path]], pieces: Iterable) -> Tuple[int, str]:
+    """Write a file under a temporary name, force it to the disk, and rename it. Returns size and SHA-256.
+
+    ``path`` may be a function of the SHA-256.
+    """
+    named = path if callable(path) else lambda digest: path
+    temporary = named("").with_name(_TEMPORARY + named("").name)
     digest, size = hashlib.sha256(), 0
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -31,11 +36,11 @@ def replace(path: Path, pieces: Iterable) -> Tuple[int, str]:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.rename(temporary, path)
+        os.rename(temporary, named(digest.hexdigest()))
     except OSError:
         remove(temporary)
         raise
-    _sync_folder(path.parent)
+    _sync_folder(temporary.parent)
     return size, digest.hexdigest()
 
 
@@ -99,47 +104,52 @@ def remove_leftovers(folder: Path) -> None:
         remove(path)
 
 
-def read_within(folder: Path, name: str, most: int) -> bytes:
+def read_within(folder: Path, name: str, most: int, advice: str = "put the file that the run has written there, or let "
+                "this user read it") -> bytes:
     """A file of the folder, at most ``most`` bytes long; a link that leads out of it is refused."""
     path = folder / name
-    if path.resolve().parent != folder.resolve():
-        raise StoreError(f"{path} is a link that leads out of the folder, and is not followed; put the file itself "
-                         "there")
     try:
-        with open(path, "rb") as f:
-            size = os.fstat(f.fileno()).st_size
-            if size > most:
-                raise StoreError(f"{path} has {size:,} bytes where {most:,} are the most there can be: it is damaged")
-            return f.read()
+        if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
+            raise StoreError(f"{path} is a link that leads out of the folder, and is not followed; put the file itself "
+                             "there")
+        # Nothing waits for the other end of a pipe.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as f:
+            about = os.fstat(f.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise StoreError(f"{path} is no ordinary file; put the file that the run has written there")
+            if about.st_size > most:
+                raise StoreError(f"{path} has {about.st_size:,} bytes where {most:,} are the most there can be: it is "
+                                 "damaged; put the file that the run has written there")
+            return f.read(most + 1)
     except OSError as e:
-        raise StoreError(f"{path} cannot be read: {e.strerror}") from e
+        raise StoreError(f"{path} cannot be read ({e.strerror}); {advice}") from e
 
 
 class Lock:
     """Keeps a second run out of a folder, until :meth:`release` or the end of the process, however it ends.
 
-    A lock of POSIX: it belongs to the process, so that workers forked from it neither hold nor extend it. Threads of
-    the process are kept apart by a list of the folders in use.
+    It belongs to the open file, not to the process: POSIX's own kind is lost as soon as anybody in the process has
+    read the file, as a copy of the folder does. Workers forked from the process close theirs, and do not extend it.
     """
 
-    _mine: dict = {}        # resolved path -> process
-    _guard = threading.Lock()
+    _mine: dict = {}        # real path -> the lock of this process
+    _guard = threading.RLock()      # the end of another store may come in between
 
     def __init__(self, folder: Path):
-        self._path, self._key = folder / "lock", str(folder.resolve())
+        self._path, self._key = folder / "lock", os.path.realpath(folder)
         with self._guard:
-            if self._mine.get(self._key) == os.getpid():
+            if self._key in self._mine:
                 raise StoreError(f"{folder} is in use by another trainer of this process; close() that one, or write "
                                  "to another folder")
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:
                 holder = self._holder()
                 os.close(self._handle)
                 raise StoreError(f"{folder} is in use by another run{holder}; wait for its end, or write to another "
                                  "folder") from e
-            self._mine[self._key] = os.getpid()
+            self._mine[self._key] = self
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode(), 0)
 
@@ -153,8 +163,17 @@ class Lock:
     def release(self) -> None:
         """Let others in. Nothing happens the second time, or in a forked process."""
         with self._guard:
-            if self._handle is None or self._mine.get(self._key) != os.getpid():
-                return
-            del self._mine[self._key]
-            os.close(self._handle)
-            self._handle = None
+            if self._mine.get(self._key) is self:
+                del self._mine[self._key]
+                os.close(self._handle)
+
+    @classmethod
+    def leave(cls) -> None:
+        """In a process that was just forked: have no part in the locks of the other one."""
+        cls._guard = threading.RLock()
+        for lock in cls._mine.values():
+            os.close(lock._handle)
+        cls._mine.clear()
+
+
+os.register_at_fork(after_in_child=Lock.leave)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Dict, List, Optional, Union
 import numpy as np
 from mxnet import ndarray as nd
 
-from .._check import choice, integer
+from .._check import choice, flag, integer
 from ..errors import DivergenceError, StoreError
 from . import arrays, files
 from . import manifest as manifests
@@ -24,9 +25,12 @@ __all__ = ["FolderStore", "StoredSamples", "load"]
 _log = logging.getLogger("sgmcmc_mx")
 
 MANIFEST, INPUTS = "manifest.jsonl", "inputs.params"
-_MOST_MANIFEST = 1 << 32    # bytes
+_MOST_MANIFEST = 1 << 30    # bytes; a million samples and more
+_MOST_INPUTS = 1 << 36
 _DEAD = 1000                # lines of dropped samples after which the manifest is written anew
 _LARGEST = 1e18             # no weight of a chain that is well; its square is still a float
+_MISSING = "put the file that the run has written there, or leave the sample out"
+_DROPPED = "the run keeps the newest samples only, and may have dropped this one; call sgmcmc_mx.load again"
 _HALF = np.finfo(np.float16).max
 
 
@@ -64,8 +68,8 @@ class StoredSamples(Sequence):
         return self._read(self._entries[i])
 
     def _read(self, entry: manifests.Entry) -> Sample:
-        return Sample(_Arrays(self.path, entry, self.header.get("parameters", {})), entry.step, entry.weight,
-                      entry.potential, entry.temperature, entry.friction, entry.hyper)
+        return Sample(_Arrays(self.path, entry, self.header), entry.step, entry.weight, entry.potential,
+                      entry.temperature, entry.friction, entry.hyper)
 
     def __repr__(self):
         steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
@@ -75,13 +79,15 @@ class StoredSamples(Sequence):
 class _Arrays(Mapping):
     """The arrays of one file, read at the first look at them."""
 
-    def __init__(self, folder: Path, entry: manifests.Entry, parameters: dict):
-        self._folder, self._entry, self._parameters, self._found = folder, entry, parameters, None
+    def __init__(self, folder: Path, entry: manifests.Entry, header: dict):
+        self._folder, self._entry, self._found = folder, entry, None
+        self._parameters = header.get("parameters", {})
+        self._missing = _DROPPED if header.get("keep_last") else _MISSING
 
     def _all(self) -> dict:
         if self._found is None:
             where, entry = self._folder / self._entry.file, self._entry
-            data = files.read_within(self._folder, entry.file, entry.bytes)
+            data = files.read_within(self._folder, entry.file, entry.bytes, self._missing)
             if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
                 raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples "
                                  f"can be read (leave out step {entry.step})")
@@ -148,37 +154,31 @@ class FolderStore(StoredSamples):
             "keep_last", keep_last, "a number of samples, or None for all", low=1)
         dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
         inputs = None if inputs is None else _checked_inputs(inputs)
-        if not isinstance(signals, bool):
-            raise TypeError(f"signals must be True or False, got {signals!r}")
+        flag("signals", signals, "True finishes the step and writes a checkpoint before the process ends")
+        header = {"keep_last": keep_last, "dtype": dtype, "signals": bool(signals), "outputs": inputs is not None}
         self._open(folder_of(path))
         try:
-            found = self._found()
-            if found is not None and (found.entries or any(self.path.glob("checkpoint-*.json"))):
-                last = f", the last of step {found.entries[-1].step}" if found.entries else ""
-                raise StoreError(f"{self.path} holds a run already ({len(found.entries)} samples{last}); continue it "
-                                 f"with BayesianTrainer.resume({str(self.path)!r}, net), read it with "
-                                 f"sgmcmc_mx.load({str(self.path)!r}), or write to another folder")
-            files.remove(self.path / MANIFEST)
+            found = self._begun(header)
+            super().__init__(self.path, found.header, found.entries, found.events, inputs)
+            self._count_from(found)
         except BaseException:
             self.close()
             raise
-        super().__init__(self.path, {"keep_last": keep_last, "dtype": dtype, "signals": signals,
-                                     "outputs": inputs is not None}, [], [], inputs)
-        self._end = self._lines = 0
 
     @classmethod
     def reopen(cls, path: Union[str, os.PathLike]) -> FolderStore:
         """Open a folder that holds a run, to add to it."""
         folder = folder_of(path)
-        if not (folder / MANIFEST).exists():
+        if not os.path.lexists(folder / MANIFEST):
             raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); start one with "
                              f"BayesianTrainer(..., store={str(folder)!r})")
         self = cls.__new__(cls)
         self._open(folder)
         try:
-            found = self._found()
+            found = read_manifest(folder)
             super().__init__(self, folder, found.header, found.entries, found.events, _inputs(folder, found.header))
-            self._end, self._lines = found.end, found.lines
+            self._count_from(found)
+            self._remove_dropped()
         except BaseException:
             self.close()
             raise
@@ -186,9 +186,8 @@ class FolderStore(StoredSamples):
 
     def _open(self, folder: Path) -> None:
         self.path, self._warned = folder, False
-        self._given = self._done = 0        # samples handed to the writer, and those it is through with
         self._writer = Writer()
-        self._lock = None
+        self._counting = threading.Lock()   # the writer counts a sample out that it cannot keep
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = files.Lock(folder)
@@ -198,9 +197,42 @@ class FolderStore(StoredSamples):
         files.remove_leftovers(folder)
         self._finalizer = weakref.finalize(self, _finish, self._writer, self._lock)
 
-    def _found(self) -> Optional[manifests.Manifest]:
-        """What the manifest says, None where there is none worth keeping."""
-        return read_manifest(self.path) if (self.path / MANIFEST).exists() else None
+    def _begun(self, header: dict) -> manifests.Manifest:
+        """What is there to begin with: nothing; or samples of a run that went down before its first checkpoint."""
+        there = sorted(self.path.glob("checkpoint-*.json")) + sorted(self.path.glob("sample-*.params"))
+        if not os.path.lexists(self.path / MANIFEST):
+            if there:
+                raise StoreError(f"{self.path} holds {there[0].name} of a run whose {MANIFEST} is not there; write to "
+                                 "another folder (mx.nd.load reads the samples)")
+            return manifests.Manifest(header, [], [], 0, 0)
+        found = read_manifest(self.path)
+        if there and there[0].suffix == ".json":
+            last = f", the last of step {found.entries[-1].step}" if found.entries else ""
+            raise StoreError(f"{self.path} holds a run already ({len(found.entries)} samples{last}); continue it with "
+                             f"BayesianTrainer.resume({str(self.path)!r}, net), read it with "
+                             f"sgmcmc_mx.load({str(self.path)!r}), or write to another folder")
+        if not found.entries:
+            files.remove(self.path / MANIFEST)
+            return manifests.Manifest(header, [], [], 0, 0)
+        other = [name for name in header if found.header.get(name) != header[name]]
+        if other:
+            raise StoreError(f"{self.path} has {len(found.entries)} samples of a run with {other[0]}="
+                             f"{found.header.get(other[0])!r}, which went down before its first checkpoint; begin it "
+                             f"again with the same options, or write to another folder")
+        return found
+
+    def _count_from(self, found: manifests.Manifest) -> None:
+        self._end, self._lines = found.end, found.lines
+        self._count = len(found.entries)    # samples kept, and those that the writer has yet to keep
+        self._newest = found.entries[-1].step if found.entries else -1
+
+    def _remove_dropped(self) -> None:
+        """The files of samples that were dropped right before the process went down."""
+        if self.header.get("keep_last") and self._entries:
+            first = f"sample-{self._entries[0].step:09d}.params"
+            for path in self.path.glob("sample-*.params"):
+                if (len(path.name), path.name) < (len(first), first):
+                    files.remove(path)
 
     # ---------------------------------------------------------------- adding
 
@@ -210,9 +242,22 @@ class FolderStore(StoredSamples):
             self.header.update(about)
 
     def append(self, sample: Sample) -> None:
-        """Keep one more sample. Returns at once; an error of the writing is raised at the next call."""
-        self._given += 1
-        self._writer.put(lambda: self._keep(sample))
+        """Keep one more sample. Returns at once; an error of the writing is raised by :meth:`check` and :meth:`flush`.
+
+        A step that the folder has a sample of already was taken before the run was resumed: that one stays.
+        """
+        before = self._newest
+        self._counted(sample.step)
+        try:
+            self._writer.put(lambda: self._keep(sample))
+        except Exception:       # it was not taken; an interrupt comes while it waits
+            self._counted(before, -1)
+            raise
+
+    def _counted(self, newest: int, number: int = 1) -> None:
+        with self._counting:
+            if newest != self._newest and (number < 0 or newest > self._newest):
+                self._count, self._newest = self._count + number, newest
 
     def note(self, **event) -> None:
         """Record an event of the run in the manifest."""
@@ -220,6 +265,15 @@ class FolderStore(StoredSamples):
             self._line("event", event)
             self.events.append(event)
         self._writer.put(job)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the samples after a step, of a path that diverged, and wait until it is done."""
+        def job():
+            for entry in [e for e in self._entries if e.step > step]:
+                self._drop(entry)
+        self._writer.put(job)
+        self.flush()
+        self._count, self._newest = len(self._entries), min(step, self._newest)
 
     def put(self, job) -> None:
         """Have something else written, after the samples so far: a checkpoint."""
@@ -239,31 +293,34 @@ class FolderStore(StoredSamples):
         Where it cannot be written that is raised, and the store stays open: make room, and call it again.
         """
         self._writer.close()
-        if self._lock is not None:
+        if self._writer.mine:
             self._lock.release()
 
     # What follows runs on the writer's thread.
 
     def _keep(self, sample: Sample) -> None:
+        new = not self._entries or sample.step > self._entries[-1].step
         try:
-            self._write(sample)
+            self._write(sample, new)
         except OSError:     # it is tried again
             raise
         except BaseException:
-            self._done += 1
+            if new:
+                self._counted(self._entries[-1].step if self._entries else -1, -1)
             raise
-        self._done += 1
 
-    def _write(self, sample: Sample) -> None:
+    def _write(self, sample: Sample, new: bool) -> None:
         numbers = {name: as_numpy(a) for name, a in sample.items()}
         bad = diverged(numbers)
         if bad is not None:
-            raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite, or nearly so; the sample is not kept")
+            raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite, or nearly so; the sample "
+                                  "is not kept")
+        halved = numbers
         if self.header.get("dtype"):
-            numbers = {name: _halved(a) for name, a in numbers.items()}
-        pieces = arrays.dump(numbers)
+            halved = {name: _halved(a) for name, a in numbers.items()}
+        pieces = arrays.dump(halved)
         self.create({n: {"shape": list(a.shape), "dtype": a.dtype.name} for n, a in numbers.items()})
-        if not self._entries or sample.step > self._entries[-1].step:
+        if new:
             self._add(sample, pieces)
         else:       # the run has been here before, and went down before its next checkpoint
             self._compare(sample.step, pieces)
@@ -302,8 +359,12 @@ class FolderStore(StoredSamples):
     def _rewrite(self) -> None:
         lines = [manifests.line("header", self.header), *(manifests.line("event", e) for e in self.events),
                  *(manifests.line("sample", e._asdict()) for e in self._entries)]
-        self._end, _ = files.replace(self.path / MANIFEST, lines)
-        self._lines = len(lines)
+        try:
+            files.replace(self.path / MANIFEST, lines)
+        finally:    # it may have taken its place, and the folder not be on the disk
+            size = sum(map(len, lines))
+            if (self.path / MANIFEST).stat().st_size == size:
+                self._end, self._lines = size, len(lines)
 
     def create(self, parameters: dict) -> None:
         """Write the manifest's header, if it is not there. For jobs of :meth:`put`."""
@@ -324,22 +385,18 @@ class FolderStore(StoredSamples):
 
     @property
     def weights(self) -> np.ndarray:
-        self._settle()
+        self.flush()
         return super().weights
 
     def __len__(self):
-        total = len(self._entries) + self._given - self._done
         keep = self.header.get("keep_last")
-        return total if keep is None else min(total, keep)
+        return self._count if keep is None else min(self._count, keep)
 
     def __getitem__(self, i):
-        if isinstance(i, slice) or not 0 <= i < len(self._entries):
-            self._settle()
-        return super().__getitem__(i)
-
-    def _settle(self) -> None:
-        if self._given > self._done:
+        # Where old samples go as new ones come, a place means nothing until all are there.
+        if isinstance(i, slice) or self.header.get("keep_last") or not 0 <= i < len(self._entries):
             self.flush()
+        return super().__getitem__(i)
 
 
 def load(path: Union[str, os.PathLike]) -> StoredSamples:
@@ -359,7 +416,7 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
         If there is no run, or its manifest is damaged or of a newer format. A damaged sample raises when it is read.
     """
     folder = folder_of(path)
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
                          "store=...")
     found = read_manifest(folder)
@@ -368,11 +425,16 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
 
 def folder_of(path) -> Path:
     """The path of a store, or an error that says what one is."""
-    if not isinstance(path, (str, os.PathLike)) or isinstance(path, bytes):
-        raise TypeError(f"store must be the path of a folder or a FolderStore, got {path!r}; write store='runs/a'")
-    if not os.fspath(path) or "\0" in os.fspath(path):
-        raise ValueError(f"store must be the path of a folder, got {path!r}; write store='runs/a'")
-    return Path(path)
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(name, str):
+        raise TypeError(f"store must be the path of a folder or a FolderStore, got {path!r:.200}; write store='runs/a'")
+    try:
+        fits = name and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"store must be the path of a folder, got {path!r:.200}; write store='runs/a'")
+    return Path(name)
 
 
 def read_manifest(folder: Path) -> manifests.Manifest:
@@ -380,11 +442,14 @@ def read_manifest(folder: Path) -> manifests.Manifest:
 
 
 def _finish(writer: Writer, lock: files.Lock) -> None:
-    """At the end of a store that nobody has closed, or of the process."""
-    try:
-        writer.flush()
-    except Exception as e:      # nobody is left to raise it to
-        _log.error("%s", e)
+    """At the end of a store that nobody has closed, or of the process; not of one that was forked from it."""
+    if not writer.mine:
+        return
+    for _ in range(2):      # the first may tell of a failure of long ago
+        try:
+            writer.flush()
+        except Exception as e:      # nobody is left to raise it to
+            _log.error("%s", e)
     lost = writer.abandon()
     if lost:
         _log.error("%d samples or checkpoints could not be written before the end", lost)
@@ -403,7 +468,7 @@ def _inputs(folder: Path, header: dict) -> Optional[np.ndarray]:
     if not header.get("outputs"):
         return None
     try:
-        return arrays.load(files.read_within(folder, INPUTS, _MOST_MANIFEST))["inputs"]
+        return arrays.load(files.read_within(folder, INPUTS, _MOST_INPUTS))["inputs"]
     except (ValueError, KeyError) as e:
         raise StoreError(f"{folder / INPUTS} is damaged: {e}") from e
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import zlib
 from typing import Dict, List, NamedTuple, Optional
 
@@ -17,6 +18,7 @@ from ..errors import StoreError
 __all__ = ["FORMAT", "Entry", "Manifest", "line", "parse", "plain"]
 
 FORMAT = 1
+_MOST = sys.float_info.max
 _FILE = re.compile(r"sample-\d{1,18}\.params")
 
 
@@ -124,7 +126,7 @@ def _entry(content: dict) -> Entry:
     if not (_whole(entry.step) and _whole(entry.bytes) and isinstance(entry.sha256, str)):
         raise ValueError("its step, size or SHA-256 is no such thing")
     numbers = [entry.weight, entry.potential, entry.temperature, entry.friction]
-    if not (isinstance(entry.weight, (int, float)) and entry.weight >= 0.0 and all(map(_number, numbers))):
+    if entry.weight is None or not all(map(_number, numbers)) or entry.weight < 0.0:
         raise ValueError("its weight or a reading is no number")
     if entry.hyper is not None and not all(map(_number, entry.hyper.values())):
         raise ValueError("a precision is no number")
@@ -136,4 +138,4 @@ def _whole(value) -> bool:
 
 
 def _number(value) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MOST)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Dict, Mapping
+from typing import Collection, Dict, Mapping
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -26,9 +26,9 @@ def name_of(cls: type) -> str:
 class Encoder:
     """Makes trees of values, and collects their arrays as copies that the engine fills in."""
 
-    def __init__(self, known: Mapping[str, type]):
+    def __init__(self, known: Mapping[str, type], brought: Collection[str] = ()):
         self.arrays: Dict[str, object] = {}
-        self._known, self._seen = known, {}
+        self._known, self._brought, self._seen = known, brought, {}     # brought: places that a reader can fill
         self._alive = []        # so that no id comes twice
 
     def __call__(self, value, at: str = "value"):
@@ -46,7 +46,7 @@ class Encoder:
         if isinstance(value, (tuple, set, frozenset)):
             return {"tuple" if isinstance(value, tuple) else "set": [self(v, at) for v in value]}
         if isinstance(value, dict):
-            return {"dict": [[self(k, at), self(v, k if isinstance(k, str) else at)] for k, v in value.items()]}
+            return {"dict": [[self(k, at), self(v, k if k in self._brought else at)] for k, v in value.items()]}
         if isinstance(value, re.Pattern):
             return {"pattern": value.pattern}
         return self._object(value, at)

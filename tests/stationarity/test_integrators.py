@@ -157,6 +157,39 @@ def no_spread(job):
         t.noise /= math.sqrt(-math.expm1(-2 * alpha) / (2 * alpha))
 
 
+def test_badodab_with_one_thermostat_step_by_step(each_backend):
+    """Against its equations in float64, with the package's own noise: two tensors, one of which has a multiplier."""
+    N, n, lr, a, mu, T, wd = 10, 4, 0.3, 0.2, 0.7, 0.6, 2.0
+    o = mx.optimizer.create("sgnht", learning_rate=lr, num_data=N, wd=wd, temperature=T, friction=a, thermal_mass=mu,
+                            integrator="badodab", seed=9, rescale_grad=1 / n, param_idx2name={0: "a", 1: "b"})
+    o.set_lr_mult({"b": 0.5})
+    rng, etas, shapes = np.random.RandomState(0), (lr / N, 0.5 * lr / N), [(3, 2), (4,)]
+    w = [rng.randn(*s) for s in shapes]
+    ours = [nd.array(x) for x in w]
+    states = [o.create_state_multi_precision(i, x) for i, x in enumerate(ours)]
+    v = [math.sqrt(eta * T) * noise.normal(x.size, 9, 0, i, noise.MOMENTUM).reshape(x.shape)
+         for i, (eta, x) in enumerate(zip(etas, w))]
+    alpha = a
+
+    def excess():       # of both tensors, at the step of the first
+        return sum(((x ** 2).sum() - x.size * eta * T) * etas[0] / eta for x, eta in zip(v, etas)) / (mu * 10)
+
+    for t in range(1, 7):
+        sums = [rng.randn(*s).astype(np.float32) for s in shapes]
+        o.update_multi_precision([0, 1], ours, [nd.array(g) for g in sums], states)
+        v = [x - eta * (N * g / n + wd * y) for x, eta, g, y in zip(v, etas, sums, w)]
+        w = [y + x / 2 for y, x in zip(w, v)]
+        alpha += excess() / 2
+        spread = math.sqrt(-math.expm1(-2 * alpha) / (2 * alpha))
+        v = [math.exp(-alpha) * x + math.sqrt(2 * a * eta * T) * spread * noise.normal(x.size, 9, t, i).reshape(x.shape)
+             for i, (x, eta) in enumerate(zip(v, etas))]
+        w = [y + x / 2 for y, x in zip(w, v)]
+        alpha += excess() / 2
+        for x, y in zip(ours, w):
+            np.testing.assert_allclose(x.asnumpy(), y, atol=1e-5)
+        assert o.thermostat.asscalar() == pytest.approx(alpha, abs=1e-5)
+
+
 MUTANTS = {
     "Euler in its place": exchange("euler"),
     "ABOBA in its place": exchange("aboba"),

@@ -202,6 +202,15 @@ def test_states_are_saved_while_scales_are_learned():
     pickle.loads(walk.updater.get_states(dump_optimizer=True))
 
 
+@pytest.mark.parametrize("name, options", [("psgld", {}), ("sasghmc", {"burn_in": 5})])
+def test_the_default_step_is_that_of_a_scaled_gradient(name, options):
+    """SGD's .01 would be RMSprop's: steps of a hundredth in every weight."""
+    assert mx.optimizer.create(name, num_data=5, **options).base_learning_rate == 0.001
+    assert mx.optimizer.create(name, num_data=5, learning_rate=0.1, **options).base_learning_rate == 0.1
+    o = mx.optimizer.create(name, num_data=5, lr_scheduler=mx.lr_scheduler.FactorScheduler(5, base_lr=0.2), **options)
+    assert o.base_learning_rate == 0.2
+
+
 def test_burn_in_has_no_default():
     with pytest.raises(TypeError, match="burn_in"):
         mx.optimizer.create("sasghmc", num_data=5)

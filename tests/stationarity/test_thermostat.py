@@ -2,8 +2,10 @@
 
 A thermostat hides wrong noise in alpha, so alpha is part of every check.
 """
+import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import nd
 
 from .harness import Walk, assert_agrees, batch_means
 from .theory import (
@@ -120,6 +122,24 @@ def test_learning_rate_multiplier_is_a_preconditioner():
         exact = second_moments(alpha, etas[i], 2 * a * etas[i] + etas[i] ** 2 * V)
         walk.watched = [i]
         assert_agrees(batch_means(walk.series(1000), 12), {"w2": exact[0], "kinetic": exact[2] / 0.01, "alpha": alpha})
+
+
+@pytest.mark.parametrize("integrator", ["euler", "aboba", "badodab"])
+@pytest.mark.parametrize("thermostat", ["tensor", "element"])
+def test_a_tensor_with_a_multiplier_moves_as_alone_at_the_step_multiplied(thermostat, integrator):
+    """Start of the thermostat, its default mass, noise and drift: number by number, along a changing schedule."""
+    ends = []
+    for lr, mult in ((0.2, 0.25), (0.05, 1.0)):
+        o = mx.optimizer.create("sgnht", num_data=10, thermostat=thermostat, integrator=integrator, seed=4, wd=2.0,
+                                gradient_noise=30.0, temperature=0.8, friction=0.05, param_idx2name={0: "a", 1: "b"},
+                                lr_scheduler=mx.lr_scheduler.FactorScheduler(5, 0.7, base_lr=lr))
+        o.set_lr_mult({"b": mult})
+        updater, w = mx.optimizer.get_updater(o), [nd.ones((3, 4)), nd.ones((2, 5)) * 0.5]
+        for _ in range(20):
+            updater([0, 1], [0.1 * w[0], 0.3 * w[1]], w)
+        ends.append([w[1].asnumpy(), updater.states[1][1].asnumpy()])
+    for a, b in zip(*ends):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 class TestDefaultMass:

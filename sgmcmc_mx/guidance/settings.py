@@ -7,13 +7,14 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from ._check import choice, integer
-from ._gradients import Gradients, Labelled
-from ._measure import Measurement
-from ._rules import STIFF, Noise, choose, shrunk
-from ._suggestion import Suggestion
-from .potential import _precisions
-from .samplers import SGHMC
+from .._check import choice, integer
+from .._gradients import Gradients, Labelled
+from ..data import ResumableLoader
+from ..potential import prior_precisions
+from ..samplers import SGHMC
+from .measure import Measurement
+from .rules import STIFF, Noise, choose, shrunk
+from .suggestion import Suggestion
 
 __all__ = ["suggest"]
 
@@ -49,7 +50,8 @@ def suggest(net, loss, data, optimizer: str = "sgnht", optimizer_params: Optiona
     loss : callable
         ``loss(net(x), y)`` gives one -log p an example, shape (batch,), as :mod:`sgmcmc_mx.likelihoods` do.
     data : (x, y), DataLoader, DataIter or list of (x, y)
-        The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use.
+        The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use. A
+        DataLoader that reshuffles every epoch is told of, where that makes a chain too cold.
     optimizer : 'sgnht', 'sghmc' or 'sgld'
     optimizer_params : dict, optional
         Arguments of the sampler that are settled (``wd`` or ``prior``, ``temperature``, ...). A ``learning_rate``,
@@ -89,16 +91,26 @@ def suggest(net, loss, data, optimizer: str = "sgnht", optimizer_params: Optiona
     gradients = Gradients("suggest", net, loss)
     _check_float32(gradients)
     batched = _batched(data, batch_size, gradients)
-    given = dict(optimizer_params or {})
+    given = _given(optimizer_params)
     if "num_data" not in given:
         given["num_data"] = _num_data(data, batched)
+        if not given["num_data"]:
+            raise ValueError("data is empty: suggest needs at least one example; write the training data")
     sampler = _checked(optimizer, given)
     measurement = Measurement(gradients, batched, sampler.num_data, _precision_of(gradients, given),
                               sampler.temperature)
     curvature, variances = _look(measurement, pilot, batches)
     noise = Noise(shrunk(variances, batches), [w.size for w in gradients.weights[0]])
     step = _chosen(sampler, given, noise, curvature[1])
-    return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps)
+    return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps, _epoch(data))
+
+
+def _given(params) -> dict:
+    params = {} if params is None else params
+    if not isinstance(params, dict) or not all(isinstance(name, str) for name in params):
+        raise TypeError(f"optimizer_params must be a dictionary of arguments by name, got {params!r}; write "
+                        "{'wd': 3.0}, or leave it out")
+    return dict(params)
 
 
 def _check_float32(gradients: Gradients) -> None:
@@ -126,9 +138,20 @@ def _num_data(data, batched: Labelled) -> int:
                      "{'num_data': N}")
 
 
+def _epoch(data) -> Optional[int]:
+    """Steps of an epoch, where each brings every example once in an order of its own; None where that is not known."""
+    sampler = getattr(data, "_batch_sampler", None)
+    shuffles = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler)
+    if shuffles or isinstance(data, ResumableLoader) and data.place.shuffle:
+        return len(data)
+    return None
+
+
 def _checked(optimizer: str, given: dict):
     """The sampler with what is settled, so that it can complain, and say its defaults."""
-    sampler = mx.optimizer.create(optimizer, **{"seed": 0, **given})
+    # Where no step is given one is chosen that noise allows: the default one must not be refused for it.
+    step = {} if {"learning_rate", "lr_scheduler"} & set(given) else {"learning_rate": 1e-12}
+    sampler = mx.optimizer.create(optimizer, **{"seed": 0, **step, **given})
     if not sampler.temperature:
         raise ValueError("temperature is 0, at which a sampler is an optimizer; suggest needs a temperature above 0")
     return sampler
@@ -137,7 +160,7 @@ def _checked(optimizer: str, given: dict):
 def _precision_of(gradients: Gradients, given: dict) -> list:
     params = gradients.trained
     names = [(p.name, name) for p, name in zip(params, gradients.names)]
-    return _precisions(params, names, given.get("wd", 1.0), given.get("prior"))
+    return prior_precisions(params, names, given.get("wd", 1.0), given.get("prior"))
 
 
 def _look(measurement: Measurement, pilot: int, batches: int):
@@ -155,7 +178,8 @@ def _look(measurement: Measurement, pilot: int, batches: int):
                                      "write wd=1.0")
                 return (low, high), measurement.noise(batches)
     raise RuntimeError("the loss is not finite, or U has no curvature, at the present weights or after some steps a "
-                       "hundred times smaller than curvature allows; look at the loss there, and at wd or prior")
+                       "hundred times smaller than curvature allows; look at the loss there, at the data for labels "
+                       "out of range and NaN, and at wd or prior")
 
 
 def _leave_the_mode(measurement: Measurement, pilot: int, caution: float) -> list:
@@ -179,12 +203,12 @@ def _chosen(sampler, given: dict, noise: Noise, steepest: float):
     if "gradient_noise" in given and isinstance(sampler, SGHMC):
         treatment = {None: "none", "estimate": "estimate"}.get(given["gradient_noise"], "mean")
         told = sampler.gradient_noise if treatment == "mean" else None
-    step = choose(type(sampler).__name__.lower(), noise, steepest, sampler.temperature, eta, friction, treatment)
+    step = choose(type(sampler).__name__.lower(), noise, steepest, sampler.temperature, eta, friction, treatment, told)
     if eta is None:
         step = step._replace(eta=_rounded(step.eta * sampler.num_data) / sampler.num_data)
     if friction is None:
         step = step._replace(friction=_rounded(step.friction))
-    return step._replace(split=getattr(sampler, "integrator", "euler") != "euler", told=told)
+    return step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
 
 
 def _rounded(x: float) -> float:

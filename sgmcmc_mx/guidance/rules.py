@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ["Noise", "Step", "choose", "relaxation", "shrunk", "variance_ratio"]
+__all__ = ["Noise", "Step", "choose", "relaxation", "shrunk", "slow_variance_ratio", "variance_ratio"]
 
 # eta k in the steepest direction, whose variance is then 1 / (1 - eta k / 4) of what it should be. Networks on MNIST
 # lost nothing against a quarter of that step; four times it killed the units of one and was worse on two.
@@ -24,6 +24,7 @@ UNEVEN = 0.1            # standard deviations of nine weights in ten within 10 %
 FRICTION = 0.05, 0.2    # below: little is gained where minibatches heat; above: the step's own error, alpha / 2
 HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the same, of variances
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
+CARRIED = 0.9           # of a, what SGHMC is told to take out of it: numbers are rounded afterwards
 MARGIN = 1.5            # how much faster a treatment of each weight by itself must be
 TREATMENTS = {"sghmc": ("mean", "estimate"), "sgnht": ("global", "element")}    # of all weights, of each alone
 
@@ -114,6 +115,25 @@ def variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndarray:
     return (1.0 if split else 1.0 - alpha(a + shared) / 2.0) * (a + b) / (a + shared)
 
 
+def slow_variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndarray:
+    """The same along a direction slower than an epoch, where every example comes once an epoch.
+
+    The errors of an epoch's batches then cancel, so that they bring no heat to the direction, but what is taken out for
+    them, step by step, stays out.
+    """
+    a, b = step.friction, step.eta * noise.variances / (2.0 * temperature)
+    if step.treatment in ("langevin", "none"):
+        return np.ones_like(b)
+    if step.treatment == "mean":
+        told = noise.mean if step.told is None else step.told
+        return np.full_like(b, max(0.0, 1.0 - step.eta * told / (2.0 * temperature) / a))
+    if step.treatment == "estimate":
+        return np.maximum(0.0, 1.0 - b / a)
+    shared = {"global": np.full_like(b, b.mean()), "element": b,
+              "tensor": step.eta * noise.by_tensor() / (2.0 * temperature)}[step.treatment]
+    return a / (a + shared)
+
+
 def friction_in_force(step: Step, noise: Noise, temperature: float) -> float:
     """Mean friction of the chain; 0 for SGLD."""
     if step.treatment == "langevin":
@@ -136,14 +156,14 @@ def relaxation(eta: float, friction: float, k: float) -> float:
 
 
 def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, eta: Optional[float] = None,
-           friction: Optional[float] = None, treatment: Optional[str] = None) -> Step:
-    """The fastest step within the limits above; what is given is kept."""
+           friction: Optional[float] = None, treatment: Optional[str] = None, told: Optional[float] = None) -> Step:
+    """The fastest step within the limits above; what is given is kept (``told``: the V that SGHMC is told)."""
     widest = STIFF / steepest if steepest > 0.0 else math.inf
     if optimizer == "sgld":
         hottest = noise.ends[1]
         return Step(eta or min(widest, 4.0 * HOT * temperature / hottest if hottest else math.inf), 0.0, "langevin")
     if treatment:
-        return _step(treatment, noise, widest, temperature, eta, friction)
+        return _step(treatment, noise, widest, temperature, eta, friction, told)
     shared, alone = (_step(t, noise, widest, temperature, eta, friction) for t in TREATMENTS[optimizer])
     off = [_off(step, noise, temperature) for step in (shared, alone)]
     speed = [step.eta / friction_in_force(step, noise, temperature) for step in (shared, alone)]
@@ -158,21 +178,22 @@ def _off(step: Step, noise: Noise, temperature: float) -> float:
     return round(max(1.0 - low, high - 1.0), 6)
 
 
-def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta, friction) -> Step:
+def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta, friction, told=None) -> Step:
     V, T, (least, most) = noise.variances, temperature, FRICTION
     if treatment in ("element", "estimate"):
         a = friction or least
         heat = a if treatment == "estimate" else _room(a)
         return Step(eta or min(widest, 2.0 * T * heat / noise.most if noise.most else math.inf), a, treatment)
     # a must be ``need`` eta or more, for b_i to stay within the limits around what is taken out of each weight.
-    out = {"none": 0.0, "tensor": noise.by_tensor()}.get(treatment, noise.mean)
+    out = {"none": 0.0, "tensor": noise.by_tensor()}.get(treatment, noise.mean if told is None else told)
     within = 0.0 if treatment == "mean" else 1.0        # SGHMC's a has what is taken out in it
     hot = (V - (1.0 + within * HOT) * out) / HOT
     cold = ((1.0 - within * COLD) * out - V) / COLD
-    need = max(0.0, ends(hot)[1], ends(cold)[1]) / (2.0 * T)
+    carried = out / CARRIED if treatment == "mean" else 0.0     # and SGHMC cannot take out more than a
+    need = max(carried, ends(hot)[1], ends(cold)[1], 0.0) / (2.0 * T)
     a = friction or min(most, max(least, need * (eta or widest)))
     heat = 2.0 * T * _room(a) / noise.mean if noise.mean else math.inf
-    return Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment)
+    return Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment, told=told)
 
 
 def _room(a: float) -> float:

@@ -1,0 +1,174 @@
+"""Chains that diverge: found in time, told with what helps, and nothing bad is kept."""
+import re
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import lr_scheduler, nd
+from runs import ONE, TWO, go, loader, network, outcome, step, trainer
+
+import sgmcmc_mx as sg
+from sgmcmc_mx.store import checkpoints
+
+ROADS = {"one": (ONE, {}), "two": (TWO, {"update_on_kvstore": False}), "kvstore": (TWO, {"update_on_kvstore": True})}
+
+
+class Jump(lr_scheduler.LRScheduler):
+    """Harmless up to a step, and far too large from then on."""
+
+    def __call__(self, num_update):
+        return 0.05 if num_update < 31 else 5e4
+
+
+def poison(net, name, value):
+    for a in net._collect_params_with_prefix()[name].list_data():
+        a[0] = value
+
+
+@pytest.mark.parametrize("check_every", [1, 2, 7, 20])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("road", ["one", "two"])
+def test_found_in_time_and_named(check_every, value, road):
+    contexts, kwargs = ROADS[road]
+    net, data = network(contexts), loader()
+    tr = trainer(net, "sgnht", {}, None, data, check_every=check_every, **kwargs)
+    go(net, tr, data, 22)
+    poison(net, "1.weight", value)
+    with pytest.raises(sg.DivergenceError, match=r"the weights of 0.weight.*at step \d+; all was well at step") as e:
+        go(net, tr, data, 99)
+    assert tr.num_steps <= 22 + check_every
+    found, well = map(int, re.findall(r"step (\d+)", str(e.value))[:2])
+    assert well <= 22 < found <= tr.num_steps
+    assert "learning_rate" in str(e.value) and "friction" in str(e.value)
+    assert len(tr.samples) and all(np.isfinite(s["1.weight"].asnumpy()).all() for s in tr.samples)
+    assert tr.samples[-1].step <= 22
+
+
+def test_the_parameter_whose_gradient_it_is(monkeypatch):
+    net, data = network(), loader()
+    tr = trainer(net, "sgld", {}, None, data, check_every=1)
+    go(net, tr, data, 10)
+    monkeypatch.setattr(tr, "_allreduce_grads", lambda: net[0].bias.grad().__setitem__(2, np.inf))
+    told = "^the weights of 0.bias, the gradient of 0.bias are not finite at step 11"
+    with pytest.raises(sg.DivergenceError, match=told):
+        go(net, tr, data, 30)
+
+
+def test_a_thermostat_that_is_lost():
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {}, None, data, check_every=4)
+    go(net, tr, data, 10)
+    tr._updaters[0].states[0][1].alpha[:] = np.nan
+    with pytest.raises(sg.DivergenceError, match="^the weights of"):
+        go(net, tr, data, 30)
+    assert [name for name, _ in tr._optimizer.thermostats()] == ["the network"]
+
+
+@pytest.mark.parametrize("check_every, most", [(50, 3), (100, 2)])
+def test_nothing_is_waited_for_in_between(check_every, most, monkeypatch):
+    """Numbers of the engine are asked for at looks only."""
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {}, None, data, check_every=check_every)
+    batches, steps = [(x, y) for x, y in data], []
+    real = nd.NDArray.asnumpy
+    stepping = []
+    monkeypatch.setattr(nd.NDArray, "asnumpy", lambda a: stepping and steps.append(tr.num_steps) or real(a))
+    plain = tr.step
+
+    def watched(n):
+        stepping.append(1)
+        plain(n)
+        stepping.clear()
+    monkeypatch.setattr(tr, "step", watched)
+    for k in range(76):
+        step(net, tr, *batches[k % 5])
+    assert len(set(steps)) <= most
+
+
+def test_a_folder_keeps_what_is_well_and_names_the_checkpoint(tmp_path):
+    net, data = network(), loader()
+    tr = trainer(net, "sgld", {}, tmp_path / "run", data, check_every=8)
+    go(net, tr, data, 22)
+    poison(net, "0.bias", np.nan)
+    with pytest.raises(sg.DivergenceError, match=r"not finite.*checkpoint is of step 20, in .*run"):
+        go(net, tr, data, 60)
+    kept = [s.step for s in sg.load(tmp_path / "run")]
+    assert kept == [7, 11, 15, 19] and checkpoints.steps(tmp_path / "run")[-1] == 20
+    tr.close()
+    again, data = network(), loader()
+    tr = sg.BayesianTrainer.resume(tmp_path / "run", again, data=data)
+    go(again, tr, data, 30)
+    assert [s.step for s in tr.samples] == [7, 11, 15, 19, 23, 27]
+    assert np.isfinite(tr.predict(np.ones((2, 5), "float32"))).all()
+    tr.close()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("road", ROADS)
+def test_half_the_step_from_the_last_checkpoint(tmp_path, road):
+    contexts, kwargs = ROADS[road]
+    net, data = network(contexts), loader()
+    tr = trainer(net, "sgld", {"lr_scheduler": Jump(base_lr=0.05), "learning_rate": None}, tmp_path / "run", data,
+                 check_every=4, thin=10, checkpoint_every=10, on_divergence="halve", **kwargs)
+    go(net, tr, data, 120)
+    halved = [e for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
+    assert halved and halved[0]["step"] <= 33 and all(e["step"] < e["found"] for e in halved)
+    assert tr.learning_rate == 5e4 * 0.5 ** len(halved)
+    steps = [s.step for s in tr.samples]
+    assert steps == [13 + 10 * k for k in range(11)]
+    assert all(np.isfinite(v).all() for v in outcome(net, tr, contexts[0]).values() if v is not None)
+    tr.close()
+
+
+def test_a_step_that_halving_does_not_help(tmp_path):
+    """The weights are poisoned over and over; in the end it is raised."""
+    net, data = network(), loader()
+    tr = trainer(net, "sgld", {}, tmp_path / "run", data, check_every=2, on_divergence="halve")
+    go(net, tr, data, 12)
+    with pytest.raises(sg.DivergenceError):
+        for _ in range(200):
+            poison(net, "0.bias", np.nan)
+            for x, y in data:
+                step(net, tr, x, y)
+                break
+    assert tr.learning_rate < 1e-3
+    tr.close()
+
+
+def test_replicas_that_part_are_told():
+    net, data = network(TWO), loader()
+    tr = trainer(net, "sgld", {}, None, data, update_on_kvstore=False, check_every=4)
+    go(net, tr, data, 6)
+    net[0].weight.list_data()[1][:] += 1.0
+    with pytest.raises(RuntimeError, match="0.weight differs between the devices after step .*set_data"):
+        go(net, tr, data, 20)
+
+
+def test_a_kvstore_that_is_rebuilt_is_told():
+    net, data = network(TWO), loader()
+    tr = trainer(net, "sgnht", {}, None, data, update_on_kvstore=True)
+    go(net, tr, data, 6)
+    net[0].weight.set_data(net[0].weight.data(TWO[0]) * 1.0)
+    with pytest.warns(UserWarning, match="made anew after step 6.*set_data.*update_on_kvstore=False"):
+        go(net, tr, data, 8)
+
+
+def test_a_temperature_that_is_off_is_told_once():
+    """Minibatch gradients of large variance, which SGHMC is not told of."""
+    net, data = network(), loader()
+    tr = sg.BayesianTrainer(net, "sghmc", {"num_data": 44, "learning_rate": 1.0, "friction": 0.02, "seed": 2},
+                            sg.likelihoods.Categorical(), check_every=2, burn_in=50)
+    told = r"kinetic temperature over 10 readings up to step 60 is [\d.]+, not T = 1"
+    with pytest.warns(UserWarning, match=told) as w:
+        go(net, tr, data, 200)
+    assert sum("kinetic temperature over 10 readings" in str(x.message) for x in w) == 1
+
+
+def test_a_temperature_that_is_right_is_not():
+    import warnings
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {"learning_rate": 0.01}, None, data, check_every=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        go(net, tr, data, 100)
+    mx.nd.waitall()

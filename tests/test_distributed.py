@@ -1,0 +1,68 @@
+"""A scheduler, a server and a worker, each a process: what goes wrong on the server reaches the worker."""
+import os
+import socket
+import subprocess
+import sys
+
+WORKER = """
+import os
+if os.environ["FIRST"] == "mxnet":
+    import mxnet as mx
+import sgmcmc_mx as sg
+import mxnet as mx
+from mxnet import autograd, gluon, nd
+
+net = gluon.nn.Dense(3, in_units=4)
+net.initialize(mx.init.One())
+more = {"store": os.environ["STORE"]} if "STORE" in os.environ else {}
+trainer = sg.BayesianTrainer(net, "sghmc", {"num_data": 100, "learning_rate": 0.1, "seed": 1}, check_every=2,
+                             kvstore=mx.kv.create("dist_sync"), update_on_kvstore=True, **more)
+if "BREAK" in os.environ:
+    trainer._optimizer.friction = "ten"
+try:
+    for _ in range(6):
+        with autograd.record():
+            loss = net(nd.ones((2, 4))).square().sum()
+        loss.backward()
+        trainer.step(2)
+    print("weights", *net.weight.data().asnumpy().ravel())
+except Exception as e:
+    print(type(e).__name__, e)
+"""
+
+
+def run(**more):
+    """What the worker printed, and what the server wrote to its log."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "DMLC_PS_ROOT_URI": "127.0.0.1",
+           "DMLC_PS_ROOT_PORT": str(port), "DMLC_NUM_SERVER": "1", "DMLC_NUM_WORKER": "1", "DMLC_INTERFACE": "lo",
+           "DMLC_NODE_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", **more}
+    processes = {role: subprocess.Popen([sys.executable, "-W", "ignore", "-c", WORKER], env={**env, "DMLC_ROLE": role},
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                 for role in ("scheduler", "server", "worker")}
+    try:
+        return processes["worker"].communicate(timeout=60)[0], processes["server"].communicate(timeout=60)[1]
+    finally:
+        for p in processes.values():
+            p.kill()
+            p.wait()
+
+
+def test_a_server_takes_the_sampler_whatever_was_imported_first():
+    """It unpickles the sampler in the middle of MXNet's import; where it cannot, gradients become weights."""
+    first, second = run(FIRST="mxnet")[0], run(FIRST="sgmcmc_mx")[0]
+    assert first == second and first.startswith("weights")
+    assert all(abs(float(w)) < 3 for w in first.split()[1:])
+
+
+def test_an_update_that_fails_on_the_server_is_found_by_the_worker():
+    told, log = run(FIRST="mxnet", BREAK="1")
+    assert told.startswith("DivergenceError") and "on the server" in told
+    assert "update failed on the server" in log and "TypeError" in log
+
+
+def test_checkpoints_of_what_a_server_keeps_are_refused(tmp_path):
+    told, _ = run(FIRST="mxnet", STORE=str(tmp_path / "run"))
+    assert told.startswith("ValueError") and "update_on_kvstore=False" in told
