@@ -9,7 +9,7 @@ from mxnet import autograd
 from mxnet import ndarray as nd
 
 from ._check import integer, warn
-from ._gradients import Gradients, Labelled, as_type, dropping, kept, load, normalising
+from .gradients import Gradients, Labelled, as_type, dropping, kept, load, normalising
 
 __all__ = ["ControlVariates"]
 

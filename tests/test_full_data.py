@@ -8,7 +8,7 @@ from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
 import sgmcmc_mx as sg
-from sgmcmc_mx.potential import Potential
+from sgmcmc_mx.full_data.potential import Potential
 
 N, D, K = 23, 4, 3
 

@@ -14,7 +14,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import ndarray as nd
 
-from .._gradients import Gradients, Labelled, load
+from ..gradients import Gradients, Labelled, load
 
 __all__ = ["Measurement"]
 

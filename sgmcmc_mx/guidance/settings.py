@@ -8,9 +8,9 @@ import numpy as np
 from mxnet import gluon
 
 from .._check import choice, integer
-from .._gradients import Gradients, Labelled
 from ..data import ResumableLoader
-from ..potential import prior_precisions
+from ..full_data.potential import prior_precisions
+from ..gradients import Gradients, Labelled
 from ..samplers import SGHMC
 from .measure import Measurement
 from .rules import STIFF, Noise, choose, shrunk

@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 import sgmcmc_mx as sg
 from sgmcmc_mx import noise
-from sgmcmc_mx._full_data import FullDataSampler
-from sgmcmc_mx.potential import Potential
+from sgmcmc_mx.full_data.chain import FullDataSampler
+from sgmcmc_mx.full_data.potential import Potential
 from sgmcmc_mx.samplers import hmc, metropolis
 from sgmcmc_mx.samplers._adapt import DualAveraging, first_step_size
 

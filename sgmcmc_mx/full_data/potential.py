@@ -8,10 +8,10 @@ import mxnet as mx
 from mxnet import autograd
 from mxnet import ndarray as nd
 
-from ._check import number
-from ._gradients import Labelled
-from .predictive import classic, forward
-from .priors import as_prior
+from .._check import number
+from ..gradients import Labelled
+from ..predictive import classic, forward
+from ..priors import as_prior
 
 __all__ = ["Potential", "prior_precisions"]
 

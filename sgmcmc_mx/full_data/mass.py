@@ -7,7 +7,7 @@ from typing import List, Optional
 import numpy as np
 from mxnet import ndarray as nd
 
-from ._check import number
+from .._check import number
 
 __all__ = ["as_mass"]
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from typing import Optional, Union
 
-from . import noise
-from ._check import integer, number
-from ._full_data import FullDataSampler
+from .. import noise
+from .._check import integer, number
+from ..samplers import hmc, metropolis
+from .chain import FullDataSampler
 from .mass import as_mass
-from .samplers import hmc, metropolis
 
 __all__ = ["HMC", "MetropolisHastings"]
 

@@ -7,16 +7,16 @@ from typing import Optional
 
 from mxnet import ndarray as nd
 
-from . import noise
-from ._check import flag, integer, number, unknown_option
-from .collecting import Collecting, check_likelihood, check_net
+from .. import noise
+from .._check import flag, integer, number, unknown_option
+from ..collecting import Collecting, check_likelihood, check_net
+from ..priors import Gamma
+from ..progress import Progress
+from ..samplers import metropolis
+from ..samplers._adapt import DualAveraging, first_step_size
+from ..samplers._hyper import Hyper
+from ..samplers._options import draw_seed
 from .potential import Potential
-from .priors import Gamma
-from .progress import Progress
-from .samplers import metropolis
-from .samplers._adapt import DualAveraging, first_step_size
-from .samplers._hyper import Hyper
-from .samplers._options import draw_seed
 
 __all__ = ["FullDataSampler"]
 
