@@ -390,7 +390,9 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         if isinstance(thermostat, dict):
             total = sum(a.sum().astype("float32") for a in thermostat.values())
             return total / sum(a.size for a in thermostat.values())
-        return getattr(self._optimizer, "friction", None) if thermostat is None else thermostat
+        if thermostat is not None or not hasattr(self._optimizer, "friction_at"):
+            return thermostat
+        return self._optimizer.friction_at(self._optimizer.learning_rate)
 
     def _readings(self) -> dict:
         return {"potential": self.potential, "temperature": self.temperature, "friction": self.friction}

@@ -182,7 +182,9 @@ class Sampler(Optimizer):
                 raise ValueError(half_refused(p.name))
         # A BayesianTrainer knows the structural names too, which a prior's patterns may mean.
         trainer = next((getattr(p, "_trainer", None) for p in params.values()), None)
-        self._aliases = {p.name: name for name, p in getattr(trainer, "_named", {}).items()}
+        self._aliases = {}
+        for name, p in getattr(trainer, "_named", {}).items():
+            self._aliases.setdefault(p.name, name)
         if self.prior is not None and params:
             self.prior.check([self._names(p.name) for p in params.values()])
         self._param_dict = params
@@ -404,9 +406,9 @@ class Sampler(Optimizer):
     def _warn_of_lost_state(self, index) -> None:
         if not self._lost:
             self._lost = True
-            warn(f"the state of parameter {self._name(index)} is made anew after step {self.num_update}: the kvstore was "
-                 "rebuilt, as set_data() does where updates happen on it, and momentum and thermostat are lost; write "
-                 "update_on_kvstore=False, or change weights before the first step")
+            warn(f"the state of parameter {self._name(index)} is made anew after step {self.num_update}: the kvstore "
+                 "was rebuilt, as set_data() does where updates happen on it, and momentum and thermostat are lost; "
+                 "write update_on_kvstore=False, or change weights before the first step")
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate
