@@ -1,6 +1,7 @@
 """All that a trainer's next step depends on, taken out of it and put back: the content of a checkpoint."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from typing import Dict, Mapping, Tuple
@@ -9,6 +10,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import lr_scheduler
 from mxnet import optimizer as opt
+from mxnet.util import is_np_array
 
 from . import likelihoods, priors, schedules
 from .errors import CheckpointError, StoreError
@@ -19,7 +21,8 @@ from .samplers._momentum import MomentumDevice
 from .samplers.sgnht import Common, ThermostatDevice
 from .store.objects import Encoder, decode, name_of
 
-__all__ = ["check_fit", "load_weights", "reseed", "restore", "restore_generators", "take", "updaters_of", "unpack"]
+__all__ = ["check_fit", "load_weights", "not_one", "reseed", "restore", "restore_generators", "take", "unpack",
+           "updaters_of", "made_likelihood", "plain_likelihood", "telling_what_is_wrong"]
 
 SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence")
 COUNTERS = ("num_steps", "_stage", "_taken")
@@ -56,7 +59,7 @@ def take(trainer, data) -> Tuple[dict, dict]:
         "settings": {name: getattr(trainer, name) for name in SETTINGS},
         "counters": {name: getattr(trainer, name) for name in COUNTERS},
         "scale": trainer._scale,
-        "likelihood": encode(_likelihood(trainer.likelihood), "likelihood"),
+        "likelihood": encode(plain_likelihood(trainer.likelihood), "likelihood"),
         "trainer": encode(trainer._made_with, "trainer"),
         "optimizer": encode(sampler, "optimizer"),
         "ordinals": encode(getattr(sampler, "_ordinals", None), "ordinals"),
@@ -80,7 +83,7 @@ def updaters_of(trainer) -> list:
     return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
 
 
-def _likelihood(likelihood):
+def plain_likelihood(likelihood):
     """One of this package's as (class, sigma); any other as it is."""
     cls = type(likelihood)
     if cls.__module__ == likelihoods.__name__:
@@ -103,29 +106,38 @@ def reseed(seed: int, step: int) -> None:
 
 # ---------------------------------------------------------------- putting back
 
+@contextlib.contextmanager
+def telling_what_is_wrong(checkpoint):
+    """Turn what goes wrong with the content of a checkpoint into an error that says what to do."""
+    try:
+        yield
+    except LookupError as e:
+        if len(e.args) != 2:
+            raise not_one(checkpoint, repr(e)) from e
+        place, cls = e.args
+        raise ValueError(f"the run's {place} was a {cls}, a class that a checkpoint cannot hold; write "
+                         f"resume(..., {place}=...) with one made as it was for the run") from e
+    except Exception as e:      # a file can say anything
+        raise not_one(checkpoint, f"{type(e).__name__}: {e}") from e
+
+
 def unpack(checkpoint, given: Mapping[str, object]) -> dict:
     """The content of a checkpoint as objects; ``given`` brings those of the user's own classes."""
     arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
     content = dict(checkpoint.content)
-    try:
+    kind = content.get("chain")
+    if kind is not None:
+        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is one of {kind}; write {kind!s:.40}.resume(...)")
+    with telling_what_is_wrong(checkpoint):
         names = [n for n in ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
                              "optimizer_state") if n in content]
         trees = {"dict": [[n, content[n]] for n in names]}
         content.update(decode(trees, arrays, known_classes(), given))
         if "optimizer_state" in content:
             content["optimizer"].__setstate__(content.pop("optimizer_state"))
-        if isinstance(content["likelihood"], tuple):
-            content["likelihood"] = _made_likelihood(*content["likelihood"])
+        content["likelihood"] = made_likelihood(content["likelihood"])
         _check_form(content, checkpoint.arrays)
         content["optimizer"].rescale_grad = content["scale"]    # the trainer takes it from there
-    except LookupError as e:
-        if len(e.args) != 2:
-            raise _not_one(checkpoint, repr(e)) from e
-        place, cls = e.args
-        raise ValueError(f"the run's {place} was a {cls}, a class that a checkpoint cannot hold; write "
-                         f"resume(..., {place}=...) with one made as it was for the run") from e
-    except Exception as e:      # a file can say anything
-        raise _not_one(checkpoint, f"{type(e).__name__}: {e}") from e
     return content
 
 
@@ -156,12 +168,16 @@ def _check_form(content: dict, arrays: Mapping[str, np.ndarray]) -> None:
     restore_generators(content["generators"], np.random.RandomState(), random.Random())
 
 
-def _not_one(checkpoint, why: str) -> CheckpointError:
+def not_one(checkpoint, why: str) -> CheckpointError:
     return CheckpointError(f"the checkpoint of step {checkpoint.step} does not hold what one holds ({why:.300}); write "
                            "resume(..., checkpoint='previous')")
 
 
-def _made_likelihood(name: str, sigma):
+def made_likelihood(kept):
+    """The likelihood that :func:`plain_likelihood` stands for."""
+    if not isinstance(kept, tuple):
+        return kept
+    name, sigma = kept
     if name not in likelihoods.__all__:
         raise ValueError(f"{name!r} is no likelihood")
     cls = getattr(likelihoods, name)
@@ -191,18 +207,18 @@ def check_fit(net, content: dict, arrays: Mapping[str, np.ndarray], where, ctx) 
     here = next((p.list_ctx() for p in named.values() if p._data is not None), ctx)
     number = len(here) if isinstance(here, (list, tuple)) else 1
     if number != content["contexts"]:
-        raise StoreError(f"the network is on {number} contexts, and was on {content['contexts']} in the run; initialise "
-                         "it, or reset_ctx, on as many")
+        raise StoreError(f"the network is on {number} contexts, and was on {content['contexts']} in the run; "
+                         "initialise it, or reset_ctx, on as many")
 
 
 def load_weights(net, content: dict, arrays: Mapping[str, np.ndarray], ctx) -> None:
     """Give the network the weights of a checkpoint; one that is not initialised is."""
-    done = set()
+    done, array = set(), (mx.np if is_np_array() else mx.nd).array
     for name, p in net._collect_params_with_prefix().items():
         if p.name in done:
             continue
         done.add(p.name)
-        p._load_init(mx.nd.array(arrays[name], dtype=arrays[name].dtype), ctx if p._data is None else None)
+        p._load_init(array(arrays[name], dtype=arrays[name].dtype), ctx if p._data is None else None)
         p.lr_mult, p.wd_mult = content["parameters"][name][:2]
         for k, a in enumerate(p.list_data()):
             if k and f"{name}:{k}" in arrays:

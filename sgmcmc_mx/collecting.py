@@ -3,14 +3,16 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence, Tuple
 
+import numpy as np
 from mxnet import cpu, gluon
 
 from ._check import warn
+from ._version import __version__
 from .averaging import predict
 from .predictive import classic, outputs_on
-from .store import MemoryStore, Sample
+from .store import FolderStore, MemoryStore, Sample
 
-__all__ = ["Collecting", "check_likelihood", "check_net"]
+__all__ = ["Collecting", "as_store", "check_likelihood", "check_net"]
 
 
 class Collecting:
@@ -39,6 +41,10 @@ class Collecting:
             if p.name not in copies:
                 copies[p.name] = _host_copy(p.list_data()[0])
         return {name: copies[p.name] for name, p in self._named.items()}
+
+    def describe(self) -> dict:
+        """Shape and type of every parameter, by structural name."""
+        return {name: {"shape": list(p.shape), "dtype": np.dtype(p.dtype).name} for name, p in self._named.items()}
 
     def _keep(self, arrays: dict, weight: float = 1.0, **readings) -> None:
         self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
@@ -90,6 +96,13 @@ class Collecting:
         if key not in self._warned:
             self._warned.add(key)
             warn(message)
+
+
+def as_store(store, **about) -> FolderStore:
+    """The folder that was meant by a path, or a store, with what its manifest says of the run."""
+    store = store if isinstance(store, FolderStore) else FolderStore(store)
+    store.begin(package=f"sgmcmc_mx {__version__}", **about)
+    return store
 
 
 def check_net(net) -> None:

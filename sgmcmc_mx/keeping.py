@@ -55,7 +55,7 @@ class Keeper:
             if content["reseeded"] is not None:
                 self._reseed(content["reseeded"])
             self.store.note(kind="resumed", step=self._last, package=__version__)
-        elif all(p._data is not None for p in trainer._params):
+        elif all(p._data is not None for p in trainer._named.values()):
             self._reseed(0)     # else the network still draws its first weights
 
     def checkpoint(self, trainer) -> None:
@@ -63,7 +63,7 @@ class Keeper:
         step, store = trainer.num_steps, self.store
         if self._last == step:
             return
-        tree, arrays = chain_state.take(trainer, self.data)
+        tree, arrays = trainer.take(self.data)
         tree.update(seed=self._seed, reseeded=self._reseeded)
         parameters = trainer.describe()
         self._last = step

@@ -149,7 +149,7 @@ class Gamma(Prior):
             return None
         if self.by == "global":
             return "all"
-        name = names[-1]        # the structural one where it is known: the same in every process
+        name = names[1] if len(names) > 1 else names[0]     # the structural one, the same in every process
         if self.by == "tensor":
             return name
         return name.rpartition("." if len(names) > 1 else "_")[0] or ("net" if len(names) > 1 else name)

@@ -6,6 +6,7 @@ import os
 from typing import Union
 
 from mxnet import current_context
+from mxnet.base import MXNetError
 
 from . import chain_state
 from ._check import unknown_option
@@ -14,8 +15,9 @@ from .data import check_data
 from .errors import CheckpointError
 from .store import FolderStore, checkpoints
 
-__all__ = ["resume"]
+__all__ = ["resume", "unless_it_fails"]
 
+_ODD = (AttributeError, LookupError, ArithmeticError, AssertionError, RecursionError, MXNetError)  # of a bad checkpoint
 _OTHERS = ("data", "checkpoint", "ctx", "progress")
 
 
@@ -30,7 +32,7 @@ def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=Non
         data = _checked_data(data, content)
         ctx = ctx or current_context()
         chain_state.check_fit(net, content, found.arrays, store.path, ctx)
-        with _unless_it_fails(net, data):
+        with unless_it_fails(net, data):
             chain_state.load_weights(net, content, found.arrays, ctx)
             trainer = cls.__new__(cls)
             trainer._order = content["order"]
@@ -40,16 +42,18 @@ def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=Non
             chain_state.restore(trainer, content, data)
             chain_state.restore_generators(content["generators"])
             trainer._keeper.begin(trainer, content)
-    except BaseException:
-        if trainer is not None and trainer._keeper is not None:
+    except BaseException as e:
+        if getattr(trainer, "_keeper", None) is not None:
             trainer.close()
         store.close()
+        if isinstance(e, _ODD):
+            raise chain_state.not_one(found, f"{type(e).__name__}: {e}") from e
         raise
     return trainer
 
 
 @contextlib.contextmanager
-def _unless_it_fails(net, data):
+def unless_it_fails(net, data):
     """What is done to weights and data is undone where not all of it can be done."""
     weights = [(a, a.copy()) for p in net.collect_params().values() if p._data is not None for a in p.list_data()]
     place = None if data is None else data.state_dict()

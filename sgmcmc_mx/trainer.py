@@ -2,19 +2,19 @@
 from __future__ import annotations
 
 import logging
+import numbers
 import os
 import weakref
 from typing import Optional, Union
 
-import numpy as np
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 from mxnet import optimizer as opt
+from mxnet.kvstore import KVStoreBase
 
 from . import chain_state, resuming
-from ._check import choice, closest, integer, unknown_option, warn
-from ._version import __version__
-from .collecting import Collecting, check_likelihood, check_net
+from ._check import choice, closest, flag, integer, unknown_option, warn
+from .collecting import Collecting, as_store, check_likelihood, check_net
 from .data import check_data
 from .errors import DivergenceError
 from .keeping import Keeper, seed_of
@@ -132,6 +132,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         params = net.collect_params()
         _check_initialized(params)
         optimizer_params = _checked_params(optimizer, optimizer_params, seed)
+        _check_passed_on(**trainer_kwargs)
         self._made_with = {name: trainer_kwargs.get(name, "device" if name == "kvstore" else None)
                            for name in _PASSED_ON}
         self._begin(net, likelihood)
@@ -152,8 +153,8 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         self._watch, self._keeper = Watch(self.check_every), None
         self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
-            self.samples = store if isinstance(store, FolderStore) else FolderStore(store)
-            self.samples.begin(package=f"sgmcmc_mx {__version__}", sampler=type(self._optimizer).__name__.lower())
+            self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
+                                    options={name: _as_json(value) for name, value in optimizer_params.items()})
             self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
             if self._order is None:
                 self._keeper.begin(self)
@@ -190,9 +191,9 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         """
         return resuming.resume(cls, path, net, **given)
 
-    def describe(self) -> dict:
-        """Shape and type of every parameter, by structural name."""
-        return {name: {"shape": list(p.shape), "dtype": np.dtype(p.dtype).name} for name, p in self._named.items()}
+    def take(self, data) -> tuple:
+        """All that the next step depends on, as tree and arrays."""
+        return chain_state.take(self, data)
 
     def go_to(self, content: dict, arrays) -> None:
         """Go to a checkpoint's place, in the middle of a run."""
@@ -218,6 +219,16 @@ class BayesianTrainer(Collecting, gluon.Trainer):
             raise ValueError(f"store={str(self.samples.path)!r} keeps checkpoints, and with updates on a distributed "
                              "kvstore the sampler's state is on its servers; write update_on_kvstore=False, with which "
                              "every worker makes the same step")
+
+    def step(self, batch_size, ignore_stale_grad=False):
+        """One step on the gradient of the summed loss of ``batch_size`` examples; as in Gluon."""
+        _check_batch(batch_size)
+        super().step(batch_size, ignore_stale_grad)
+
+    def update(self, batch_size, ignore_stale_grad=False):
+        """The part of a step after ``allreduce_grads``; as in Gluon."""
+        _check_batch(batch_size)
+        super().update(batch_size, ignore_stale_grad)
 
     def _allreduce_grads(self):
         self._before_step()     # a kvstore moves the weights in here
@@ -416,6 +427,8 @@ class BayesianTrainer(Collecting, gluon.Trainer):
 
 _OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
         "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
+_KVSTORES = ("local", "local_update_cpu", "local_allreduce_cpu", "local_allreduce_device", "device", "nccl", "dist_sync",
+             "dist_async", "dist_device_sync", "dist_device_async")
 _PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
 
 
@@ -425,6 +438,10 @@ def _checked_params(optimizer, params, seed) -> dict:
         raise TypeError(f"optimizer_params must be a dictionary, got {params!r}; write {{'learning_rate': 0.1, "
                         "'num_data': len(dataset)}")
     params = dict(params or {})
+    for name in params:
+        if not isinstance(name, str):
+            raise TypeError(f"optimizer_params has the name {name!r:.200}, which is no string; write "
+                            "{'learning_rate': 0.1, 'num_data': len(dataset)}")
     if isinstance(optimizer, opt.Optimizer):
         if params or seed is not None:
             extra = f"optimizer_params={params!r}" if params else f"seed={seed!r}"
@@ -444,6 +461,36 @@ def _checked_params(optimizer, params, seed) -> dict:
             raise ValueError(f"seed={seed!r} and optimizer_params['seed']={params['seed']!r} differ; write one")
         params["seed"] = seed
     return params
+
+
+def _check_passed_on(kvstore="device", compression_params=None, update_on_kvstore=None) -> None:
+    """Of what Gluon takes without a look until the first step."""
+    if isinstance(kvstore, str):
+        known = {*_KVSTORES, *KVStoreBase.kv_registry}
+        if kvstore.lower() not in known and "dist" not in kvstore.lower():
+            raise ValueError(f"kvstore {kvstore!r:.200} is not known; {closest(kvstore.lower(), known)}write "
+                             "kvstore='device', 'local', 'dist_sync' or None")
+    elif kvstore is not None and not isinstance(kvstore, KVStoreBase):
+        raise TypeError(f"kvstore must be a name, a KVStore or None, got {kvstore!r:.200}; write kvstore='device'")
+    if not isinstance(compression_params, (dict, type(None))):
+        raise TypeError(f"compression_params must be a dictionary or None, got {compression_params!r:.200}; leave it "
+                        "out, for a sampler needs the whole gradient")
+    if update_on_kvstore is not None:
+        flag("update_on_kvstore", update_on_kvstore, "write True, False, or None to leave it to Gluon")
+
+
+def _as_json(value):
+    """An option as the manifest shows it."""
+    return value if isinstance(value, (str, bool, int, float, type(None))) else f"{value!r:.200}"
+
+
+def _check_batch(batch_size) -> None:
+    if type(batch_size) is int and batch_size > 0:
+        return
+    if not isinstance(batch_size, numbers.Real) or batch_size == 0:
+        raise (ValueError if batch_size == 0 else TypeError)(
+            f"batch_size must be a number above 0, got {batch_size!r:.200}; give step() the number of examples in the "
+            "batch")
 
 
 class _Hook:

@@ -9,13 +9,15 @@ from mxnet import ndarray as nd
 
 from .. import noise
 from .._check import flag, integer, number, unknown_option
-from ..collecting import Collecting, check_likelihood, check_net
+from ..collecting import Collecting, as_store, check_likelihood, check_net
+from ..keeping import Keeper
 from ..priors import Gamma
 from ..progress import Progress
 from ..samplers import metropolis
 from ..samplers._adapt import DualAveraging, first_step_size
 from ..samplers._hyper import Hyper
 from ..samplers._options import draw_seed
+from . import state as states
 from .potential import Potential
 
 __all__ = ["FullDataSampler"]
@@ -37,7 +39,7 @@ class FullDataSampler(Collecting):
 
     def __init__(self, net, likelihood, data, *, step_size: Optional[float] = None, wd: float = 1.0, prior=None,
                  temperature: float = 1.0, target_acceptance: Optional[float] = None, batch_size: int = 1000,
-                 seed: Optional[int] = None, **unknown):
+                 seed: Optional[int] = None, store=None, checkpoint_every: int = 1000, **unknown):
         unknown_option(type(self).__name__, unknown, _options(type(self)))
         check_net(net)
         check_likelihood(likelihood)
@@ -56,7 +58,42 @@ class FullDataSampler(Collecting):
         self._hyper = Hyper(self._potential.prior) if isinstance(self._potential.prior, Gamma) else None
         self._state, self._kept = None, None
         self._tuning = None         # the dual averaging of a burn-in under way
+        self._plan = None           # of the run under way, and how far it has come
+        self._made_with = {"step_size": step_size, "wd": wd, "prior": prior, "temperature": temperature,
+                           "target_acceptance": target_acceptance, "batch_size": batch_size, "seed": self.seed,
+                           "checkpoint_every": checkpoint_every}
         self._forget_counts()
+        self._keeper = None
+        checkpoint_every = integer("checkpoint_every", checkpoint_every, "transitions between checkpoints", low=1)
+        if store is not None:
+            self.samples = as_store(store, sampler=type(self).__name__.lower())
+            self._keeper = Keeper(self.samples, checkpoint_every, None, self.seed)
+            self._keeper.begin(self)
+
+    @classmethod
+    def resume(cls, path, net, data, **given) -> FullDataSampler:
+        """Go on with a chain from its last checkpoint, bit for bit; :meth:`finish` does what is left of its run.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder that was given as ``store``.
+        net : gluon.Block
+            The network as it was built for the chain, initialised or not; its weights are set.
+        data
+            As it was given to the chain.
+        likelihood, prior : optional
+            What was an object of a class of your own, and is not kept.
+        checkpoint : int or 'previous', optional
+            The checkpoint to go on from. Default: the newest.
+        ctx : mxnet.Context, optional
+            Where the network is initialised, if it is not.
+        """
+        return states.resume(cls, path, net, data, **given)
+
+    def take(self, _) -> tuple:
+        """All that the next transition depends on, as tree and arrays."""
+        return states.take(self)
 
     # ---------------------------------------------------------------- what a sampler defines
 
@@ -100,21 +137,49 @@ class FullDataSampler(Collecting):
         burn_in = integer("burn_in", burn_in, "transitions before the first sample", low=0)
         thin = integer("thin", thin, "transitions for a sample", low=1)
         adapt, progress = flag("adapt", adapt, _ADAPT), flag("progress", progress, "True shows a progress bar")
-        total = burn_in + num_samples * thin
-        bar = Progress(total) if progress and total else None
+        self._plan = {"done": 0, "total": burn_in + num_samples * thin, "burn_in": burn_in, "thin": thin,
+                      "adapt": adapt}
+        return self.finish(progress)
+
+    def finish(self, progress: bool = False) -> FullDataSampler:
+        """What is left of a :meth:`run` that was interrupted; nothing where none was. Returns the sampler itself."""
+        plan, progress = self._plan, flag("progress", progress, "True shows a progress bar")
+        if plan is None:
+            return self
+        bar = Progress(plan["total"] - plan["done"]) if progress and plan["done"] < plan["total"] else None
         self._arrive()
         try:
-            for i in range(1, total + 1):
-                self._move(adapt and i <= burn_in)
-                if i > burn_in and (i - burn_in) % thin == 0:
+            while plan["done"] < plan["total"]:
+                i = plan["done"] + 1
+                self._move(plan["adapt"] and i <= plan["burn_in"])
+                plan["done"] = i
+                keep = i > plan["burn_in"] and (i - plan["burn_in"]) % plan["thin"] == 0
+                if keep:
                     self._record()
+                self._after_move(keep)
                 if bar is not None:
                     bar.update(self)
         finally:
             if bar is not None:
                 bar.close()
+        self._plan = None
         self._warn_of_counts()
         return self
+
+    def _after_move(self, kept: bool) -> None:
+        if self._keeper is not None:
+            self._keeper.after_step(self, kept)
+
+    def close(self) -> None:
+        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def step(self, adapt: bool = False) -> metropolis.Outcome:
         """One transition: propose, and accept or reject. Nothing is kept; :meth:`collect` does that.
@@ -127,14 +192,19 @@ class FullDataSampler(Collecting):
         """
         adapt = flag("adapt", adapt, _ADAPT)
         self._arrive()
-        return self._move(adapt)
+        outcome = self._move(adapt)
+        self._after_move(False)
+        return outcome
 
     def collect(self) -> None:
         """Keep the present weights as a sample."""
         self._arrive()
         self._record()
+        self._after_move(True)
 
     def _move(self, adapt: bool) -> metropolis.Outcome:
+        if self._keeper is not None:
+            self._keeper.before_step()
         try:
             self._draw_precisions(self.num_steps + 1)
             self._tune(adapt)
@@ -242,6 +312,10 @@ class FullDataSampler(Collecting):
 
     def _context(self):
         return self._potential.context
+
+    @property
+    def _contexts(self) -> list:
+        return [self._potential.context]
 
     def _when(self) -> str:
         return "and step() keeps nothing; write run(100), or collect() after a step"

@@ -51,10 +51,15 @@ class MetropolisHastings(FullDataSampler):
         Examples in a forward pass, where ``data`` is a pair of arrays.
     seed : int, optional
         Key of the noise, 0 <= seed < 2^64. Left out, it is drawn from MXNet's generator.
+    store : str, os.PathLike or FolderStore, optional
+        A folder to keep the samples in, and checkpoints, from which :meth:`resume` goes on; see
+        :class:`~sgmcmc_mx.FolderStore`. Default: in memory.
+    checkpoint_every : int, default 1000
+        Transitions between checkpoints, with a store; there is one at each sample too.
 
     Attributes
     ----------
-    samples : MemoryStore
+    samples : MemoryStore or FolderStore
         One :class:`~sgmcmc_mx.Sample` for every ``thin`` transitions, with its potential over all data.
     num_nonfinite : int
         Proposals since the last tuning whose potential was not finite; they were rejected.
@@ -99,7 +104,7 @@ class HMC(FullDataSampler):
 
     Parameters
     ----------
-    net, likelihood, data, wd, prior, temperature, batch_size, seed
+    net, likelihood, data, wd, prior, temperature, batch_size, seed, store, checkpoint_every
         As for :class:`MetropolisHastings`.
     step_size : float, optional
         h, where burn-in starts, and what is used without one. Default: found by doubling (Hoffman & Gelman 2014,
@@ -119,7 +124,7 @@ class HMC(FullDataSampler):
 
     Attributes
     ----------
-    samples : MemoryStore
+    samples : MemoryStore or FolderStore
         One :class:`~sgmcmc_mx.Sample` for every ``thin`` transitions, with its potential over all data.
     num_divergences : int
         Transitions since the last tuning in which H rose by more than 1000 T or ceased to be finite. All were
@@ -154,6 +159,7 @@ class HMC(FullDataSampler):
         self.jitter = number("jitter", jitter, "0.1 varies the step size by a tenth, 0 not at all", low=0.0, high=1.0,
                              open_high=True)
         super().__init__(net, likelihood, data, **kwargs)
+        self._made_with.update(num_leapfrog=num_leapfrog, integration_time=integration_time, mass=mass, jitter=jitter)
         self._mass = as_mass(mass, self._potential.params, self._potential.names)
 
     def _evaluate(self, position):

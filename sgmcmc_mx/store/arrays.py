@@ -10,22 +10,27 @@ from typing import Dict, List, Tuple, Union
 
 import numpy as np
 
-__all__ = ["dump", "load"]
+__all__ = ["DTYPES", "dump", "load"]
 
 _LIST = 0x112               # of a file with a list of arrays
 _V2, _V3 = 0xF993FAC9, 0xF993FACA   # of an array; V3 under NumPy's rules for shapes, where () and (0, 3) exist
-_DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool")
+DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool")
 _MOST_AXES = 32
 
 
-def dump(arrays: Dict[str, np.ndarray]) -> List[Union[bytes, memoryview]]:
-    """The file's content, in pieces to be written one after the other."""
+def dump(arrays: Dict[str, np.ndarray], np_shape: bool = False) -> List[Union[bytes, memoryview]]:
+    """The file's content, in pieces to be written one after the other.
+
+    ``np_shape`` says that NumPy's rules for shapes were in force (``npx.set_np()``): MXNet loads what was written under
+    them under them only. Where an array has no numbers, or no axes, they are needed.
+    """
+    np_shape = np_shape or any(not (a.ndim and a.size) for a in arrays.values())
     pieces = [struct.pack("<3Q", _LIST, 0, len(arrays))]
     for name, a in arrays.items():
-        if a.dtype.name not in _DTYPES:
-            raise TypeError(f"array {name} is {a.dtype}; MXNet's files hold {', '.join(_DTYPES)}")
-        magic = _V2 if a.ndim and a.size else _V3
-        pieces.append(struct.pack(f"<Iii{a.ndim}q3i", magic, 0, a.ndim, *a.shape, 1, 0, _DTYPES.index(a.dtype.name)))
+        if a.dtype.name not in DTYPES:
+            raise TypeError(f"array {name} is {a.dtype}; MXNet's files hold {', '.join(DTYPES)}")
+        magic = _V3 if np_shape else _V2
+        pieces.append(struct.pack(f"<Iii{a.ndim}q3i", magic, 0, a.ndim, *a.shape, 1, 0, DTYPES.index(a.dtype.name)))
         if a.size:
             pieces.append(memoryview(np.ascontiguousarray(a)).cast("B"))
     pieces.append(struct.pack("<Q", len(arrays)))
@@ -91,9 +96,9 @@ class _Reader:
             raise ValueError("it holds something that is no dense array")
         shape = self.take(f"<{axes}q")
         device, _, kind = self.take("<3i")
-        if not 1 <= device <= 6 or not 0 <= kind < len(_DTYPES) or min(shape, default=0) < 0:
+        if not 1 <= device <= 6 or not 0 <= kind < len(DTYPES) or min(shape, default=0) < 0:
             raise ValueError("an array has a shape, device or type that does not exist")
-        dtype = np.dtype(_DTYPES[kind])
+        dtype = np.dtype(DTYPES[kind])
         size = dtype.itemsize
         for n in shape:
             size *= n       # Python's integers do not overflow

@@ -120,7 +120,7 @@ def read_within(folder: Path, name: str, most: int, advice: str = "put the file 
             if about.st_size > most:
                 raise StoreError(f"{path} has {about.st_size:,} bytes where {most:,} are the most there can be: it is "
                                  "damaged; put the file that the run has written there")
-            return f.read(most + 1)
+            return f.read(about.st_size)
     except OSError as e:
         raise StoreError(f"{path} cannot be read ({e.strerror}); {advice}") from e
 

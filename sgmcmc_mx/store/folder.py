@@ -12,8 +12,9 @@ from typing import Dict, List, Optional, Union
 
 import numpy as np
 from mxnet import ndarray as nd
+from mxnet.util import is_np_shape
 
-from .._check import choice, flag, integer
+from .._check import choice, flag, integer, number
 from ..errors import DivergenceError, StoreError
 from . import arrays, files
 from . import manifest as manifests
@@ -246,18 +247,20 @@ class FolderStore(StoredSamples):
 
         A step that the folder has a sample of already was taken before the run was resumed: that one stays.
         """
+        number("weight", sample.weight, "1 where all count alike", low=manifests.LIGHTEST, high=1 / manifests.LIGHTEST)
         before = self._newest
         self._counted(sample.step)
         try:
-            self._writer.put(lambda: self._keep(sample))
+            np_shape = is_np_shape()    # of this thread
+            self._writer.put(lambda: self._keep(sample, np_shape))
         except Exception:       # it was not taken; an interrupt comes while it waits
             self._counted(before, -1)
             raise
 
-    def _counted(self, newest: int, number: int = 1) -> None:
+    def _counted(self, newest: int, change: int = 1) -> None:
         with self._counting:
-            if newest != self._newest and (number < 0 or newest > self._newest):
-                self._count, self._newest = self._count + number, newest
+            if newest != self._newest and (change < 0 or newest > self._newest):
+                self._count, self._newest = self._count + change, newest
 
     def note(self, **event) -> None:
         """Record an event of the run in the manifest."""
@@ -298,10 +301,10 @@ class FolderStore(StoredSamples):
 
     # What follows runs on the writer's thread.
 
-    def _keep(self, sample: Sample) -> None:
+    def _keep(self, sample: Sample, np_shape: bool) -> None:
         new = not self._entries or sample.step > self._entries[-1].step
         try:
-            self._write(sample, new)
+            self._write(sample, new, np_shape)
         except OSError:     # it is tried again
             raise
         except BaseException:
@@ -309,7 +312,7 @@ class FolderStore(StoredSamples):
                 self._counted(self._entries[-1].step if self._entries else -1, -1)
             raise
 
-    def _write(self, sample: Sample, new: bool) -> None:
+    def _write(self, sample: Sample, new: bool, np_shape: bool) -> None:
         numbers = {name: as_numpy(a) for name, a in sample.items()}
         bad = diverged(numbers)
         if bad is not None:
@@ -318,7 +321,7 @@ class FolderStore(StoredSamples):
         halved = numbers
         if self.header.get("dtype"):
             halved = {name: _halved(a) for name, a in numbers.items()}
-        pieces = arrays.dump(halved)
+        pieces = arrays.dump(halved, np_shape)
         self.create({n: {"shape": list(a.shape), "dtype": a.dtype.name} for n, a in numbers.items()})
         if new:
             self._add(sample, pieces)

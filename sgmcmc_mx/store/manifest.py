@@ -14,10 +14,12 @@ import zlib
 from typing import Dict, List, NamedTuple, Optional
 
 from ..errors import StoreError
+from .arrays import DTYPES
 
 __all__ = ["FORMAT", "Entry", "Manifest", "line", "parse", "plain"]
 
 FORMAT = 1
+LIGHTEST = 1e-100       # weight; their sum is a number then
 _MOST = sys.float_info.max
 _FILE = re.compile(r"sample-\d{1,18}\.params")
 
@@ -114,8 +116,12 @@ def _header(kind: str, content, where: str) -> dict:
                          f"it was written by {content.get('package')!r}: install that version or a newer one")
     parameters = content["parameters"]
     for about in parameters.values():
-        if not all(isinstance(n, int) and n >= 0 for n in about["shape"]) or not isinstance(about["dtype"], str):
+        if not all(map(_whole, about["shape"])) or about["dtype"] not in DTYPES:
             raise ValueError("a parameter's shape or type is missing")
+    keep = content["keep_last"]
+    if (not (keep is None or (_whole(keep) and keep > 0)) or content["dtype"] not in (None, "float16")
+            or not isinstance(content["signals"], bool) or not isinstance(content["outputs"], bool)):
+        raise ValueError("an option of the store is none")
     return content
 
 
@@ -126,7 +132,7 @@ def _entry(content: dict) -> Entry:
     if not (_whole(entry.step) and _whole(entry.bytes) and isinstance(entry.sha256, str)):
         raise ValueError("its step, size or SHA-256 is no such thing")
     numbers = [entry.weight, entry.potential, entry.temperature, entry.friction]
-    if entry.weight is None or not all(map(_number, numbers)) or entry.weight < 0.0:
+    if entry.weight is None or not all(map(_number, numbers)) or not LIGHTEST <= entry.weight <= 1.0 / LIGHTEST:
         raise ValueError("its weight or a reading is no number")
     if entry.hyper is not None and not all(map(_number, entry.hyper.values())):
         raise ValueError("a precision is no number")

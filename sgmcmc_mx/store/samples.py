@@ -105,4 +105,6 @@ def normalised(weights) -> np.ndarray:
 
 def scalar(value) -> Optional[float]:
     """A reading as a number; one that the engine fills in is waited for."""
-    return value if value is None or isinstance(value, float) else float(value.asscalar())
+    if value is None or isinstance(value, float):
+        return value
+    return float(value if isinstance(value, (int, np.number)) else value.asscalar())

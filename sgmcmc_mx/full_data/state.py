@@ -1,0 +1,76 @@
+"""What a chain that sees all data goes on from: taken out of it for a checkpoint, and put into another."""
+from __future__ import annotations
+
+from typing import Tuple
+
+from mxnet import current_context
+
+from .. import chain_state
+from .._check import unknown_option
+from ..collecting import check_net
+from ..errors import CheckpointError
+from ..resuming import unless_it_fails
+from ..samplers._adapt import DualAveraging
+from ..store import FolderStore, checkpoints
+from ..store.objects import Encoder, decode, name_of
+
+__all__ = ["resume", "take"]
+
+_STATE = ("num_steps", "_step_size", "_tuning", "_hyper", "_transitions", "_accepted", "num_nonfinite",
+          "num_divergences", "_plan", "seed")
+_BROUGHT = ("likelihood", "prior")
+
+
+def _known() -> dict:
+    return {**chain_state.known_classes(), name_of(DualAveraging): DualAveraging}
+
+
+def take(chain) -> Tuple[dict, dict]:
+    """Tree and arrays of a checkpoint."""
+    encode = Encoder(_known(), _BROUGHT)
+    tree = {"chain": type(chain).__name__, "contexts": 1,
+            "parameters": {name: [p.lr_mult, p.wd_mult, p.grad_req] for name, p in chain._named.items()},
+            "likelihood": encode(chain_state.plain_likelihood(chain.likelihood), "likelihood"),
+            "made_with": encode(chain._made_with),
+            "state": encode({name: getattr(chain, name) for name in _STATE if hasattr(chain, name)})}
+    arrays = {f":{name}": a for name, a in encode.arrays.items()}
+    arrays.update((name, p.list_data()[0].copy()) for name, p in chain._named.items())
+    return tree, arrays
+
+
+def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
+    """See :meth:`FullDataSampler.resume`."""
+    unknown_option(f"{cls.__name__}.resume", brought, (*_BROUGHT, "checkpoint", "ctx"))
+    check_net(net)
+    store, ctx = FolderStore.reopen(path), ctx or current_context()
+    try:
+        found = checkpoints.read(store.path, checkpoint)
+        content = _unpacked(cls, found, brought)
+        chain_state.check_fit(net, content, found.arrays, store.path, ctx)
+        with unless_it_fails(net, None):
+            chain_state.load_weights(net, content, found.arrays, ctx)
+            chain = cls(net, content["likelihood"], data, store=store, **content["made_with"])
+            for name, value in content["state"].items():
+                setattr(chain, name, value)
+            if chain._hyper is not None:
+                chain._potential.take_draws(chain._hyper)
+            chain._keeper.begin(chain, content)
+    except BaseException:
+        store.close()
+        raise
+    return chain
+
+
+def _unpacked(cls, checkpoint, brought) -> dict:
+    content = dict(checkpoint.content)
+    if content.get("chain") != cls.__name__:
+        kind = content.get("chain", "BayesianTrainer")
+        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is one of {kind}; write {kind}.resume(...)")
+    arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
+    trees = {"dict": [[name, content.get(name)] for name in ("likelihood", "made_with", "state")]}
+    with chain_state.telling_what_is_wrong(checkpoint):
+        content.update(decode(trees, arrays, _known(), brought))
+        content["likelihood"] = chain_state.made_likelihood(content["likelihood"])
+        if set(content["state"]) - set(_STATE):
+            raise ValueError("it has a state of another kind")
+    return content
