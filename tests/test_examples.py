@@ -69,6 +69,15 @@ def test_quickstart_is_repeatable(tmp_path):
     assert without_seconds[0] == without_seconds[1] != without_seconds[2]
 
 
+def test_interrupted(tmp_path):
+    """A run in one go, and one in two, end with the same predictions."""
+    whole = run("interrupted.py", "--folder", "whole", "--epochs", "30", cwd=tmp_path)
+    run("interrupted.py", "--folder", "parts", "--epochs", "23", cwd=tmp_path)
+    parts = run("interrupted.py", "--folder", "parts", "--epochs", "30", cwd=tmp_path)
+    assert "resumed at step 1100" in parts and "resumed" not in whole
+    assert whole.splitlines()[-1].startswith("predictions ") and whole.splitlines()[-1] == parts.splitlines()[-1]
+
+
 @pytest.mark.parametrize("module", [False, True])
 def test_follow_up(tmp_path, module):
     options = ["--small", "--sgd-epochs", "2", "--epochs", "3", "--burn-in", "1", "--out", str(tmp_path / "p")]
