@@ -84,6 +84,7 @@ SOURCES = sorted(
 TEST = [
     "pytest>=7.0",
     "pytest-timeout>=2.1",
+    "pytest-xdist>=3.2",
     "hypothesis>=6.0",
     "scikit-learn>=1.0",
     "scipy>=1.6",

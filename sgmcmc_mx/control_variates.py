@@ -117,6 +117,27 @@ class ControlVariates:
         """grad L(w*), by structural name."""
         return {name: a.copy() for name, a in zip(self._gradients.names, self._full[0])}
 
+    def state_dict(self) -> dict:
+        """Centre, full gradient there, and the steps since it was first set: part of a checkpoint, if this object is
+        given to the trainer as ``data`` (alone or in a list)."""
+        return {"steps": self._steps, "center": self.center, "full_gradient": self.full_gradient}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go to the centre of a state. Raises ValueError where the parameters are others."""
+        g = self._gradients
+        found = {}
+        for what, mine in (("center", self._center[0]), ("full_gradient", self._full[0])):
+            arrays = state.get(what) if isinstance(state, dict) else None
+            shapes = {n: a.shape for n, a in zip(g.names, mine)}
+            if not isinstance(arrays, dict) or {n: a.shape for n, a in arrays.items()} != shapes:
+                raise ValueError(f"state has no {what} of this network's parameters, {', '.join(shapes)[:80]}; give "
+                                 "what state_dict() gave")
+            found[what] = [arrays[n] for n in g.names]
+        steps = integer("steps", state.get("steps"), "what state_dict() gave", low=0)
+        self._steps = steps
+        self._center = [[a.as_in_context(c).copy() for a in found["center"]] for c in g.contexts]
+        self._full = [[a.as_in_context(c).copy() for a in found["full_gradient"]] for c in g.contexts]
+
     # ---------------------------------------------------------------- the step
 
     def backward(self, x, y) -> Union[nd.NDArray, List[nd.NDArray]]:

@@ -71,9 +71,9 @@ def test_quickstart_is_repeatable(tmp_path):
 
 def test_interrupted(tmp_path):
     """A run in one go, and one in two, end with the same predictions."""
-    whole = run("interrupted.py", "--folder", "whole", "--epochs", "30", cwd=tmp_path)
+    whole = run("interrupted.py", "--folder", "whole", "--epochs", "30", cwd=tmp_path).stdout
     run("interrupted.py", "--folder", "parts", "--epochs", "23", cwd=tmp_path)
-    parts = run("interrupted.py", "--folder", "parts", "--epochs", "30", cwd=tmp_path)
+    parts = run("interrupted.py", "--folder", "parts", "--epochs", "30", cwd=tmp_path).stdout
     assert "resumed at step 1100" in parts and "resumed" not in whole
     assert whole.splitlines()[-1].startswith("predictions ") and whole.splitlines()[-1] == parts.splitlines()[-1]
 

@@ -105,6 +105,7 @@ def run(order):
 
 def main():
     import sgmcmc_mx  # noqa: F401
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # whoever started this may have it ignored
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
