@@ -30,9 +30,9 @@ def start(args, net, loss_fn, loader) -> sg.BayesianTrainer:
         trainer = sg.BayesianTrainer.resume(args.folder, net, data=loader)
         print(f"resumed at step {trainer.num_steps}, with {len(trainer.samples)} samples")
         return trainer
-    return sg.BayesianTrainer(net, "sgnht", {"learning_rate": 0.05, "num_data": loader.place.length, "wd": 10.0}, loss_fn,
-                              burn_in=1000, thin=100, seed=args.seed, kvstore=None, store=args.folder,
-                              checkpoint_every=100, data=loader)
+    settings = {"learning_rate": 0.05, "num_data": loader.place.length, "wd": 10.0}
+    return sg.BayesianTrainer(net, "sgnht", settings, loss_fn, burn_in=1000, thin=100, seed=args.seed, kvstore=None,
+                              store=args.folder, checkpoint_every=100, data=loader)
 
 
 def main() -> None:

@@ -127,7 +127,8 @@ def unpack(checkpoint, given: Mapping[str, object]) -> dict:
     content = dict(checkpoint.content)
     kind = content.get("chain")
     if kind is not None:
-        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is one of {kind}; write {kind!s:.40}.resume(...)")
+        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is of a {kind!s:.40}; write "
+                              f"{kind!s:.40}.resume(...)")
     with telling_what_is_wrong(checkpoint):
         names = [n for n in ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
                              "optimizer_state") if n in content]
@@ -156,7 +157,8 @@ def _check_form(content: dict, arrays: Mapping[str, np.ndarray]) -> None:
         "scale": isinstance(content["scale"], (int, float)) and 0 < content["scale"] < float("inf"),
         "seed": isinstance(content["seed"], int) and isinstance(content["reseeded"], (int, type(None))),
         "optimizer": isinstance(content["optimizer"], opt.Optimizer),
-        "states": isinstance(content["states"], list) and all(isinstance(s, dict) for s in content["states"]),
+        "states": (len(content["states"]) == (1 if content["on_kvstore"] else content["contexts"])
+                   and all(isinstance(s, dict) for s in content["states"])),
         "data": isinstance(content["data"], (dict, type(None))) and isinstance(content["on_kvstore"], bool),
     }
     wrong = [name for name, fit in fits.items() if not fit]

@@ -6,11 +6,14 @@ from typing import Iterator, List, Optional
 import numpy as np
 from mxnet import gluon
 
-from ._check import choice, integer
+from ._check import choice, flag, integer, unknown_option, warn
+from ._workers import Arriving, WorkerLost, mark, renewed
 from .samplers._options import draw_seed
 
 __all__ = ["ResumableLoader", "ResumableSampler", "check_data"]
 
+_OF_DATALOADER = ("num_workers", "batchify_fn", "thread_pool", "pin_memory", "pin_device_id", "prefetch", "timeout")
+_OWN = ("dataset", "batch_size", "shuffle", "last_batch", "seed")
 _SEED = "write a whole number below 2**64, or leave it out"
 
 
@@ -43,9 +46,7 @@ class ResumableSampler(gluon.data.Sampler):
     def __init__(self, length: int, batch_size: int, shuffle: bool = True, last_batch: str = "keep", seed=None):
         self.length = integer("length", length, "the number of examples, len(dataset)", low=1)
         self.batch_size = integer("batch_size", batch_size, "examples in a batch", low=1)
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
-        self.shuffle = bool(shuffle)
+        self.shuffle = flag("shuffle", shuffle, "True draws a new order every epoch, False keeps the data's own")
         self.last_batch = choice("last_batch", last_batch, ("keep", "discard"))
         if last_batch == "discard" and self.batch_size > self.length:
             raise ValueError(f"batch_size={batch_size} with last_batch='discard' leaves no batch of {length} "
@@ -126,7 +127,11 @@ class ResumableLoader(gluon.data.DataLoader):
     -----
     Random augmentation in the main process (``num_workers=0``) that draws from NumPy's or Python's generator is
     continued too, since a checkpoint holds them; that of worker processes is not.
+
+    A worker process that is killed is noticed, and its batches are made by new ones.
     """
+
+    _worker_pool = None     # looked for at the end of one that was never made
 
     def __init__(self, dataset, batch_size: int, shuffle: bool = True, last_batch: str = "keep", seed=None,
                  **loader_kwargs):
@@ -134,8 +139,14 @@ class ResumableLoader(gluon.data.DataLoader):
             if name in loader_kwargs:
                 raise TypeError(f"ResumableLoader got {name}={loader_kwargs[name]!r}, and brings its own; write "
                                 f"gluon.data.DataLoader(dataset, {name}=...) for another order")
+        unknown_option("ResumableLoader", loader_kwargs, _OF_DATALOADER + _OWN)
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise TypeError(f"dataset must have a length and indices, got {dataset!r:.80} of type "
+                            f"{type(dataset).__name__}; write gluon.data.ArrayDataset(x, y)")
         self.place = ResumableSampler(len(dataset), batch_size, shuffle, last_batch, seed)
         super().__init__(dataset, batch_sampler=_Ahead(self.place), **loader_kwargs)
+        if self._num_workers and not self._thread_pool:
+            mark(self._worker_pool)
 
     @property
     def epoch(self) -> int:
@@ -148,9 +159,25 @@ class ResumableLoader(gluon.data.DataLoader):
         return self.place.index
 
     def __iter__(self):
-        for batch in super().__iter__():
-            self.place.done()
-            yield batch
+        lost = None     # the place at which a worker was lost
+        while True:
+            batches = self._prefetch_iter()
+            if self._num_workers:
+                batches = Arriving(batches, self._worker_pool, self._timeout)
+            try:
+                for batch in batches:
+                    self.place.done()
+                    yield batch
+                return
+            except WorkerLost as e:
+                here = (self.epoch, self.index)
+                if here == lost:
+                    raise RuntimeError(f"worker processes of the loader end before they give batch {self.index} of "
+                                       f"epoch {self.epoch}, twice now (killed for their memory?); write a smaller "
+                                       "num_workers or batch_size, and loop again: it goes on with this batch") from e
+                lost = here
+            warn("a worker process of the loader has ended (was it killed?); new ones go on with the batch it owed")
+            self._worker_pool = renewed(self._worker_pool, self._num_workers, self._dataset)
 
     def whole(self, shuffle: bool = False, last_batch: Optional[str] = None) -> gluon.data.DataLoader:
         """The same data as a plain DataLoader, an epoch a pass, for whoever reads them beside the loop.

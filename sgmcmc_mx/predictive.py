@@ -153,7 +153,11 @@ def _outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
     if odd:
         raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
                          "network; build the same one")
-    params = {name: classic(p.data(context)) for name, p in named.items()}
+    params, first = {name: classic(p.data(context)) for name, p in named.items()}, samples[0]
+    for name, a in params.items():
+        if a.shape != first[name].shape:
+            raise ValueError(f"{name} has shape {first[name].shape} in the samples, and {a.shape} in the network: they "
+                             "were drawn from another network; build the same one")
     own = {name: a.copy() for name, a in params.items()}
 
     def each():

@@ -2,28 +2,26 @@
 from __future__ import annotations
 
 import logging
-import numbers
 import os
-import weakref
 from typing import Optional, Union
 
-from mxnet import autograd, gluon
-from mxnet import ndarray as nd
+from mxnet import gluon
 from mxnet import optimizer as opt
-from mxnet.kvstore import KVStoreBase
 
 from . import chain_state, resuming
-from ._check import choice, closest, flag, integer, unknown_option, warn
+from ._check import choice, integer, unknown_option, warn
 from .collecting import Collecting, as_store, check_likelihood, check_net
 from .data import check_data
 from .errors import DivergenceError
 from .keeping import Keeper, seed_of
-from .predictive import classic
+from .loss_hooks import watch_loss
 from .progress import Progress
+from .readings import Readings
 from .samplers import Sampler
 from .samplers._device import check_state
 from .soundness import unsound
 from .store import FolderStore
+from .trainer_arguments import OWN, PASSED_ON, as_json, check_batch, check_initialized, check_passed_on, checked_params
 from .watch import Watch
 
 __all__ = ["BayesianTrainer"]
@@ -31,7 +29,7 @@ __all__ = ["BayesianTrainer"]
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(Collecting, gluon.Trainer):
+class BayesianTrainer(Readings, Collecting, gluon.Trainer):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -113,7 +111,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         check_net(net)
         if likelihood is not None:
             check_likelihood(likelihood)
-        unknown_option("BayesianTrainer", trainer_kwargs, _OWN + _PASSED_ON)
+        unknown_option("BayesianTrainer", trainer_kwargs, OWN + PASSED_ON)
         if progress is not False and progress is not True:
             progress = integer("progress", progress, "True, False or the number of steps expected", low=1)
         self.burn_in = integer("burn_in", burn_in, "steps before the first sample", low=0)
@@ -130,11 +128,11 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         if data is not None:
             check_data(data)
         params = net.collect_params()
-        _check_initialized(params)
-        optimizer_params = _checked_params(optimizer, optimizer_params, seed)
-        _check_passed_on(**trainer_kwargs)
+        check_initialized(params)
+        optimizer_params = checked_params(optimizer, optimizer_params, seed)
+        check_passed_on(**trainer_kwargs)
         self._made_with = {name: trainer_kwargs.get(name, "device" if name == "kvstore" else None)
-                           for name in _PASSED_ON}
+                           for name in PASSED_ON}
         self._begin(net, likelihood)
         self._stage = 0         # steps of the schedule's collecting stage so far
         self._taken = 0         # samples so far, those of the run before it was resumed among them
@@ -143,9 +141,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         self._loss = None
         self._ran = False       # whether the network was run under record since the last step
         if isinstance(likelihood, gluon.Block):
-            for block, note in ((net, _note_run), (likelihood, _note_loss)):
-                handle = block.register_forward_hook(_Hook(weakref.ref(self), note))
-                weakref.finalize(self, handle.detach)
+            watch_loss(self, net, likelihood)
         if not isinstance(self._optimizer, Sampler):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
@@ -154,7 +150,7 @@ class BayesianTrainer(Collecting, gluon.Trainer):
         self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
             self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
-                                    options={name: _as_json(value) for name, value in optimizer_params.items()})
+                                    options={name: as_json(value) for name, value in optimizer_params.items()})
             self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
             if self._order is None:
                 self._keeper.begin(self)
@@ -222,12 +218,12 @@ class BayesianTrainer(Collecting, gluon.Trainer):
 
     def step(self, batch_size, ignore_stale_grad=False):
         """One step on the gradient of the summed loss of ``batch_size`` examples; as in Gluon."""
-        _check_batch(batch_size)
+        check_batch(batch_size)
         super().step(batch_size, ignore_stale_grad)
 
     def update(self, batch_size, ignore_stale_grad=False):
         """The part of a step after ``allreduce_grads``; as in Gluon."""
-        _check_batch(batch_size)
+        check_batch(batch_size)
         super().update(batch_size, ignore_stale_grad)
 
     def _allreduce_grads(self):
@@ -366,48 +362,6 @@ class BayesianTrainer(Collecting, gluon.Trainer):
     def __exit__(self, *exception):
         self.close()
 
-    def _step_weight(self) -> float:
-        """The step's length in the chain's own time, relative to the base step: eta, or sqrt(eta) with momentum."""
-        o = self._optimizer
-        if not isinstance(o, Sampler):
-            return 1.0
-        relative = o.learning_rate / o.base_learning_rate
-        return relative ** 0.5 if o.second_order else relative
-
-    # ---------------------------------------------------------------- readings, none of which waits
-
-    @property
-    def potential(self):
-        """U(w) estimated from the last minibatch's loss, as an NDArray of one element; None without a loss seen."""
-        o = self._optimizer
-        if self._loss is None or not isinstance(o, Sampler):
-            return None
-        total = classic(self._loss).detach().astype("float32").mean() * o.num_data
-        for i, p in enumerate(self._params):
-            if p.grad_req != "null":
-                flat = classic(p.list_data()[0]).reshape((-1,)).astype("float32")
-                total = total + nd.dot(flat, flat).as_in_context(total.context) * (0.5 * o.precision(i, p.shape))
-        return total
-
-    @property
-    def temperature(self):
-        """Kinetic temperature after the last step, as an NDArray of one element; None for SGLD."""
-        return getattr(self._optimizer, "kinetic_temperature", None)
-
-    @property
-    def friction(self):
-        """Friction in force: the thermostat (its mean over groups), or the sampler's constant; None for SGLD."""
-        thermostat = getattr(self._optimizer, "thermostat", None)
-        if isinstance(thermostat, dict):
-            total = sum(a.sum().astype("float32") for a in thermostat.values())
-            return total / sum(a.size for a in thermostat.values())
-        if thermostat is not None or not hasattr(self._optimizer, "friction_at"):
-            return thermostat
-        return self._optimizer.friction_at(self._optimizer.learning_rate)
-
-    def _readings(self) -> dict:
-        return {"potential": self.potential, "temperature": self.temperature, "friction": self.friction}
-
     # ---------------------------------------------------------------- predicting
 
     def _context(self):
@@ -423,103 +377,3 @@ class BayesianTrainer(Collecting, gluon.Trainer):
     def _unsound(self):
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
         return unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)
-
-
-_OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
-        "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
-_KVSTORES = ("local", "local_update_cpu", "local_allreduce_cpu", "local_allreduce_device", "device", "nccl", "dist_sync",
-             "dist_async", "dist_device_sync", "dist_device_async")
-_PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
-
-
-def _checked_params(optimizer, params, seed) -> dict:
-    """The sampler's arguments with the seed among them."""
-    if params is not None and not isinstance(params, dict):
-        raise TypeError(f"optimizer_params must be a dictionary, got {params!r}; write {{'learning_rate': 0.1, "
-                        "'num_data': len(dataset)}")
-    params = dict(params or {})
-    for name in params:
-        if not isinstance(name, str):
-            raise TypeError(f"optimizer_params has the name {name!r:.200}, which is no string; write "
-                            "{'learning_rate': 0.1, 'num_data': len(dataset)}")
-    if isinstance(optimizer, opt.Optimizer):
-        if params or seed is not None:
-            extra = f"optimizer_params={params!r}" if params else f"seed={seed!r}"
-            raise ValueError(f"{extra} is given beside an optimizer instance; write it in the instance: "
-                             "SGNHT(..., seed=0)")
-        return params
-    known = opt.Optimizer.opt_registry
-    if not isinstance(optimizer, str):
-        raise TypeError(f"optimizer must be a name or an instance, got {optimizer!r}; write 'sgld', 'sghmc' or 'sgnht'")
-    if optimizer.lower() not in known:
-        raise ValueError(f"optimizer {optimizer!r} is not known; {closest(optimizer.lower(), known)}The samplers are "
-                         "'sgld', 'sghmc' and 'sgnht'")
-    if seed is not None:
-        if not issubclass(known[optimizer.lower()], Sampler):
-            raise ValueError(f"seed={seed!r} is for samplers, and {optimizer!r} is none; leave it out")
-        if params.get("seed") not in (None, seed):
-            raise ValueError(f"seed={seed!r} and optimizer_params['seed']={params['seed']!r} differ; write one")
-        params["seed"] = seed
-    return params
-
-
-def _check_passed_on(kvstore="device", compression_params=None, update_on_kvstore=None) -> None:
-    """Of what Gluon takes without a look until the first step."""
-    if isinstance(kvstore, str):
-        known = {*_KVSTORES, *KVStoreBase.kv_registry}
-        if kvstore.lower() not in known and "dist" not in kvstore.lower():
-            raise ValueError(f"kvstore {kvstore!r:.200} is not known; {closest(kvstore.lower(), known)}write "
-                             "kvstore='device', 'local', 'dist_sync' or None")
-    elif kvstore is not None and not isinstance(kvstore, KVStoreBase):
-        raise TypeError(f"kvstore must be a name, a KVStore or None, got {kvstore!r:.200}; write kvstore='device'")
-    if not isinstance(compression_params, (dict, type(None))):
-        raise TypeError(f"compression_params must be a dictionary or None, got {compression_params!r:.200}; leave it "
-                        "out, for a sampler needs the whole gradient")
-    if update_on_kvstore is not None:
-        flag("update_on_kvstore", update_on_kvstore, "write True, False, or None to leave it to Gluon")
-
-
-def _as_json(value):
-    """An option as the manifest shows it."""
-    return value if isinstance(value, (str, bool, int, float, type(None))) else f"{value!r:.200}"
-
-
-def _check_batch(batch_size) -> None:
-    if type(batch_size) is int and batch_size > 0:
-        return
-    if not isinstance(batch_size, numbers.Real) or batch_size == 0:
-        raise (ValueError if batch_size == 0 else TypeError)(
-            f"batch_size must be a number above 0, got {batch_size!r:.200}; give step() the number of examples in the "
-            "batch")
-
-
-class _Hook:
-    """A forward hook that does not keep the trainer alive, nor is saved with the block."""
-
-    def __init__(self, trainer, note):
-        self.trainer, self.note = trainer, note
-
-    def __call__(self, block, inputs, output):
-        trainer = self.trainer and self.trainer()
-        if trainer is not None and autograd.is_recording():
-            self.note(trainer, output)
-
-    def __reduce__(self):
-        return _Hook, (None, None)
-
-
-def _note_run(trainer, output) -> None:
-    trainer._ran = True
-
-
-def _note_loss(trainer, output) -> None:
-    # A loss that several trainers use belongs to the one whose network has just been run.
-    if trainer._ran and isinstance(output, nd.NDArray):
-        trainer._loss = output
-
-
-def _check_initialized(params) -> None:
-    for p in params.values():
-        if p._data is None and not p._deferred_init:
-            raise RuntimeError(f"parameter {p.name} is not initialised; call net.initialize() before the trainer is "
-                               "made")

@@ -16,6 +16,7 @@ _LIST = 0x112               # of a file with a list of arrays
 _V2, _V3 = 0xF993FAC9, 0xF993FACA   # of an array; V3 under NumPy's rules for shapes, where () and (0, 3) exist
 DTYPES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool")
 _MOST_AXES = 32
+_LONGEST = 2 ** 31 - 1      # an axis, as MXNet counts
 
 
 def dump(arrays: Dict[str, np.ndarray], np_shape: bool = False) -> List[Union[bytes, memoryview]]:
@@ -96,7 +97,7 @@ class _Reader:
             raise ValueError("it holds something that is no dense array")
         shape = self.take(f"<{axes}q")
         device, _, kind = self.take("<3i")
-        if not 1 <= device <= 6 or not 0 <= kind < len(DTYPES) or min(shape, default=0) < 0:
+        if not 1 <= device <= 6 or not 0 <= kind < len(DTYPES) or not all(0 <= n <= _LONGEST for n in shape):
             raise ValueError("an array has a shape, device or type that does not exist")
         dtype = np.dtype(DTYPES[kind])
         size = dtype.itemsize

@@ -18,7 +18,7 @@ from .._check import choice, flag, integer, number
 from ..errors import DivergenceError, StoreError
 from . import arrays, files
 from . import manifest as manifests
-from .samples import Sample, normalised, scalar
+from .samples import Sample, normalised, place, scalar
 from .writer import Writer
 
 __all__ = ["FolderStore", "StoredSamples", "load"]
@@ -64,6 +64,7 @@ class StoredSamples(Sequence):
         return len(self._entries)
 
     def __getitem__(self, i):
+        i = place(i, len(self._entries))
         if isinstance(i, slice):
             return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs)
         return self._read(self._entries[i])
@@ -397,7 +398,7 @@ class FolderStore(StoredSamples):
 
     def __getitem__(self, i):
         # Where old samples go as new ones come, a place means nothing until all are there.
-        if isinstance(i, slice) or self.header.get("keep_last") or not 0 <= i < len(self._entries):
+        if isinstance(i, slice) or self.header.get("keep_last") or i not in range(len(self._entries)):
             self.flush()
         return super().__getitem__(i)
 

@@ -2,7 +2,7 @@
 
 ``manifest.jsonl`` begins with a line that describes the run (``header``), followed by lines of three kinds: ``sample``,
 ``drop`` (a sample that was kept for a while), and ``event``. Each line carries a checksum. A last line that is not
-complete was never acknowledged, and counts for nothing.
+complete (has no end, or zeros where nothing was written) was never acknowledged, and counts for nothing.
 """
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def parse(data: bytes, where: str) -> Manifest:
     Raises
     ------
     StoreError
-        Where a line other than the last is damaged, or the format is newer than this package.
+        Where a line is damaged, or the format is newer than this package.
     """
     header, entries, events, end, count = None, {}, [], 0, 0
     lines = data.split(b"\n")
@@ -88,10 +88,10 @@ def parse(data: bytes, where: str) -> Manifest:
             else:
                 raise ValueError(f"there are no lines of kind {kind!r}")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
-            if number == len(lines) - 1 and number > 1:
-                break       # written by a machine that went down with it
-            raise StoreError(f"line {number} of {where} is damaged ({e}); the samples' files are beside it, and "
-                             "mx.nd.load reads them") from e
+            if number == len(lines) - 1 and number > 1 and b"\0" in raw:
+                break       # its end reached the disk before its beginning, when the machine went down
+            raise StoreError(f"line {number} of {where} is damaged ({e}); put a copy of the file there, or remove the "
+                             "line (the samples' files are beside it, and mx.nd.load reads them)") from e
         end, count = end + len(raw) + 1, number
     if header is None:
         raise StoreError(f"{where} has no complete line, so it describes no run; if nothing else is in its folder, "

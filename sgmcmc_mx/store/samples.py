@@ -6,7 +6,7 @@ from typing import Dict, Optional
 
 import numpy as np
 
-__all__ = ["MemoryStore", "Sample", "normalised", "scalar"]
+__all__ = ["MemoryStore", "Sample", "normalised", "place", "scalar"]
 
 
 class Sample(Mapping):
@@ -87,6 +87,7 @@ class MemoryStore(Sequence):
         return normalised([s.weight for s in self._samples])
 
     def __getitem__(self, i):
+        i = place(i, len(self._samples))
         return MemoryStore(self._samples[i]) if isinstance(i, slice) else self._samples[i]
 
     def __len__(self):
@@ -95,6 +96,17 @@ class MemoryStore(Sequence):
     def __repr__(self):
         where = f", steps {self[0].step} to {self[-1].step}" if len(self) else ""
         return f"{type(self).__name__}({len(self)} samples{where})"
+
+
+def place(i, number: int):
+    """An index of one of so many samples, or a slice, or an error that says what one is."""
+    if isinstance(i, slice):
+        return i
+    if not hasattr(type(i), "__index__"):
+        raise TypeError(f"sample {i!r:.80} is not there; write a whole number or a slice")
+    if not -number <= i < number:
+        raise IndexError(f"sample {i!r} is not there; there are {number}")
+    return i
 
 
 def normalised(weights) -> np.ndarray:
