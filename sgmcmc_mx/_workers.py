@@ -76,7 +76,7 @@ def renewed(pool, number: int, dataset):
                 process.kill()
         pool._worker_handler.join(5)
     pool._taskqueue.put(None)
-    pool._outqueue.put(None)
+    pool._outqueue._writer.send(None)   # not put(None): a killed process may have held the lock
     main, before = threading.current_thread() is threading.main_thread(), None
     if main:    # Ctrl-C is for the process that runs the loop
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)

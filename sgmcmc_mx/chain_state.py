@@ -66,7 +66,7 @@ def take(trainer, data) -> Tuple[dict, dict]:
         "states": encode([updater.states for updater in updaters_of(trainer)], "states"),
         "on_kvstore": bool(trainer._update_on_kvstore),
         "generators": encode(_generators(), "generators"),
-        "data": None if data is None else data.state_dict(),
+        "data": encode(None if data is None else data.state_dict()),
     }
     if "ask" in tree["optimizer"]:      # a sampler of the user's own: what it is comes from him, where it is from here
         tree["optimizer_state"] = encode(sampler.__getstate__(), "optimizer")
@@ -131,7 +131,7 @@ def unpack(checkpoint, given: Mapping[str, object]) -> dict:
                               f"{kind!s:.40}.resume(...)")
     with telling_what_is_wrong(checkpoint):
         names = [n for n in ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
-                             "optimizer_state") if n in content]
+                             "data", "optimizer_state") if n in content]
         trees = {"dict": [[n, content[n]] for n in names]}
         content.update(decode(trees, arrays, known_classes(), given))
         if "optimizer_state" in content:

@@ -11,7 +11,7 @@ from mxnet.base import MXNetError
 from . import chain_state
 from ._check import unknown_option
 from .collecting import check_net
-from .data import check_data
+from .data import as_resumable
 from .errors import CheckpointError
 from .store import FolderStore, checkpoints
 
@@ -70,7 +70,7 @@ def unless_it_fails(net, data):
 def _checked_data(data, content: dict):
     """What the batches come from, None if the run shall not know."""
     if data is not None and data is not False:
-        check_data(data)
+        data = as_resumable(data)
     kept = content["data"] is not None
     if kept and data is None:
         raise CheckpointError("the checkpoint says how far the run had come with its data, and data is not given; "

@@ -11,7 +11,7 @@ from mxnet import optimizer as opt
 from . import chain_state, resuming
 from ._check import choice, integer, unknown_option, warn
 from .collecting import Collecting, as_store, check_likelihood, check_net
-from .data import check_data
+from .data import as_resumable
 from .errors import DivergenceError
 from .keeping import Keeper, seed_of
 from .loss_hooks import watch_loss
@@ -72,9 +72,10 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
     on_divergence : 'raise' or 'halve', default 'raise'
         What is done then: raise a :class:`~sgmcmc_mx.DivergenceError`, or (with a store) go back to the last
         checkpoint and on with half the step, which the manifest records.
-    data : object, optional
+    data : object or list of objects, optional
         What the batches come from, with ``state_dict()`` and ``load_state_dict(state)``, such as
-        :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint.
+        :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint. So are the centre and gradient of
+        :class:`~sgmcmc_mx.ControlVariates`: ``data=[loader, cv]``.
     **trainer_kwargs
         ``kvstore``, ``compression_params``, ``update_on_kvstore``.
 
@@ -125,8 +126,7 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
         if on_divergence == "halve" and store is None:
             raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
                              "write store='runs/a'")
-        if data is not None:
-            check_data(data)
+        data = None if data is None else as_resumable(data)
         params = net.collect_params()
         check_initialized(params)
         optimizer_params = checked_params(optimizer, optimizer_params, seed)

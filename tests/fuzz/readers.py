@@ -23,7 +23,10 @@ import time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from sgmcmc_mx import _dataset_files as files
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))    # where this file is run by itself
+
+from fuzz import store_files  # noqa: E402  isort: skip
+from sgmcmc_mx import _dataset_files as files  # noqa: E402
 
 MEMORY = 500 << 20
 SECONDS = 10
@@ -33,6 +36,7 @@ class Reader(NamedTuple):
     read: Callable[[bytes], None]
     documented: tuple
     seeds: Callable[[], list]
+    short: int = 500        # files of the short hunt
 
 
 class Finding(Exception):
@@ -63,7 +67,8 @@ def idx_seeds() -> list:
     return [_LABELS, gzip.compress(_LABELS, 0, mtime=0), packed, members, named, dressed, gzip.compress(bytes(1 << 20))]
 
 
-READERS = {"idx": Reader(read_idx, (files.DatasetError,), idx_seeds)}
+READERS = {"idx": Reader(read_idx, (files.DatasetError,), idx_seeds),
+           **{name: Reader(*reader) for name, reader in store_files.READERS.items()}}
 
 
 # ---------------------------------------------------------------- damage

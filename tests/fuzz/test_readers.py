@@ -10,7 +10,7 @@ from . import readers
 def test_damaged_files_get_the_documented_exception(name):
     reader, rng = readers.READERS[name], random.Random(name)
     seeds = reader.seeds()
-    for _ in range(500):
+    for _ in range(reader.short):
         blob = readers.mutated(seeds, rng)
         wrong = readers.verdict(reader, blob)
         assert not wrong, (wrong, blob[:200])

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import gluon, lr_scheduler, nd
-from runs import BATCH, ONE, STEPS, TWO, X, assert_equal, go, loader, network, options, outcome, step, trainer
+from runs import BATCH, ONE, STEPS, TWO, X, Y, assert_equal, go, loader, network, options, outcome, step, trainer
 
 import sgmcmc_mx as sg
 
@@ -373,3 +373,40 @@ def test_a_plain_trainer_names_the_parameter(tmp_path, backend, monkeypatch):
     loss.backward()
     with pytest.raises(ValueError, match="state of parameter .* has shape .* another network"):
         trainers[1].step(2)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("contexts", [ONE, TWO])
+@pytest.mark.parametrize("update_every", [None, 4])
+def test_control_variates_keep_their_centre(folder, contexts, update_every):
+    """Also one that moves (SVRG)."""
+    def made(net):
+        return sg.ControlVariates(net, sg.likelihoods.Categorical(), (nd.array(X), nd.array(Y)), batch_size=20,
+                                  update_every=update_every)
+
+    def onward(tr, data, cv, upto):
+        while tr.num_steps < upto:
+            for x, y in data:
+                cv.backward(*(gluon.utils.split_and_load(a, list(contexts), even_split=False) for a in (x, y)))
+                tr.step(len(x))
+                if tr.num_steps >= upto:
+                    return
+    found = []
+    for whole in (True, False):
+        data, net = loader(), network(contexts)
+        cv = made(net)
+        tr = trainer(net, "sghmc", {}, folder / str(whole), [data, cv], update_on_kvstore=False)
+        if not whole:
+            onward(tr, data, cv, 13)
+            tr.close()
+            net, data = network(contexts), loader()
+            for p in net.collect_params().values():
+                p.set_data(p.data(contexts[0]) + 0.1)
+            cv = made(net)
+            tr = sg.BayesianTrainer.resume(folder / "False", net, data=[data, cv])
+        onward(tr, data, cv, STEPS)
+        found.append(outcome(net, tr, contexts[0]))
+        tr.close()
+    assert_equal(*found)
+    with pytest.raises(ValueError, match="data is a list of 1, and was not in the run"):
+        sg.BayesianTrainer.resume(folder / "False", network(contexts), data=[loader()])
