@@ -15,7 +15,7 @@ from .errors import CheckpointError, DivergenceError, StoreError
 from .samplers import Sampler
 from .schedules import ScaledScheduler
 from .store import FolderStore, checkpoints
-from .store.folder import as_numpy, diverged
+from .store.numbers import as_numpy, diverged
 
 __all__ = ["Keeper"]
 

@@ -75,7 +75,13 @@ class SGHMC(MomentumSampler):
     def create_state(self, index, weight):
         """The momentum; with an estimate also the last gradient, its running variance and the number of gradients."""
         v = self._momentum(index, weight)
-        return [v, nd.zeros_like(weight), nd.zeros_like(weight), 0] if self.estimates else v
+        if not self.estimates:
+            return v
+        if not weight.size:
+            return [v, nd.zeros_like(weight), nd.zeros_like(weight), 0]
+        # Two halves of one array: to MXNet's engine a thing less to wait for.
+        both = nd.zeros((2, *weight.shape), ctx=weight.context, dtype=weight.dtype)
+        return [v, both[0], both[1], 0]
 
     def _prepare(self, t, state, index, device):
         if self.estimates:

@@ -1,5 +1,6 @@
 """Where samples are kept: in memory, or in a folder where nothing that is acknowledged is lost."""
-from .folder import FolderStore, StoredSamples, load
+from .folder import FolderStore
+from .reading import StoredSamples, load
 from .samples import MemoryStore, Sample
 
 __all__ = ["FolderStore", "MemoryStore", "Sample", "StoredSamples", "load"]

@@ -6,117 +6,26 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
-from mxnet import ndarray as nd
 from mxnet.util import is_np_shape
 
 from .._check import choice, flag, integer, number
 from ..errors import DivergenceError, StoreError
 from . import arrays, files
 from . import manifest as manifests
-from .samples import Sample, normalised, place, scalar
+from .numbers import as_numpy, checked_inputs, diverged, halved
+from .reading import INPUTS, MANIFEST, StoredSamples, folder_of, inputs_of, read_manifest
+from .samples import Sample, scalar
 from .writer import Writer
 
-__all__ = ["FolderStore", "StoredSamples", "load"]
+__all__ = ["FolderStore"]
 
 _log = logging.getLogger("sgmcmc_mx")
 
-MANIFEST, INPUTS = "manifest.jsonl", "inputs.params"
-_MOST_MANIFEST = 1 << 30    # bytes; a million samples and more
-_MOST_INPUTS = 1 << 36
 _DEAD = 1000                # lines of dropped samples after which the manifest is written anew
-_LARGEST = 1e18             # no weight of a chain that is well; its square is still a float
-_MISSING = "put the file that the run has written there, or leave the sample out"
-_DROPPED = "the run keeps the newest samples only, and may have dropped this one; call sgmcmc_mx.load again"
-_HALF = np.finfo(np.float16).max
-
-
-class StoredSamples(Sequence):
-    """Samples of a folder, in the order they were drawn; each is read, and checked, when it is asked for.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    header : dict
-        What the manifest says of the run: sampler, options, shapes and types of the parameters, package.
-    events : list of dict
-        What happened to the run: resumed, gone back after a divergence.
-    """
-
-    def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict], inputs=None):
-        self.path, self.header, self.events, self._entries, self._inputs = path, header, events, entries, inputs
-
-    @property
-    def inputs(self) -> Optional[np.ndarray]:
-        """Where only the network's outputs are kept: the inputs they belong to; else None."""
-        return self._inputs
-
-    @property
-    def weights(self) -> np.ndarray:
-        """What each sample counts in an average, summing to 1; shape (samples,)."""
-        return normalised([e.weight for e in self._entries])
-
-    def __len__(self):
-        return len(self._entries)
-
-    def __getitem__(self, i):
-        i = place(i, len(self._entries))
-        if isinstance(i, slice):
-            return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs)
-        return self._read(self._entries[i])
-
-    def _read(self, entry: manifests.Entry) -> Sample:
-        return Sample(_Arrays(self.path, entry, self.header), entry.step, entry.weight, entry.potential,
-                      entry.temperature, entry.friction, entry.hyper)
-
-    def __repr__(self):
-        steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
-        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} samples{steps})"
-
-
-class _Arrays(Mapping):
-    """The arrays of one file, read at the first look at them."""
-
-    def __init__(self, folder: Path, entry: manifests.Entry, header: dict):
-        self._folder, self._entry, self._found = folder, entry, None
-        self._parameters = header.get("parameters", {})
-        self._missing = _DROPPED if header.get("keep_last") else _MISSING
-
-    def _all(self) -> dict:
-        if self._found is None:
-            where, entry = self._folder / self._entry.file, self._entry
-            data = files.read_within(self._folder, entry.file, entry.bytes, self._missing)
-            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-                raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples "
-                                 f"can be read (leave out step {entry.step})")
-            try:
-                read = arrays.load(data)
-            except ValueError as e:
-                raise StoreError(f"{where} is no file of arrays: {e}") from e
-            self._found = {name: self._typed(where, name, a) for name, a in read.items()}
-        return self._found
-
-    def _typed(self, where: Path, name: str, a: np.ndarray):
-        about = self._parameters.get(name)
-        if about is None:
-            return nd.array(a, dtype=a.dtype)
-        if list(a.shape) != about["shape"] or a.dtype.kind != np.dtype(about["dtype"]).kind:
-            raise StoreError(f"{where} has {name} as {a.dtype} of shape {a.shape}, and the manifest says "
-                             f"{about['dtype']} of shape {tuple(about['shape'])}")
-        return nd.array(a, dtype=about["dtype"])
-
-    def __getitem__(self, name):
-        return self._all()[name]
-
-    def __iter__(self):
-        return iter(self._all())
-
-    def __len__(self):
-        return len(self._all())
 
 
 class FolderStore(StoredSamples):
@@ -155,7 +64,7 @@ class FolderStore(StoredSamples):
         keep_last = None if keep_last is None else integer(
             "keep_last", keep_last, "a number of samples, or None for all", low=1)
         dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
-        inputs = None if inputs is None else _checked_inputs(inputs)
+        inputs = None if inputs is None else checked_inputs(inputs)
         flag("signals", signals, "True finishes the step and writes a checkpoint before the process ends")
         header = {"keep_last": keep_last, "dtype": dtype, "signals": bool(signals), "outputs": inputs is not None}
         self._open(folder_of(path))
@@ -178,7 +87,7 @@ class FolderStore(StoredSamples):
         self._open(folder)
         try:
             found = read_manifest(folder)
-            super().__init__(self, folder, found.header, found.entries, found.events, _inputs(folder, found.header))
+            super().__init__(self, folder, found.header, found.entries, found.events, inputs_of(folder, found.header))
             self._count_from(found)
             self._remove_dropped()
         except BaseException:
@@ -319,10 +228,10 @@ class FolderStore(StoredSamples):
         if bad is not None:
             raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite, or nearly so; the sample "
                                   "is not kept")
-        halved = numbers
+        smaller = numbers
         if self.header.get("dtype"):
-            halved = {name: _halved(a) for name, a in numbers.items()}
-        pieces = arrays.dump(halved, np_shape)
+            smaller = {name: halved(a) for name, a in numbers.items()}
+        pieces = arrays.dump(smaller, np_shape)
         self.create({n: {"shape": list(a.shape), "dtype": a.dtype.name} for n, a in numbers.items()})
         if new:
             self._add(sample, pieces)
@@ -403,48 +312,6 @@ class FolderStore(StoredSamples):
         return super().__getitem__(i)
 
 
-def load(path: Union[str, os.PathLike]) -> StoredSamples:
-    """The samples of a folder that a run has written, or is writing: those acknowledged by now.
-
-    They are read when asked for, one at a time; :func:`sgmcmc_mx.predict` averages over them. Nothing of what is read
-    is run: the files hold numbers and JSON.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The folder that was given as ``store``.
-
-    Raises
-    ------
-    StoreError
-        If there is no run, or its manifest is damaged or of a newer format. A damaged sample raises when it is read.
-    """
-    folder = folder_of(path)
-    if not os.path.lexists(folder / MANIFEST):
-        raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
-                         "store=...")
-    found = read_manifest(folder)
-    return StoredSamples(folder, found.header, found.entries, found.events, _inputs(folder, found.header))
-
-
-def folder_of(path) -> Path:
-    """The path of a store, or an error that says what one is."""
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
-    if not isinstance(name, str):
-        raise TypeError(f"store must be the path of a folder or a FolderStore, got {path!r:.200}; write store='runs/a'")
-    try:
-        fits = name and b"\0" not in os.fsencode(name)
-    except UnicodeEncodeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"store must be the path of a folder, got {path!r:.200}; write store='runs/a'")
-    return Path(name)
-
-
-def read_manifest(folder: Path) -> manifests.Manifest:
-    return manifests.parse(files.read_within(folder, MANIFEST, _MOST_MANIFEST), str(folder / MANIFEST))
-
-
 def _finish(writer: Writer, lock: files.Lock) -> None:
     """At the end of a store that nobody has closed, or of the process; not of one that was forked from it."""
     if not writer.mine:
@@ -458,35 +325,3 @@ def _finish(writer: Writer, lock: files.Lock) -> None:
     if lost:
         _log.error("%d samples or checkpoints could not be written before the end", lost)
     lock.release()
-
-
-def _checked_inputs(inputs) -> np.ndarray:
-    a = inputs.asnumpy() if isinstance(inputs, nd.NDArray) else np.asarray(inputs)
-    if a.dtype.kind not in "fiu" or a.ndim < 1 or not len(a):
-        raise ValueError(f"inputs must be an array of numbers whose first axis counts examples, got {a.dtype} of shape "
-                         f"{a.shape}")
-    return a.astype(np.float32) if a.dtype == np.float64 else a
-
-
-def _inputs(folder: Path, header: dict) -> Optional[np.ndarray]:
-    if not header.get("outputs"):
-        return None
-    try:
-        return arrays.load(files.read_within(folder, INPUTS, _MOST_INPUTS))["inputs"]
-    except (ValueError, KeyError) as e:
-        raise StoreError(f"{folder / INPUTS} is damaged: {e}") from e
-
-
-def as_numpy(a) -> np.ndarray:
-    return a if isinstance(a, np.ndarray) else a.asnumpy()
-
-
-def diverged(numbers: Dict[str, np.ndarray]) -> Optional[str]:
-    """The name of an array with NaN or infinity in it, or numbers on the way there."""
-    return next((name for name, a in numbers.items() if a.dtype.kind == "f" and a.size
-                 and not max(a.max(), -a.min()) < _LARGEST), None)
-
-
-def _halved(a: np.ndarray) -> np.ndarray:
-    fits = a.dtype.kind == "f" and not (np.abs(a) > _HALF).any()
-    return a.astype(np.float16) if fits else a

@@ -1,0 +1,35 @@
+"""Numbers on their way to a file: from MXNet's arrays, sound or not, as halves."""
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+import numpy as np
+from mxnet import ndarray as nd
+
+__all__ = ["as_numpy", "checked_inputs", "diverged", "halved"]
+
+_LARGEST = 1e18     # no weight of a chain that is well; its square is still a float
+_HALF = np.finfo(np.float16).max
+
+
+def checked_inputs(inputs) -> np.ndarray:
+    a = inputs.asnumpy() if isinstance(inputs, nd.NDArray) else np.asarray(inputs)
+    if a.dtype.kind not in "fiu" or a.ndim < 1 or not len(a):
+        raise ValueError(f"inputs must be an array of numbers whose first axis counts examples, got {a.dtype} of shape "
+                         f"{a.shape}")
+    return a.astype(np.float32) if a.dtype == np.float64 else a
+
+
+def as_numpy(a) -> np.ndarray:
+    return a if isinstance(a, np.ndarray) else a.asnumpy()
+
+
+def diverged(numbers: Dict[str, np.ndarray]) -> Optional[str]:
+    """The name of an array with NaN or infinity in it, or numbers on the way there."""
+    return next((name for name, a in numbers.items() if a.dtype.kind == "f" and a.size
+                 and not max(a.max(), -a.min()) < _LARGEST), None)
+
+
+def halved(a: np.ndarray) -> np.ndarray:
+    fits = a.dtype.kind == "f" and not (np.abs(a) > _HALF).any()
+    return a.astype(np.float16) if fits else a

@@ -1,0 +1,159 @@
+"""Samples of a folder, read and checked when they are asked for."""
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import List, Optional, Union
+
+import numpy as np
+from mxnet import ndarray as nd
+
+from ..errors import StoreError
+from . import arrays, files
+from . import manifest as manifests
+from .samples import Sample, normalised, place
+
+__all__ = ["INPUTS", "MANIFEST", "StoredSamples", "folder_of", "inputs_of", "load", "read_manifest"]
+
+MANIFEST, INPUTS = "manifest.jsonl", "inputs.params"
+_MOST_MANIFEST = 1 << 30    # bytes; a million samples and more
+_MOST_INPUTS = 1 << 36
+_MISSING = "put the file that the run has written there, or leave the sample out"
+_DROPPED = "the run keeps the newest samples only, and may have dropped this one; call sgmcmc_mx.load again"
+
+
+class StoredSamples(Sequence):
+    """Samples of a folder, in the order they were drawn; each is read, and checked, when it is asked for.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    header : dict
+        What the manifest says of the run: sampler, options, shapes and types of the parameters, package.
+    events : list of dict
+        What happened to the run: resumed, gone back after a divergence.
+    """
+
+    def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict], inputs=None):
+        self.path, self.header, self.events, self._entries, self._inputs = path, header, events, entries, inputs
+
+    @property
+    def inputs(self) -> Optional[np.ndarray]:
+        """Where only the network's outputs are kept: the inputs they belong to; else None."""
+        return self._inputs
+
+    @property
+    def weights(self) -> np.ndarray:
+        """What each sample counts in an average, summing to 1; shape (samples,)."""
+        return normalised([e.weight for e in self._entries])
+
+    def __len__(self):
+        return len(self._entries)
+
+    def __getitem__(self, i):
+        i = place(i, len(self._entries))
+        if isinstance(i, slice):
+            return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs)
+        return self._read(self._entries[i])
+
+    def _read(self, entry: manifests.Entry) -> Sample:
+        return Sample(_Arrays(self.path, entry, self.header), entry.step, entry.weight, entry.potential,
+                      entry.temperature, entry.friction, entry.hyper)
+
+    def __repr__(self):
+        steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
+        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} samples{steps})"
+
+
+class _Arrays(Mapping):
+    """The arrays of one file, read at the first look at them."""
+
+    def __init__(self, folder: Path, entry: manifests.Entry, header: dict):
+        self._folder, self._entry, self._found = folder, entry, None
+        self._parameters = header.get("parameters", {})
+        self._missing = _DROPPED if header.get("keep_last") else _MISSING
+
+    def _all(self) -> dict:
+        if self._found is None:
+            where, entry = self._folder / self._entry.file, self._entry
+            data = files.read_within(self._folder, entry.file, entry.bytes, self._missing)
+            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples "
+                                 f"can be read (leave out step {entry.step})")
+            try:
+                read = arrays.load(data)
+            except ValueError as e:
+                raise StoreError(f"{where} is no file of arrays: {e}") from e
+            self._found = {name: self._typed(where, name, a) for name, a in read.items()}
+        return self._found
+
+    def _typed(self, where: Path, name: str, a: np.ndarray):
+        about = self._parameters.get(name)
+        if about is None:
+            return nd.array(a, dtype=a.dtype)
+        if list(a.shape) != about["shape"] or a.dtype.kind != np.dtype(about["dtype"]).kind:
+            raise StoreError(f"{where} has {name} as {a.dtype} of shape {a.shape}, and the manifest says "
+                             f"{about['dtype']} of shape {tuple(about['shape'])}")
+        return nd.array(a, dtype=about["dtype"])
+
+    def __getitem__(self, name):
+        return self._all()[name]
+
+    def __iter__(self):
+        return iter(self._all())
+
+    def __len__(self):
+        return len(self._all())
+
+
+def load(path: Union[str, os.PathLike]) -> StoredSamples:
+    """The samples of a folder that a run has written, or is writing: those acknowledged by now.
+
+    They are read when asked for, one at a time; :func:`sgmcmc_mx.predict` averages over them. Nothing of what is read
+    is run: the files hold numbers and JSON.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder that was given as ``store``.
+
+    Raises
+    ------
+    StoreError
+        If there is no run, or its manifest is damaged or of a newer format. A damaged sample raises when it is read.
+    """
+    folder = folder_of(path)
+    if not os.path.lexists(folder / MANIFEST):
+        raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
+                         "store=...")
+    found = read_manifest(folder)
+    return StoredSamples(folder, found.header, found.entries, found.events, inputs_of(folder, found.header))
+
+
+def folder_of(path) -> Path:
+    """The path of a store, or an error that says what one is."""
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(name, str):
+        raise TypeError(f"store must be the path of a folder or a FolderStore, got {path!r:.200}; write store='runs/a'")
+    try:
+        fits = name and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"store must be the path of a folder, got {path!r:.200}; write store='runs/a'")
+    return Path(name)
+
+
+def read_manifest(folder: Path) -> manifests.Manifest:
+    return manifests.parse(files.read_within(folder, MANIFEST, _MOST_MANIFEST), str(folder / MANIFEST))
+
+
+def inputs_of(folder: Path, header: dict) -> Optional[np.ndarray]:
+    if not header.get("outputs"):
+        return None
+    try:
+        return arrays.load(files.read_within(folder, INPUTS, _MOST_INPUTS))["inputs"]
+    except (ValueError, KeyError) as e:
+        raise StoreError(f"{folder / INPUTS} is damaged: {e}") from e
