@@ -40,8 +40,12 @@ def tune_threads(threads: Optional[int] = None) -> Threads:
     """Let MXNet's CPU operators, the matrix products and the fused step use this many threads.
 
     MXNet starts with half the cores on x86, on the assumption that every core shows as two. Where it does not (most
-    virtual machines), half the machine stands still in forward and backward. Nothing in this package calls this
-    function; without it everything is as MXNet set it up.
+    virtual machines), half the machine stands still in forward and backward: .86 of the time for data, forward and
+    backward of small networks on two cores. ``OMP_NUM_THREADS=2`` before the import is no substitute: it took 1.9
+    times as long, for the engine's threads then outnumber the cores and sleep between operators (with
+    ``OMP_WAIT_POLICY=ACTIVE`` .76 to .84). ``scripts/benchmark --only tuning`` measures these and others.
+
+    Nothing in this package calls this function; without it everything is as MXNet set it up.
 
     Parameters
     ----------

@@ -84,8 +84,8 @@ def both(folder, sampler, params, contexts=ONE, upto=13, given=None, fresh=netwo
 def test_every_sampler(folder, name, road):
     sampler, params = SAMPLERS[name]
     contexts, kwargs = ROADS[road]
-    if road == "kvstore" and "badodab" in name and "element" not in name:
-        pytest.skip("badodab needs all tensors in one call" if "sghmc" not in name else "covered")
+    if road == "kvstore" and name in ("sgnht-badodab", "msgnhtp_s_badodab"):
+        pytest.skip("is refused: the thermostat of all needs all tensors in one call")
     assert_equal(*both(folder, sampler, lambda: dict(params), contexts, **kwargs))
 
 
