@@ -62,7 +62,7 @@ def soak(minutes: float, folder: Path) -> list:
         if time.monotonic() - read > EVERY:
             read = time.monotonic()
             seen.append(readings(folder / "soak"))
-    seen = seen[int(WARM_UP * len(seen)):]
+    seen = seen[int(WARM_UP * len(seen)):] or [readings(folder / "soak")]
     part = max(1, len(seen) // 5)
     rows = [(what, statistics.median(r[what] for r in seen[:part]), statistics.median(r[what] for r in seen[-part:]))
             for what in seen[0]]
