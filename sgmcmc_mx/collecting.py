@@ -22,9 +22,10 @@ class Collecting:
     and ``_when``, how samples come about.
     """
 
-    def _begin(self, net, likelihood, samples=None) -> None:
-        self.net, self.likelihood, self.num_steps = net, likelihood, 0
-        self.samples = MemoryStore() if samples is None else samples
+    _keeper = _progress = None      # with a store, and where progress is shown
+
+    def _begin(self, net, likelihood) -> None:
+        self.net, self.likelihood, self.samples, self.num_steps = net, likelihood, MemoryStore(), 0
         self._named = net._collect_params_with_prefix()
         self._warned = set()
 
@@ -48,6 +49,19 @@ class Collecting:
 
     def _keep(self, arrays: dict, weight: float = 1.0, **readings) -> None:
         self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
+
+    def close(self) -> None:
+        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
+        if self._progress is not None:
+            self._progress.close()
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def predict(self, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
                 batch_size: int = 1000):

@@ -146,7 +146,7 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
         self._progress = Progress(progress) if progress else None
-        self._watch, self._keeper = Watch(self.check_every), None
+        self._watch = Watch(self.check_every)
         self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
             self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
@@ -348,19 +348,6 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
             where += ". If an update failed on the server, its log says so"
         raise DivergenceError(f"{error}{where}. Write a smaller learning_rate, more friction, or a longer burn_in "
                               "with a schedule that grows slowly; samples that are not finite are not kept") from error
-
-    def close(self) -> None:
-        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
-        if self._progress is not None:
-            self._progress.close()
-        if self._keeper is not None:
-            self._keeper.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
 
     # ---------------------------------------------------------------- predicting
 

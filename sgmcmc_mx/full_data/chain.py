@@ -63,7 +63,6 @@ class FullDataSampler(Collecting):
                            "target_acceptance": target_acceptance, "batch_size": batch_size, "seed": self.seed,
                            "checkpoint_every": checkpoint_every}
         self._forget_counts()
-        self._keeper = None
         checkpoint_every = integer("checkpoint_every", checkpoint_every, "transitions between checkpoints", low=1)
         if store is not None:
             self.samples = as_store(store, sampler=type(self).__name__.lower())
@@ -169,17 +168,6 @@ class FullDataSampler(Collecting):
     def _after_move(self, kept: bool) -> None:
         if self._keeper is not None:
             self._keeper.after_step(self, kept)
-
-    def close(self) -> None:
-        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
-        if self._keeper is not None:
-            self._keeper.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
 
     def step(self, adapt: bool = False) -> metropolis.Outcome:
         """One transition: propose, and accept or reject. Nothing is kept; :meth:`collect` does that.
