@@ -19,6 +19,7 @@ from .progress import Progress
 from .readings import Readings
 from .samplers import Sampler
 from .samplers._device import check_state
+from .samplers._options import places
 from .soundness import unsound
 from .store import FolderStore
 from .trainer_arguments import OWN, PASSED_ON, as_json, check_batch, check_initialized, check_passed_on, checked_params
@@ -202,8 +203,16 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
         self._watch.restart(self.num_steps)
 
     def _in_order(self, params):
-        """The parameters in the order of a run that goes on: states are kept by number."""
-        return params if self._order is None else [self._named[name] for name in self._order]
+        """The parameters in the order of a run that goes on, for states are kept by number; else by name.
+
+        Gluon sorts names as text, ``dense10_bias`` before ``dense9_bias``, so that sums over parameters would round
+        differently with the number of networks that were built before.
+        """
+        if self._order is not None:
+            return [self._named[name] for name in self._order]
+        names = sorted(params.keys())
+        place = places(names)
+        return [params[names[i]] for i in sorted(place, key=place.get)]
 
     _order = None
 

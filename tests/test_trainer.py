@@ -593,3 +593,27 @@ def test_bad_input_is_named(data, call, error, message):
     with pytest.raises(error) as e:
         call(data)
     assert message in str(e.value)
+
+
+def test_the_number_of_networks_before_changes_nothing():
+    """Gluon's names sort as text: between dense99 and dense100 the order of the parameters would turn."""
+    found = []
+    for first in (3, 9):
+        net = gluon.nn.HybridSequential()
+        net.add(gluon.nn.Dense(7, in_units=5, activation="tanh", prefix=f"dense{first}_"),
+                gluon.nn.Dense(2, in_units=7, prefix=f"dense{first + 1}_"))
+        net.initialize()
+        for i, p in enumerate(net._collect_params_with_prefix().values()):
+            p.set_data(nd.array(np.random.RandomState(i).normal(size=p.shape)))
+        loss_fn = sg.likelihoods.Gaussian()
+        trainer = sg.BayesianTrainer(net, "sgnht", {"num_data": 20, "learning_rate": 0.05}, loss_fn, seed=1)
+        for k in range(12):
+            x = nd.array(np.random.RandomState(k).normal(size=(5, 5)))
+            with autograd.record():
+                loss = loss_fn(net(x), x[:, :2])
+            loss.backward()
+            trainer.step(5)
+        found.append([(s.potential, s.friction, s.temperature) for s in trainer.samples])
+        order = [p.name.split("_")[0] for p in trainer._params]
+        assert order == [f"dense{first}"] * 2 + [f"dense{first + 1}"] * 2
+    assert found[0] == found[1]
