@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -21,11 +21,12 @@ from .samplers._momentum import MomentumDevice
 from .samplers.sgnht import Common, ThermostatDevice
 from .store.objects import Encoder, decode, name_of
 
-__all__ = ["check_fit", "load_weights", "not_one", "reseed", "restore", "restore_generators", "take", "unpack",
-           "updaters_of", "made_likelihood", "plain_likelihood", "telling_what_is_wrong"]
+__all__ = ["check_fit", "decoded", "known_classes", "load_weights", "not_one", "plain_likelihood", "reseed", "restore",
+           "restore_generators", "take", "telling_what_is_wrong", "unpack", "updaters_of"]
 
 SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence")
 COUNTERS = ("num_steps", "_stage", "_taken")
+TRAINER = "BayesianTrainer"     # what a checkpoint is of that does not say it
 BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes
 
 
@@ -121,22 +122,31 @@ def telling_what_is_wrong(checkpoint):
         raise not_one(checkpoint, f"{type(e).__name__}: {e}") from e
 
 
-def unpack(checkpoint, given: Mapping[str, object]) -> dict:
-    """The content of a checkpoint as objects; ``given`` brings those of the user's own classes."""
-    arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
+def decoded(checkpoint, kind: str, names: Sequence[str], known: Mapping[str, type],
+            given: Mapping[str, object]) -> dict:
+    """The content of a checkpoint of this kind of chain, with what is kept under these names as objects.
+
+    ``given`` brings those of the user's own classes.
+    """
     content = dict(checkpoint.content)
-    kind = content.get("chain")
-    if kind is not None:
-        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is of a {kind!s:.40}; write "
-                              f"{kind!s:.40}.resume(...)")
+    its = content.get("chain", TRAINER)
+    if its != kind:
+        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is one of {its!s:.40}; write "
+                              f"{its!s:.40}.resume(...)")
+    arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
     with telling_what_is_wrong(checkpoint):
-        names = [n for n in ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
-                             "data", "optimizer_state") if n in content]
-        trees = {"dict": [[n, content[n]] for n in names]}
-        content.update(decode(trees, arrays, known_classes(), given))
+        content.update(decode({"dict": [[n, content[n]] for n in names if n in content]}, arrays, known, given))
+        content["likelihood"] = made_likelihood(content["likelihood"])
+    return content
+
+
+def unpack(checkpoint, given: Mapping[str, object]) -> dict:
+    """The content of a trainer's checkpoint as objects; ``given`` brings those of the user's own classes."""
+    content = decoded(checkpoint, TRAINER, ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
+                                            "data", "optimizer_state"), known_classes(), given)
+    with telling_what_is_wrong(checkpoint):
         if "optimizer_state" in content:
             content["optimizer"].__setstate__(content.pop("optimizer_state"))
-        content["likelihood"] = made_likelihood(content["likelihood"])
         _check_form(content, checkpoint.arrays)
         content["optimizer"].rescale_grad = content["scale"]    # the trainer takes it from there
     return content

@@ -8,11 +8,10 @@ from mxnet import current_context
 from .. import chain_state
 from .._check import unknown_option
 from ..collecting import check_net
-from ..errors import CheckpointError
 from ..resuming import unless_it_fails
 from ..samplers._adapt import DualAveraging
 from ..store import FolderStore, checkpoints
-from ..store.objects import Encoder, decode, name_of
+from ..store.objects import Encoder, name_of
 
 __all__ = ["resume", "take"]
 
@@ -42,7 +41,7 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
     """See :meth:`FullDataSampler.resume`."""
     unknown_option(f"{cls.__name__}.resume", brought, (*_BROUGHT, "checkpoint", "ctx"))
     check_net(net)
-    store, ctx = FolderStore.reopen(path), ctx or current_context()
+    store, chain, ctx = FolderStore.reopen(path), None, ctx or current_context()
     try:
         found = checkpoints.read(store.path, checkpoint)
         content = _unpacked(cls, found, brought)
@@ -56,21 +55,16 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
                 chain._potential.take_draws(chain._hyper)
             chain._keeper.begin(chain, content)
     except BaseException:
+        if chain is not None:
+            chain.close()       # puts the handlers of signals back, too
         store.close()
         raise
     return chain
 
 
 def _unpacked(cls, checkpoint, brought) -> dict:
-    content = dict(checkpoint.content)
-    if content.get("chain") != cls.__name__:
-        kind = content.get("chain", "BayesianTrainer")
-        raise CheckpointError(f"the checkpoint of step {checkpoint.step} is one of {kind}; write {kind}.resume(...)")
-    arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
-    trees = {"dict": [[name, content.get(name)] for name in ("likelihood", "made_with", "state")]}
+    content = chain_state.decoded(checkpoint, cls.__name__, ("likelihood", "made_with", "state"), _known(), brought)
     with chain_state.telling_what_is_wrong(checkpoint):
-        content.update(decode(trees, arrays, _known(), brought))
-        content["likelihood"] = chain_state.made_likelihood(content["likelihood"])
         if set(content["state"]) - set(_STATE):
             raise ValueError("it has a state of another kind")
     return content
