@@ -99,7 +99,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["sgmcmc_mx", "sgmcmc_mx.*"]),
-    package_data={"sgmcmc_mx": ["data_files/*"], "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"]},
+    package_data={"sgmcmc_mx.datasets": ["data_files/*"], "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"]},
     ext_modules=[Extension("sgmcmc_mx.kernels._step", SOURCES, optional=True)] if SOURCES else [],
     cmdclass={"build_ext": BuildStep},
     zip_safe=False,

@@ -96,7 +96,7 @@ def measure(work: str, options, seconds: float) -> dict:
     import numpy as np
     from mxnet import autograd, gluon
 
-    from sgmcmc_mx import threads
+    from sgmcmc_mx.tuning import threads
 
     if "tune" in options:
         limit = threads._Limit.find()

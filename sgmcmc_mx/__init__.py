@@ -12,17 +12,15 @@ if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, a
 else:
     from . import data, datasets, likelihoods, metrics, plot, priors, schedules
     from ._version import __version__
-    from .averaging import predict
-    from .control_variates import ControlVariates
     from .errors import CheckpointError, DivergenceError, StoreError
     from .full_data import HMC, MetropolisHastings
-    from .guidance import Suggestion, suggest
+    from .gradients import ControlVariates
     from .kernels import backend
-    from .predictive import Regression
+    from .prediction import Regression, predict
     from .samplers import SGHMC, SGLD, SGNHT
     from .store import FolderStore, MemoryStore, Sample, load
-    from .threads import tune_threads
     from .trainer import BayesianTrainer
+    from .tuning import Suggestion, suggest, tune_threads
 
 __all__ = ["BayesianTrainer", "CheckpointError", "ControlVariates", "DivergenceError", "FolderStore", "HMC",
            "MemoryStore", "MetropolisHastings", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "StoreError",

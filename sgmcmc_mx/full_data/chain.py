@@ -7,16 +7,17 @@ from typing import Optional
 
 from mxnet import ndarray as nd
 
-from .. import noise
 from .._check import flag, integer, number, unknown_option
-from ..collecting import Collecting, as_store, check_likelihood, check_net
-from ..keeping import Keeper
+from .._network import check_likelihood, check_net
+from ..checkpoint.keeper import Keeper
+from ..kernels import noise
+from ..kernels.seeds import draw_seed
 from ..priors import Gamma
-from ..progress import Progress
 from ..samplers import metropolis
 from ..samplers._adapt import DualAveraging, first_step_size
 from ..samplers._hyper import Hyper
-from ..samplers._options import draw_seed
+from ..trainer.collecting import Collecting, as_store
+from ..trainer.progress import Progress
 from . import state as states
 from .potential import Potential
 

@@ -9,8 +9,9 @@ from mxnet import autograd
 from mxnet import ndarray as nd
 
 from .._check import number
-from ..gradients import Labelled
-from ..predictive import classic, forward
+from ..batches.arrays import classic
+from ..batches.labelled import Labelled
+from ..prediction.forward import forward
 from ..priors import as_prior
 
 __all__ = ["Potential", "prior_precisions"]

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import Optional, Union
 
-from .. import noise
 from .._check import integer, number
+from ..kernels import noise
 from ..samplers import hmc, metropolis
 from .chain import FullDataSampler
 from .mass import as_mass

@@ -5,13 +5,15 @@ from typing import Tuple
 
 from mxnet import current_context
 
-from .. import chain_state
 from .._check import unknown_option
-from ..collecting import check_net
-from ..resuming import unless_it_fails
+from .._network import check_net
+from ..checkpoint.content import known_classes, plain_likelihood
+from ..checkpoint.objects import Encoder, name_of
+from ..checkpoint.reading import check_fit, decoded, telling_what_is_wrong
+from ..checkpoint.restoring import load_weights
+from ..checkpoint.resume import unless_it_fails
 from ..samplers._adapt import DualAveraging
 from ..store import FolderStore, checkpoints
-from ..store.objects import Encoder, name_of
 
 __all__ = ["resume", "take"]
 
@@ -21,7 +23,7 @@ _BROUGHT = ("likelihood", "prior")
 
 
 def _known() -> dict:
-    return {**chain_state.known_classes(), name_of(DualAveraging): DualAveraging}
+    return {**known_classes(), name_of(DualAveraging): DualAveraging}
 
 
 def take(chain) -> Tuple[dict, dict]:
@@ -29,7 +31,7 @@ def take(chain) -> Tuple[dict, dict]:
     encode = Encoder(_known(), _BROUGHT)
     tree = {"chain": type(chain).__name__, "contexts": 1,
             "parameters": {name: [p.lr_mult, p.wd_mult, p.grad_req] for name, p in chain._named.items()},
-            "likelihood": encode(chain_state.plain_likelihood(chain.likelihood), "likelihood"),
+            "likelihood": encode(plain_likelihood(chain.likelihood), "likelihood"),
             "made_with": encode(chain._made_with),
             "state": encode({name: getattr(chain, name) for name in _STATE if hasattr(chain, name)})}
     arrays = {f":{name}": a for name, a in encode.arrays.items()}
@@ -45,9 +47,9 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
     try:
         found = checkpoints.read(store.path, checkpoint)
         content = _unpacked(cls, found, brought)
-        chain_state.check_fit(net, content, found.arrays, store.path, ctx)
+        check_fit(net, content, found.arrays, store.path, ctx)
         with unless_it_fails(net, None):
-            chain_state.load_weights(net, content, found.arrays, ctx)
+            load_weights(net, content, found.arrays, ctx)
             chain = cls(net, content["likelihood"], data, store=store, **content["made_with"])
             for name, value in content["state"].items():
                 setattr(chain, name, value)
@@ -63,8 +65,8 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
 
 
 def _unpacked(cls, checkpoint, brought) -> dict:
-    content = chain_state.decoded(checkpoint, cls.__name__, ("likelihood", "made_with", "state"), _known(), brought)
-    with chain_state.telling_what_is_wrong(checkpoint):
+    content = decoded(checkpoint, cls.__name__, ("likelihood", "made_with", "state"), _known(), brought)
+    with telling_what_is_wrong(checkpoint):
         if set(content["state"]) - set(_STATE):
             raise ValueError("it has a state of another kind")
     return content

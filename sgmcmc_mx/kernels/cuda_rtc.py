@@ -63,7 +63,7 @@ def partials(ctx: context.Context, count: int) -> nd.NDArray:
 
 
 def normals(size: int, seed: int, step: int, parameter: int, stream: int = 0, ctx=None) -> np.ndarray:
-    """As :func:`sgmcmc_mx.noise.normal`, by the GPU ``ctx``."""
+    """As :func:`sgmcmc_mx.kernels.noise.normal`, by the GPU ``ctx``."""
     return _stream("normals", "float", np.float32, 0, -(-size // 64), seed, step, parameter, stream, ctx)[:size]
 
 

@@ -175,7 +175,7 @@ def _without_movable(job: Job) -> Job:
 
 
 def normal(size: int, seed: int, step: int, parameter: int, stream: int = 0) -> np.ndarray:
-    """As :func:`sgmcmc_mx.noise.normal`, by the library."""
+    """As :func:`sgmcmc_mx.kernels.noise.normal`, by the library."""
     groups = -(-size // 64)
     out = np.empty(64 * groups, dtype=np.float32)
     _lib.sg_normals(out.ctypes.data, 0, groups, seed, step, parameter, stream)

@@ -8,7 +8,7 @@ import math
 
 from mxnet import ndarray as nd
 
-from .. import noise
+from . import noise
 
 __all__ = ["step"]
 

@@ -17,10 +17,11 @@ from mxnet.optimizer import Optimizer
 
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
+from ..kernels.seeds import draw_seed
 from ..priors import Gamma, as_prior
 from ._device import Call, Device, check_state, same_arrays, unchanged
 from ._hyper import Hyper
-from ._options import base_lr, check_mxnet_options, draw_seed, half_refused, learning_rate_of, options, places
+from ._options import base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
 
 __all__ = ["Sampler"]
 

@@ -6,8 +6,8 @@ from typing import Optional
 
 from mxnet import ndarray as nd
 
-from .. import noise
 from .._check import choice, number
+from ..kernels import noise
 from ..kernels.job import INTEGRATORS
 from ._base import Sampler
 from ._device import Device

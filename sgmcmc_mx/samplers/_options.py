@@ -5,12 +5,11 @@ import inspect
 import re
 
 import numpy as np
-from mxnet import ndarray as nd
 from mxnet.optimizer import Optimizer
 
 from .._check import integer, number
 
-__all__ = ["DEFAULT_LEARNING_RATE", "base_lr", "check_mxnet_options", "draw_seed", "half_refused", "learning_rate_of",
+__all__ = ["DEFAULT_LEARNING_RATE", "base_lr", "check_mxnet_options", "half_refused", "learning_rate_of",
            "options", "places"]
 
 DEFAULT_LEARNING_RATE = 0.01
@@ -74,11 +73,6 @@ def learning_rate_of(learning_rate, lr_scheduler):
             if hasattr(lr_scheduler, name):
                 setattr(lr_scheduler, name, learning_rate)
     return None
-
-
-def draw_seed() -> int:
-    high, low = nd.random.randint(0, 2 ** 31 - 1, shape=(2,), dtype="int32").asnumpy().tolist()
-    return (high << 31) | low
 
 
 def half_refused(name: str) -> str:

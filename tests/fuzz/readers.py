@@ -26,7 +26,7 @@ from typing import Callable, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))    # where this file is run by itself
 
 from fuzz import store_files  # noqa: E402  isort: skip
-from sgmcmc_mx import _dataset_files as files  # noqa: E402
+from sgmcmc_mx.datasets import files  # noqa: E402
 
 MEMORY = 500 << 20
 SECONDS = 10

@@ -15,8 +15,8 @@ import pytest
 from mxnet import autograd, gluon, nd
 
 import sgmcmc_mx as sg
-from sgmcmc_mx import control_variates
-from sgmcmc_mx.gradients import load
+from sgmcmc_mx.gradients import control_variates
+from sgmcmc_mx.gradients.backward import load
 
 from .harness import LIMIT, worst, z_scores
 from .test_regression import BATCH, D, N, Regression

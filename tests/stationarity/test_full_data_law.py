@@ -10,9 +10,9 @@ from mxnet import gluon, nd
 from scipy.stats import norm
 
 import sgmcmc_mx as sg
-from sgmcmc_mx import noise
 from sgmcmc_mx.full_data.chain import FullDataSampler
 from sgmcmc_mx.full_data.potential import Potential
+from sgmcmc_mx.kernels import noise
 from sgmcmc_mx.samplers import hmc, metropolis
 from sgmcmc_mx.samplers._adapt import DualAveraging, first_step_size
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 
-from sgmcmc_mx import kernels, noise
+from sgmcmc_mx import kernels
+from sgmcmc_mx.kernels import noise
 
 from .harness import LIMIT, Walk, assert_agrees, batch_means, worst, z_scores
 from .theory import sghmc_variance, splitting, splitting_thermostat, thermostat_mean

@@ -22,7 +22,7 @@ def moment(density):
 
 def test_psgld_step_by_step(each_backend):
     """Against its equations in float64, with the package's own noise."""
-    from sgmcmc_mx import noise
+    from sgmcmc_mx.kernels import noise
 
     N, n, lr, beta, eps, T, wd = 50, 4, 0.02, 0.9, 0.1, 0.7, 3.0
     for gamma in (None, 1.5, "fisher"):
@@ -87,7 +87,7 @@ def test_gamma_makes_the_law_exact():
 @pytest.mark.parametrize("subtract_noise", [True, False])
 def test_sasghmc_step_by_step(subtract_noise, each_backend):
     """Against its equations in float64, with the package's own noise, while the scales are learned and after."""
-    from sgmcmc_mx import noise
+    from sgmcmc_mx.kernels import noise
 
     N, n, lr, a, eps, T, wd, burn_in = 50, 4, 0.005, 0.1, 0.01, 0.7, 3.0, 6
     eta, rng = lr / N, np.random.RandomState(0)

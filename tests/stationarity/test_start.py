@@ -5,7 +5,7 @@ import pytest
 from mxnet import nd
 from scipy import stats
 
-from sgmcmc_mx import noise
+from sgmcmc_mx.kernels import noise
 
 from .harness import Walk, assert_agrees, z_scores
 from .theory import Moments, thermostat_mean

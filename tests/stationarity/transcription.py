@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from sgmcmc_mx import noise
+from sgmcmc_mx.kernels import noise
 
 __all__ = ["Transcription"]
 

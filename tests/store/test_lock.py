@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from runs import go, loader, network, trainer
-from small import filled, process, sample
+from small_stores import filled, process, sample
 
 import sgmcmc_mx as sg
 
@@ -107,8 +107,8 @@ def test_a_forked_process_writes_nothing_and_ends_in_peace(tmp_path, how):
 def test_a_forked_process_is_asked_to_end_while_the_chain_writes(tmp_path):
     """A worker's copy of the queue never becomes empty; it ends as any process does."""
     code = FORKED.split("child = ")[0] + """
-from sgmcmc_mx._signals import Interruption
-from sgmcmc_mx.keeping import _before_end
+from sgmcmc_mx.checkpoint.signals import Interruption
+from sgmcmc_mx.checkpoint.keeper import _before_end
 held = Interruption(_before_end(store))
 held.step_ended()
 child = os.fork()
@@ -128,8 +128,8 @@ gate.set()
 def test_asked_to_end_while_the_disk_is_full(tmp_path):
     """A process that was asked to end does, whatever its store says."""
     code = HOLD + """
-from sgmcmc_mx._signals import Interruption
-from sgmcmc_mx.keeping import _before_end
+from sgmcmc_mx.checkpoint.signals import Interruption
+from sgmcmc_mx.checkpoint.keeper import _before_end
 from sgmcmc_mx.store import files
 def full(*a): raise OSError(28, 'No space left on device', 'here')
 held, files._write_all = Interruption(_before_end(store)), full

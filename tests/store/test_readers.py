@@ -11,10 +11,11 @@ import zlib
 import numpy as np
 import pytest
 from runs import go, loader, network, trainer
-from small import filled
+from small_stores import filled
 
 import sgmcmc_mx as sg
-from sgmcmc_mx.store import arrays, checkpoints, manifest, objects
+from sgmcmc_mx.checkpoint import objects
+from sgmcmc_mx.store import arrays, checkpoints, manifest
 
 
 class Bomb:

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from mxnet import lr_scheduler, nd
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.checkpoint.objects import Encoder, decode, name_of
 from sgmcmc_mx.store import arrays, manifest
-from sgmcmc_mx.store.objects import Encoder, decode, name_of
 
 KINDS = st.sampled_from(["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"]).map(np.dtype)
 QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None)

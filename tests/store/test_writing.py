@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from runs import X, go, loader, network, trainer
-from small import filled, process, sample
+from small_stores import filled, process, sample
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.store import files, folder, writer

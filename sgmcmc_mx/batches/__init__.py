@@ -1,0 +1,1 @@
+"""What a loop, a prediction or a chain over all data takes from a batch."""

@@ -1,0 +1,1 @@
+"""What the next step of a run depends on: taken, written, and gone on from."""

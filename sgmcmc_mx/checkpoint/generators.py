@@ -1,0 +1,40 @@
+"""The generators that a run draws from: kept where their state can be read, set anew where it cannot."""
+from __future__ import annotations
+
+import hashlib
+import random
+
+import mxnet as mx
+import numpy as np
+
+__all__ = ["draws", "generators", "reseed", "restore_generators"]
+
+
+def generators() -> dict:
+    name, keys, place, has, cached = np.random.get_state()
+    version, state, gauss = random.getstate()
+    return {"numpy": (name, keys.view(np.int32), place, has, cached),
+            "python": (version, np.array(state, dtype=np.uint32).view(np.int32), gauss)}
+
+
+def restore_generators(state: dict, numpys=np.random, pythons=random) -> None:
+    """Put NumPy's and Python's generators back."""
+    name, keys, place, has, cached = state["numpy"]
+    numpys.set_state((name, keys.view(np.uint32), place, has, cached))
+    version, words, gauss = state["python"]
+    pythons.setstate((version, tuple(words.view(np.uint32).tolist()), gauss))
+
+
+def reseed(seed: int, step: int) -> None:
+    """Set MXNet's generator, whose state cannot be read, to one that (seed, step) decides."""
+    word = hashlib.sha256(f"{seed} {step}".encode()).digest()[:4]
+    mx.random.seed(int.from_bytes(word, "little") >> 1)
+
+
+def draws(contexts) -> list:
+    """The next numbers of MXNet's generator on each context, which tell whether it stands where it stood."""
+    drawn = []
+    for context in dict.fromkeys(contexts):
+        drawn.append(mx.nd.random.uniform(shape=(2,), ctx=context).asnumpy().tolist())
+        drawn.append(mx.nd.random.shuffle(mx.nd.arange(20, ctx=context)).asnumpy().tolist())
+    return drawn

@@ -1,0 +1,189 @@
+"""What a trainer with a store does besides its steps: checkpoints, and an orderly end."""
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import Optional
+
+import numpy as np
+
+from .._version import __version__
+from ..errors import CheckpointError, DivergenceError, StoreError
+from ..samplers import Sampler
+from ..schedules import ScaledScheduler
+from ..store import FolderStore, checkpoints
+from ..store.numbers import as_numpy, diverged
+from . import generators, reading
+from .signals import Interruption
+
+__all__ = ["Keeper"]
+
+_log = logging.getLogger("sgmcmc_mx")
+
+
+class Keeper:
+    """Writes the checkpoints of one trainer into its folder, and goes back to them."""
+
+    def __init__(self, store: FolderStore, checkpoint_every: int, data, seed: int):
+        self.store, self.data = store, data
+        self._every, self._seed = checkpoint_every, seed    # the seed that MXNet's generator follows
+        self._last: Optional[int] = None        # step of the last checkpoint asked for
+        self._reseeded: Optional[int] = None    # step for which MXNet's generator was last set
+        self._went_to: Optional[int] = None     # step of the checkpoint gone back to, the last time
+        self._interruption = Interruption(_before_end(store)) if store.header.get("signals", True) else None
+
+    def before_step(self) -> None:
+        """Raise what went wrong with the writing since the last step."""
+        self.store.check()
+
+    def after_step(self, trainer, kept: bool) -> None:
+        """Write a checkpoint if it is time to; end the process here if it was asked to end."""
+        # The first one comes early: a chain that diverges does so soon, and a sample must have one before it.
+        if kept or trainer.num_steps % self._every == 0 or self._last is None:
+            self._reseed(trainer.num_steps)
+            self.checkpoint(trainer)
+        if self._interruption is not None:
+            self._interruption.step_ended()
+            if self._interruption.pending is not None:
+                self._end(trainer)
+
+    def begin(self, trainer, content: Optional[dict] = None) -> None:
+        """Begin a run, or go on from the content of a checkpoint."""
+        if content is not None:
+            self._last = trainer.num_steps
+            if content["reseeded"] is not None:
+                self._reseed(content["reseeded"])
+            self.store.note(kind="resumed", step=self._last, package=__version__)
+        elif all(p._data is not None for p in trainer._named.values()):
+            self._reseed(0)     # else the network still draws its first weights
+
+    def checkpoint(self, trainer) -> None:
+        """Have a checkpoint of this moment written beside the chain."""
+        step, store = trainer.num_steps, self.store
+        if self._last == step:
+            return
+        tree, arrays = trainer.take(self.data)
+        tree.update(seed=self._seed, reseeded=self._reseeded)
+        parameters = trainer.describe()
+        self._last = step
+
+        def job():
+            numbers = {name: as_numpy(a) for name, a in arrays.items()}
+            bad = diverged(numbers)
+            if bad is not None:
+                what = "the state of the sampler" if bad[0] == ":" else bad
+                raise DivergenceError(f"{what} is not finite, or nearly so, after step {step}, of which no checkpoint "
+                                      "is written")
+            store.create(parameters)
+            checkpoints.write(store.path, step, tree, numbers)
+        store.put(job)
+
+    def _reseed(self, step: int) -> None:
+        generators.reseed(self._seed, step)
+        self._reseeded = step
+
+    def _end(self, trainer) -> None:
+        """The last checkpoint, before a signal does what it would have done."""
+        if self._drawn(trainer._contexts):
+            _log.warning("the network draws from MXNet's generator, whose state cannot be kept: the run will go on "
+                         "from the checkpoint of step %s, and repeat the steps since", self._last)
+        else:
+            self.checkpoint(trainer)
+        self.store.flush()
+        self._interruption.deliver()
+
+    def _drawn(self, contexts) -> bool:
+        """Whether somebody has drawn from MXNet's generator since it was last set. It is set again if not."""
+        if self._reseeded is None:
+            return True
+        now = generators.draws(contexts)
+        self._reseed(self._reseeded)
+        drawn = now != generators.draws(contexts)
+        self._reseed(self._reseeded)
+        return drawn
+
+    # ---------------------------------------------------------------- going back
+
+    def go_back(self, trainer, error: DivergenceError) -> None:
+        """Put the trainer back to the last checkpoint, with half the step."""
+        self._flush_what_is_well()
+        try:
+            there = checkpoints.steps(self.store.path)
+            # Where the newest has not helped, it may itself be on the way out.
+            again = there and there[-1] == self._went_to
+            checkpoint = checkpoints.read(self.store.path, there[0] if again else None)
+        except CheckpointError as e:
+            raise error from e
+        found, lr = trainer.num_steps, trainer._optimizer.learning_rate
+        if lr == 0.0 or lr < 1e-3 * getattr(trainer._optimizer, "base_learning_rate", lr):
+            raise error     # ten halvings have not helped
+        schedule, factor = unscaled(trainer._optimizer.lr_scheduler)
+        given = {"lr_scheduler": schedule, "prior": getattr(trainer._optimizer, "prior", None),
+                 "likelihood": trainer.likelihood, "optimizer": trainer._optimizer,
+                 "kvstore": trainer._made_with["kvstore"]}
+        content = reading.unpack(checkpoint, given)
+        trainer.go_to(content, checkpoint.arrays)
+        slower(trainer._optimizer, lr, factor)
+        self._went_to, self._last = checkpoint.step, None
+        self._reseed(checkpoint.step)
+        self.store.forget_after(checkpoint.step)
+        now = trainer._optimizer.learning_rate
+        self.store.note(kind="halved", step=checkpoint.step, found=found, learning_rate=now)
+        self.checkpoint(trainer)    # so that a run resumed from here has the smaller step, too
+        _log.warning("%s; gone back to the checkpoint of step %d, with learning_rate %g", error, checkpoint.step, now)
+
+    def _flush_what_is_well(self) -> None:
+        """Have all written but checkpoints and samples of a chain that has diverged, which are not there then."""
+        while True:
+            try:
+                return self.store.flush()
+            except DivergenceError:
+                pass
+
+    def advice(self) -> str:
+        """Where the last good checkpoint is, for an error's message."""
+        try:
+            self._flush_what_is_well()
+        except StoreError as e:
+            return str(e)
+        step = checkpoints.newest(self.store.path)
+        return ("there is no checkpoint yet" if step is None else
+                f"the last good checkpoint is of step {step}, in {self.store.path}")
+
+    def close(self) -> None:
+        """Write what is left, put the handlers of signals back, and let others into the folder."""
+        if self._interruption is not None:
+            self._interruption.close()
+        self.store.close()
+
+
+def slower(optimizer, lr: float, factor: float) -> None:
+    """Half the step from now on: of ``lr``, the one so far, or of ``factor`` times the schedule."""
+    if optimizer.lr_scheduler is None:
+        optimizer.set_learning_rate(0.5 * lr)
+    else:
+        schedule, _ = unscaled(optimizer.lr_scheduler)
+        optimizer.lr_scheduler = ScaledScheduler(schedule, 0.5 * factor)
+
+
+def unscaled(schedule) -> tuple:
+    """A schedule without the factors around it, and their product."""
+    factor = 1.0
+    while isinstance(schedule, ScaledScheduler):
+        schedule, factor = schedule.lr_scheduler, factor * schedule.factor
+    return schedule, factor
+
+
+def _before_end(store):
+    known = weakref.ref(store)
+
+    def flush():
+        alive = known()
+        if alive is not None:
+            alive.flush()
+    return flush
+
+
+def seed_of(optimizer) -> int:
+    """The seed that MXNet's generator follows at checkpoints."""
+    return optimizer.seed if isinstance(optimizer, Sampler) else int(np.random.SeedSequence().entropy % 2 ** 63)

@@ -1,0 +1,83 @@
+"""A trainer made from a folder, which goes on where its last checkpoint ended."""
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Union
+
+from mxnet import current_context
+from mxnet.base import MXNetError
+
+from .._check import unknown_option
+from .._network import check_net
+from ..data import as_resumable
+from ..errors import CheckpointError
+from ..store import FolderStore, checkpoints
+from . import generators, reading, restoring
+from .content import BROUGHT
+
+__all__ = ["resume", "unless_it_fails"]
+
+_ODD = (AttributeError, LookupError, ArithmeticError, AssertionError, RecursionError, MXNetError)  # of a bad checkpoint
+_OTHERS = ("data", "checkpoint", "ctx", "progress")
+
+
+def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=None, ctx=None, progress=False, **brought):
+    """See :meth:`sgmcmc_mx.BayesianTrainer.resume`."""
+    unknown_option("BayesianTrainer.resume", brought, BROUGHT + _OTHERS)
+    check_net(net)
+    store, trainer = FolderStore.reopen(path), None
+    try:
+        found = checkpoints.read(store.path, checkpoint)
+        content = reading.unpack(found, brought)
+        data = _checked_data(data, content)
+        ctx = ctx or current_context()
+        reading.check_fit(net, content, found.arrays, store.path, ctx)
+        with unless_it_fails(net, data):
+            restoring.load_weights(net, content, found.arrays, ctx)
+            trainer = cls.__new__(cls)
+            trainer._order = content["order"]
+            settings = {**content["settings"], **content["trainer"]}
+            trainer.__init__(net, content["optimizer"], likelihood=content["likelihood"], progress=progress,
+                             store=store, data=data, **settings)
+            restoring.restore(trainer, content, data)
+            generators.restore_generators(content["generators"])
+            trainer._keeper.begin(trainer, content)
+    except BaseException as e:
+        if getattr(trainer, "_keeper", None) is not None:
+            trainer.close()
+        store.close()
+        if isinstance(e, _ODD):
+            raise reading.not_one(found, f"{type(e).__name__}: {e}") from e
+        raise
+    return trainer
+
+
+@contextlib.contextmanager
+def unless_it_fails(net, data):
+    """What is done to weights and data is undone where not all of it can be done."""
+    weights = [(a, a.copy()) for p in net.collect_params().values() if p._data is not None for a in p.list_data()]
+    place = None if data is None else data.state_dict()
+    try:
+        yield
+    except BaseException:
+        for a, before in weights:
+            a[:] = before
+        if data is not None:
+            data.load_state_dict(place)
+        raise
+
+
+def _checked_data(data, content: dict):
+    """What the batches come from, None if the run shall not know."""
+    if data is not None and data is not False:
+        data = as_resumable(data)
+    kept = content["data"] is not None
+    if kept and data is None:
+        raise CheckpointError("the checkpoint says how far the run had come with its data, and data is not given; "
+                              "write resume(..., data=loader) with the loader as it was made, or data=False to begin "
+                              "anew with the data")
+    if data and not kept:
+        raise CheckpointError("data is given, and the run was without it, so that its place is not known; leave data "
+                              "out, and bring the batches to their place")
+    return None if data is False else data

@@ -1,0 +1,134 @@
+"""Gradients of a network's loss over batches, the network put back as it was."""
+from __future__ import annotations
+
+import contextlib
+from typing import Iterator, List, Tuple
+
+import numpy as np
+from mxnet import autograd
+from mxnet import ndarray as nd
+
+from .._network import check_block
+from ..batches.arrays import classic
+from ..prediction.forward import forward
+
+__all__ = ["Gradients", "as_type", "kept", "load"]
+
+
+class Gradients:
+    """Forward and backward through a network, and its arrays by context.
+
+    Weights are changed by their content, in place: a graph compiled with ``static_shape=True`` holds on to the arrays.
+
+    Attributes
+    ----------
+    weights, grads, others : list of lists of NDArray
+        By context: what is trained, its gradients, and what is not trained (running statistics, frozen parameters).
+        ``names`` are the structural names of the trained ones.
+    """
+
+    def __init__(self, owner: str, net, loss):
+        check_block(net)
+        if isinstance(loss, type) or not callable(loss):
+            raise TypeError("loss must be an object such as sgmcmc_mx.likelihoods.Categorical(), called as "
+                            f"loss(output, label), got {loss!r}")
+        self.owner, self.net, self.loss = owner, net, loss
+        params = list(net.collect_params().values())
+        for p in params:
+            _check(owner, p)
+        self.trained = [p for p in params if p.grad_req != "null"]
+        if not self.trained:
+            raise ValueError("net has no parameter with a gradient; add its layers first, and leave grad_req='write'")
+        names = {p.name: name for name, p in reversed(list(net._collect_params_with_prefix().items()))}
+        self.names = [names[p.name] for p in self.trained]
+        self._others = [p for p in params if p.grad_req == "null"]
+        self.contexts = self.trained[0].list_ctx()
+
+    # Looked up each time: a cast, or an initialisation by force, puts other arrays into the parameters.
+
+    @property
+    def weights(self) -> List[List[nd.NDArray]]:
+        return _by_context(p.list_data() for p in self.trained)
+
+    @property
+    def grads(self) -> List[List[nd.NDArray]]:
+        return _by_context(p.list_grad() for p in self.trained)
+
+    @property
+    def others(self) -> List[List[nd.NDArray]]:
+        return _by_context(p.list_data() for p in self._others) or [[] for _ in self.contexts]
+
+    def run(self, x, y):
+        """Forward and backward of one batch; returns the loss, an NDArray of one value an example."""
+        with autograd.record():
+            loss = self.loss(forward(self.net, x), y)
+        if not isinstance(loss, nd.NDArray) or loss.shape != (len(y),):
+            raise ValueError(f"loss must give one value an example, shape ({len(y)},) for a batch of {len(y)} labels, "
+                             f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean(), as the sampler's "
+                             "num_data multiplies the mean that step(batch_size) forms")
+        loss.backward()
+        return loss
+
+    def mean(self, batches) -> Tuple[List[nd.NDArray], int]:
+        """Mean gradient over all examples of the batches, float32 on the first context, and their number."""
+        total, count = [nd.zeros(g.shape, ctx=g.context, dtype="float32") for g in self.grads[0]], 0
+        with self.undisturbed():
+            for x, y in batches:
+                for g in self.grads[0]:     # backward leaves alone what a batch does not use
+                    g[:] = 0
+                self.run(x, y)
+                for t, g in zip(total, self.grads[0]):
+                    t += as_type(g, "float32")
+                count += len(y)
+        if not count:
+            raise ValueError(f"data is empty: {self.owner} needs at least one example")
+        return [t / count for t in total], count
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Whatever happens inside, all arrays have their values again, and gradients their marks of being fresh."""
+        marks = [(w, w._fresh_grad) for p in self.trained for w in p.list_data()]
+        with kept([a for kind in (self.weights, self.grads, self.others) for arrays in kind for a in arrays]):
+            try:
+                yield
+            finally:
+                for w, mark in marks:
+                    w._fresh_grad = mark
+
+
+@contextlib.contextmanager
+def kept(arrays) -> Iterator[None]:
+    """The arrays have their values again at the end."""
+    copies = [a.copy() for a in arrays]
+    try:
+        yield
+    finally:
+        load(arrays, copies)
+
+
+def load(arrays, values) -> None:
+    """Write the values into the arrays, in place."""
+    for a, v in zip(arrays, values):
+        v.copyto(a)
+
+
+def _by_context(arrays) -> List[List[nd.NDArray]]:
+    return [[classic(a) for a in of_one] for of_one in zip(*arrays)]
+
+
+def as_type(array, dtype):
+    """The array itself where it has the type, else a cast copy."""
+    return array if array.dtype == np.dtype(dtype) else array.astype(dtype)
+
+
+def _check(owner: str, p) -> None:
+    if p._data is None:
+        why = (f"the shape of parameter {p.name} is not known yet; run a batch through the network first: net(x)"
+               if p._deferred_init else f"parameter {p.name} is not initialised; call net.initialize() first")
+        raise RuntimeError(f"{owner} needs the weights themselves: {why}")
+    if p.grad_req == "add":
+        raise ValueError(f"parameter {p.name} has grad_req='add', so that gradients would add up over steps; write "
+                         "grad_req='write'")
+    if getattr(p, "_grad_stype", "default") != "default":
+        raise ValueError(f"parameter {p.name} has {p._grad_stype} gradients, and {owner} needs all rows of a gradient; "
+                         "build the layer with sparse_grad=False")

@@ -1,0 +1,232 @@
+"""Minibatch gradients with less noise: control variates at a fixed centre, and SVRG, whose centre moves."""
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Union
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+from mxnet import ndarray as nd
+
+from .._check import integer, warn
+from .._network import dropping, normalising
+from ..batches.labelled import Labelled
+from .backward import Gradients, as_type, kept, load
+
+__all__ = ["ControlVariates"]
+
+
+class ControlVariates:
+    r"""The gradient of a minibatch, less the deviation that the same minibatch has at a centre w*. ::
+
+        G(w) = sum over the batch [grad l_i(w) - grad l_i(w*)] + n grad L(w*),     L = mean of l_i over the data
+
+    with l_i = -log p(y_i | x_i, w) and n the batch size: what ``loss.backward()`` leaves, with the same mean (n times
+    the mean gradient over the data) and, near w*, little of its variance; at w = w* none. Any sampler takes it in
+    place of the plain gradient: its step, its prior (which has no noise) and the rest of the loop stay as they are.
+    Less noise means less heat: where one thermostat for all weights, or SGHMC without ``gradient_noise``, is biased by
+    noise that differs between weights, this removes the cause. A step costs one more forward and backward pass.
+
+    With the centre at a mode, found by SGD beforehand, and left there: the control variates of Baker et al. 2019
+    (SGLD-CV). With ``update_every=m`` the centre moves to the present weights every m steps and the full gradient is
+    formed anew, a pass over the data each time: the SVRG of Dubey et al. 2016.
+
+    This pays where the posterior is narrow about its mode: on a linear regression with 1,000 points a 160th of the
+    gradient's variance is left. A network at temperature 1 leaves its mode for good: on MNIST (784-100-10 and
+    784-400-400-10, steps as :func:`sgmcmc_mx.suggest` proposes them) nothing was gained beyond 100 steps from the mode,
+    nor beyond 5 to 20 steps from a moving centre; further away the difference of the two gradients is up to twice as
+    noisy as one. There larger batches are the better use of the time.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        The network. The centre is where its weights are now.
+    loss : callable
+        ``loss(net(x), y)`` gives one -log p an example, shape (batch,), as :mod:`sgmcmc_mx.likelihoods` do.
+    data : (x, y), DataLoader, DataIter or list of (x, y)
+        The full data set, every example once: a pair of arrays whose first axis counts examples, or batches.
+        Read when the centre is set, a batch at a time.
+    batch_size : int, default 1000
+        Examples in a batch of that pass, where ``data`` is a pair of arrays.
+    update_every : int, optional
+        m, steps between moves of the centre. Default None: it stays.
+
+    Attributes
+    ----------
+    num_data : int
+        Examples in ``data``; the sampler's ``num_data`` should be the same.
+    center, full_gradient : dict
+        w* and the mean gradient over the data there, by structural name (``0.weight``), as copies.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        For every wrong argument, naming it and what to write instead: weights not initialised, ``grad_req='add'``,
+        sparse gradients, a loss that is averaged over the batch, AMP's loss scaling.
+
+    Notes
+    -----
+    Running statistics, frozen parameters (``grad_req='null'``) and, where the centre is set, gradients are not changed
+    by the additional passes. BatchNorm on batch statistics and dropout are warned of: the gradient of a batch is then
+    no sum over independent examples, and the two passes drop different units. If frozen parameters or the weights are
+    changed by hand (a loaded file), call :meth:`recenter`.
+
+    References
+    ----------
+    Baker, Fearnhead, Fox & Nemeth 2019, "Control variates for stochastic gradient MCMC", Statistics and Computing 29,
+    arXiv 1706.05439 (SGLD-CV). Dubey, Reddi, Williamson, Poczos, Smola & Xing 2016, "Variance reduction in stochastic
+    gradient Langevin dynamics", NIPS (SVRG-LD).
+
+    Examples
+    --------
+    >>> cv = sg.ControlVariates(net, loss_fn, (x_train, y_train))      # after SGD
+    >>> for x, y in batches:
+    ...     loss = cv.backward(x, y)        # in place of autograd.record() and loss.backward()
+    ...     trainer.step(len(x))
+    """
+
+    def __init__(self, net, loss, data, batch_size: int = 1000, update_every: Optional[int] = None):
+        self.update_every = None if update_every is None else integer(
+            "update_every", update_every, "steps between moves of the centre, or None to leave it", low=1)
+        self._gradients = g = Gradients("ControlVariates", net, loss)
+        first = g.trained[0].data(g.contexts[0])
+        self._data = Labelled(data, batch_size, g.contexts[0], isinstance(first, mx.np.ndarray), first.dtype)
+        self._checked_trainer = None
+        self._steps = 0
+        _warn_of_randomness(net)
+        self.recenter()
+
+    # ---------------------------------------------------------------- the centre
+
+    def recenter(self) -> None:
+        """Move the centre to the present weights, and form the full gradient there: one pass over the data."""
+        g = self._gradients
+        mean, self.num_data = g.mean(self._data)
+        if not all(np.isfinite(m.sum().asscalar()) for m in mean):
+            raise ValueError("the gradient over the full data set is not finite at these weights; look at the data for "
+                             "labels out of range and NaN. Else the network has diverged, or in float16 the sum over a "
+                             "batch overflows: write a smaller batch_size")
+        self._center = [[w.copy() for w in weights] for weights in g.weights]
+        self._full = [[m.as_in_context(context) for m in mean] for context in g.contexts]
+
+    @property
+    def center(self) -> Dict[str, nd.NDArray]:
+        """w*, by structural name."""
+        return {name: a.copy() for name, a in zip(self._gradients.names, self._center[0])}
+
+    @property
+    def full_gradient(self) -> Dict[str, nd.NDArray]:
+        """grad L(w*), by structural name."""
+        return {name: a.copy() for name, a in zip(self._gradients.names, self._full[0])}
+
+    def state_dict(self) -> dict:
+        """Centre, full gradient there, and the steps since it was first set: part of a checkpoint, if this object is
+        given to the trainer as ``data`` (alone or in a list)."""
+        return {"steps": self._steps, "center": self.center, "full_gradient": self.full_gradient}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go to the centre of a state. Raises ValueError where the parameters are others."""
+        g = self._gradients
+        found = {}
+        for what, mine in (("center", self._center[0]), ("full_gradient", self._full[0])):
+            arrays = state.get(what) if isinstance(state, dict) else None
+            shapes = {n: a.shape for n, a in zip(g.names, mine)}
+            if not isinstance(arrays, dict) or {n: a.shape for n, a in arrays.items()} != shapes:
+                raise ValueError(f"state has no {what} of this network's parameters, {', '.join(shapes)[:80]}; give "
+                                 "what state_dict() gave")
+            found[what] = [arrays[n] for n in g.names]
+        steps = integer("steps", state.get("steps"), "what state_dict() gave", low=0)
+        self._steps = steps
+        self._center = [[a.as_in_context(c).copy() for a in found["center"]] for c in g.contexts]
+        self._full = [[a.as_in_context(c).copy() for a in found["full_gradient"]] for c in g.contexts]
+
+    # ---------------------------------------------------------------- the step
+
+    def backward(self, x, y) -> Union[nd.NDArray, List[nd.NDArray]]:
+        """Leave the corrected gradient of a batch, summed over its examples, in the parameters.
+
+        Parameters
+        ----------
+        x, y : NDArray, or list of NDArray
+            A batch of inputs and labels; on several contexts lists, one batch a context, as
+            ``gluon.utils.split_and_load`` gives.
+
+        Returns
+        -------
+        The loss at the present weights, one value an example (a list of them on several contexts). Then
+        ``trainer.step(batch_size)`` as ever.
+        """
+        if autograd.is_recording():
+            raise RuntimeError("backward records its two passes itself: write loss = cv.backward(x, y) outside of "
+                               "autograd.record(), and leave out loss.backward()")
+        self._check_trainer()
+        parts, g = self._parts(x, y), self._gradients
+        if self.update_every and self._steps and self._steps % self.update_every == 0:
+            self.recenter()
+        self._steps += 1
+        # The centre first: the last loss seen by a trainer is then the one at the present weights.
+        corrections = [self._correction(k, *part) for k, part in enumerate(parts)]
+        losses = [g.run(*part) for part in parts]
+        for grads, correction in zip(g.grads, corrections):
+            for here, c in zip(grads, correction):
+                _add(here, c)
+        return losses if isinstance(x, (list, tuple)) else losses[0]
+
+    def _correction(self, k: int, x, y) -> List[nd.NDArray]:
+        """n grad L(w*) - the batch's gradient at w*, in float32, on context k."""
+        self._pass_at_center(k, x, y)
+        n = len(y)
+        return [full * n - as_type(there, full.dtype) for full, there in zip(self._full[k], self._gradients.grads[k])]
+
+    def _pass_at_center(self, k: int, x, y) -> None:
+        g = self._gradients
+        with kept(g.weights[k] + g.others[k]):
+            load(g.weights[k], self._center[k])
+            g.run(x, y)
+
+    def _parts(self, x, y) -> list:
+        contexts = self._gradients.contexts
+        parts = list(zip(x, y)) if isinstance(x, (list, tuple)) and isinstance(y, (list, tuple)) else [(x, y)]
+        arrays = [a for part in parts for a in part]
+        if not all(isinstance(a, nd.NDArray) for a in arrays):
+            raise TypeError(f"x and y must be NDArrays, or lists of them, got {type(x).__name__} and "
+                            f"{type(y).__name__}; write mx.nd.array(x)")
+        if [a.context for part in parts for a in part[:1]] != contexts or any(len(a) != len(b) for a, b in parts):
+            got = [(str(a.context), a.shape, b.shape) for a, b in parts]
+            raise ValueError(f"the network is on {', '.join(map(str, contexts))}, and each context needs its batch of "
+                             f"inputs and as many labels, got {got}; write gluon.utils.split_and_load(x, contexts), "
+                             "and the same for y")
+        if not all(len(a) for a in arrays):
+            raise ValueError(f"x and y are an empty batch, of shape {arrays[0].shape}; leave it out")
+        return parts
+
+    def _check_trainer(self) -> None:
+        trainer = getattr(self._gradients.trained[0], "_trainer", None)
+        if getattr(trainer, "_amp_loss_scaler", None) is not None:
+            raise ValueError("AMP scales the loss, and ControlVariates forms gradients of the loss as it is; leave out "
+                             "amp.init_trainer, or write multi_precision=True with a float16 network")
+        if trainer is None or trainer is self._checked_trainer:
+            return
+        self._checked_trainer = trainer
+        # A trainer that could not be made has no optimizer, but parameters remember it.
+        told = getattr(getattr(trainer, "_optimizer", None), "num_data", self.num_data)
+        if told != self.num_data:
+            warn(f"the sampler's num_data is {told}, but the data set given to ControlVariates has {self.num_data} "
+                 "examples; both should be the data that batches are drawn from")
+
+
+def _add(gradient, correction) -> None:
+    if gradient.dtype == correction.dtype:
+        gradient += correction
+    else:
+        nd.cast(gradient.astype(correction.dtype) + correction, dtype=gradient.dtype, out=gradient)
+
+
+def _warn_of_randomness(net) -> None:
+    drops, norms = dropping(net), normalising(net)
+    if drops:
+        warn(f"{drops[0]} drops units while training, other ones in each of the two passes: control variates then "
+             "remove little noise or add some; remove it or set its rate to 0")
+    if norms:
+        warn(f"{norms[0]} normalises by the statistics of a batch while training, so the gradient of a batch is no "
+             "sum over examples and the correction is biased; use_global_stats=True, LayerNorm or GroupNorm is sound")

@@ -1,0 +1,85 @@
+"""What all likelihoods share: the checks, the sum over outputs, and -log p = infinity where a label is impossible."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mxnet import gluon
+from mxnet.ndarray import NDArray
+from mxnet.symbol import Symbol
+from mxnet.util import is_np_array
+
+__all__ = ["Likelihood", "only_where"]
+
+
+class Likelihood(gluon.loss.Loss):
+    """Base of the likelihoods: checks shapes, sums over outputs, and hands the mathematics to ``_nll``.
+
+    A subclass sets ``kind`` and gives ``_nll(F, output, label)``, -log p per output, and ``predictive(output)``.
+    """
+
+    kind: str = ""  #: 'classification' (predictive = probabilities) or 'regression' (predictive = the mean of y)
+    discrete: bool = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        for name in ("weight", "batch_axis"):
+            if name in kwargs:
+                raise TypeError(f"{name}: {type(self).__name__} has none, because a weighted likelihood is not a "
+                                "likelihood. Leave it out; the batch is the first axis.")
+        super().__init__(weight=None, batch_axis=0, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def forward(self, output: Any, label: Any) -> Any:
+        """-log p(label | output), shape (batch,). Shapes are checked before anything is queued on the device."""
+        if isinstance(output, NDArray):
+            if not isinstance(label, NDArray):
+                raise TypeError(f"label: need an NDArray like the output, got {type(label).__name__}. "
+                                "Write mx.nd.array(label, ctx=output.ctx).")
+            self._check_shapes(output.shape, label.shape)
+            if np.dtype(output.dtype).kind != "f":
+                raise TypeError(f"output: need floats, got {np.dtype(output.dtype).name}. Write "
+                                "output.astype('float32').")
+            if output.dtype == np.float16:
+                output = output.astype("float32")
+            if label.dtype != output.dtype:
+                label = label.astype(output.dtype)
+        elif not isinstance(output, Symbol):
+            raise TypeError(f"output: need the network's output, an NDArray, got {type(output).__name__}. Write "
+                            "mx.nd.array(output), or predictive(output) for NumPy.")
+        return super().forward(output, label)
+
+    def hybrid_forward(self, F: Any, output: Any, label: Any) -> Any:
+        # mx.np arrays share their memory and their gradient with the mx.nd view, so one set of operators does for both.
+        loss = self._nll(F, output.as_nd_ndarray(), label.as_nd_ndarray())
+        loss = F.sum(loss, axis=0, exclude=True)
+        return loss.as_np_ndarray() if is_np_array() else loss
+
+    def predictive(self, output: np.ndarray) -> np.ndarray:
+        """What p(y | x, w) says about y for given network outputs: its probabilities, or its mean."""
+        raise NotImplementedError(f"{type(self).__name__} does not define predictive(output).")
+
+    def _nll(self, F: Any, output: Any, label: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define _nll(F, output, label).")
+
+    def _label_shape(self, output_shape: tuple) -> tuple:
+        """The shape that labels of this output have, up to axes of length 1. Raises if the output itself is wrong."""
+        return output_shape
+
+    def _check_shapes(self, output_shape: tuple, label_shape: tuple) -> None:
+        # Left to broadcasting, a label of shape (n,) against an output of (n, 1) becomes (n, n) without a word.
+        need = self._label_shape(output_shape)
+        same = [d for d in need if d != 1] == [d for d in label_shape if d != 1]
+        if not same or label_shape[:1] != need[:1]:
+            raise ValueError(f"label: {self!r} needs shape {need} for an output of shape {output_shape}, got "
+                             f"{label_shape}. {self._label_hint(output_shape, label_shape)}")
+
+    def _label_hint(self, output_shape: tuple, label_shape: tuple) -> str:
+        return "Reshape the label, or give the network as many outputs as there are labels."
+
+
+def only_where(F: Any, possible: Any, loss: Any) -> Any:
+    """``loss`` where the label is possible (1), and an infinite or undefined value AND gradient where it is not (0)."""
+    # Division by a constant reaches the gradient; where(possible, loss, nan) would spoil that of every example.
+    return loss / F.BlockGrad(possible)

@@ -1,0 +1,110 @@
+"""Real outputs with normal noise."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .base import Likelihood
+from .distributions import floats, like, normal_cdf
+
+__all__ = ["Gaussian"]
+
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Gaussian(Likelihood):
+    r"""Real outputs with normal noise: -log p = sum_k (y_k - m_k)^2 / (2 sigma_k^2) + log sigma_k + log(2 pi) / 2.
+
+    sigma: standard deviation (not the variance) of the noise, in the units of y.
+        A number (default 1.0): the same for every output. ``output`` (batch, ...) is the mean, ``label`` alike.
+        A sequence or array of k numbers: one per output, along the last axis of length k.
+        ``'learned'``: the network says, per input. Its last axis has 2k entries, first the k means, then the k values
+        of log sigma, any real numbers; ``label`` has k. Nix & Weigend 1994; Kendall & Gal 2017, equation 5.
+
+    For one unknown sigma shared by all inputs, let the network return a ``Parameter`` of its own as the second half: it
+    is then sampled, kept and predicted with as every weight is, and under the same prior, N(0, 1/wd) on log sigma.
+    With sigma 1 and one output this is Gluon's ``L2Loss`` plus a constant; of k outputs that one takes the mean.
+    """
+
+    kind = "regression"
+
+    def __init__(self, sigma: float | Sequence[float] | np.ndarray | str = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._sigma = _valid_sigma(sigma)
+
+    @property
+    def sigma(self) -> Any:
+        """A float, a NumPy array with one entry per output, or 'learned'. Fixed at construction."""
+        return self._sigma.copy() if isinstance(self._sigma, np.ndarray) else self._sigma
+
+    def __repr__(self) -> str:
+        return f"Gaussian(sigma={self._sigma.tolist() if isinstance(self._sigma, np.ndarray) else self._sigma!r})"
+
+    def predictive(self, output: np.ndarray) -> np.ndarray:
+        """The mean of y: ``output`` itself, or the first half of its last axis where sigma is learned."""
+        return self._moments(output)[0]
+
+    def noise_variance(self, output: np.ndarray) -> np.ndarray:
+        """Variance of y for given weights, sigma^2; the shape of the mean."""
+        return self._moments(output)[1] ** 2
+
+    def cdf(self, y: Any, output: np.ndarray) -> np.ndarray:
+        """P(Y <= y) for given weights, Phi((y - m) / sigma), float64, the shape of the mean; ``y`` broadcasts to it."""
+        mean, sigma = self._moments(output)
+        return normal_cdf((like(y, mean) - mean) / sigma)
+
+    def _nll(self, F: Any, output: Any, label: Any) -> Any:
+        if isinstance(self._sigma, str):
+            mean, log_sigma = F.split(output, num_outputs=2, axis=-1)
+            z = (F.reshape_like(label, mean) - mean) * F.exp(-log_sigma)
+            return 0.5 * F.square(z) + log_sigma + HALF_LOG_2PI
+        residual = F.reshape_like(label, output) - output
+        if np.size(self._sigma) == 1:
+            z = residual / float(np.reshape(self._sigma, ()))
+        else:
+            # Scalars rather than a constant array, which would need a dtype and a device, and neither is known here.
+            parts = F.split(residual, num_outputs=len(self._sigma), axis=-1)
+            z = F.concat(*[part / float(s) for part, s in zip(parts, self._sigma)], dim=-1)
+        # The mean of log sigma, added to each of the k outputs, sums to what every output's own would.
+        return 0.5 * F.square(z) + (float(np.mean(np.log(self._sigma))) + HALF_LOG_2PI)
+
+    def _label_shape(self, output_shape: tuple) -> tuple:
+        last = output_shape[-1] if len(output_shape) > 1 else 1
+        if isinstance(self._sigma, str):
+            if last % 2:
+                raise ValueError("output: Gaussian(sigma='learned') needs a last axis of 2k entries, k means and then "
+                                 f"k log sigmas; got shape {output_shape}. Give the network twice as many outputs.")
+            return output_shape[:-1] + (last // 2,)
+        if isinstance(self._sigma, np.ndarray) and len(self._sigma) != last:
+            raise ValueError(f"sigma: has {len(self._sigma)} entries but the network has {last} outputs (output shape "
+                             f"{output_shape}). Give one sigma per output, or a single number.")
+        return output_shape
+
+    def _moments(self, output: np.ndarray) -> tuple:
+        """(mean, sigma), both in the mean's shape."""
+        output = floats(output)
+        self._label_shape(output.shape)
+        if not isinstance(self._sigma, str):
+            return output, np.zeros_like(output) + self._sigma
+        mean, log_sigma = np.split(output, 2, axis=-1)
+        return mean, np.exp(log_sigma)
+
+
+def _valid_sigma(sigma: Any) -> Any:
+    """The argument as 'learned', a float or a one-dimensional float64 array; anything else is a ValueError."""
+    remedy = "Pass the noise's standard deviation: a number > 0, one such number per output, or 'learned'."
+    if isinstance(sigma, str):
+        if sigma != "learned":
+            raise ValueError(f"sigma: {sigma!r} is not a known word. {remedy}")
+        return sigma
+    if hasattr(sigma, "asnumpy"):
+        raise ValueError(f"sigma: got an MXNet {type(sigma).__name__}; write sigma.asnumpy().")
+    value = np.asarray(sigma, dtype=object if sigma is None else None)
+    if value.dtype.kind not in "fiu" or value.ndim > 1 or value.size == 0:
+        raise ValueError(f"sigma: got {sigma!r}. {remedy}")
+    if not (np.isfinite(value).all() and (value > 0).all()):
+        raise ValueError(f"sigma: must be finite and above 0, got {sigma!r}. {remedy}")
+    return float(value) if value.ndim == 0 else value.astype(np.float64)

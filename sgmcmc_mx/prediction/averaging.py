@@ -1,0 +1,85 @@
+"""The Bayesian model average of a sequence of samples: what is asked for, checked, and handed to the arithmetic."""
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from .._check import warn
+from .._network import check_block
+from ..batches.inputs import warn_of_order
+from ..likelihoods import as_predictive
+from . import mixture
+from . import regression as regressions
+
+__all__ = ["predict"]
+
+
+def predict(net, chain: Sequence, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
+            batch_size: int = 1000, context=None):
+    """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over samples from anywhere.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network as the samples were drawn from, initialised; its own weights are what they were afterwards.
+    chain : sequence of Sample
+        ``sgmcmc_mx.load('runs/a')``, ``trainer.samples``, or a part of either.
+    data : NDArray, numpy.ndarray, DataLoader or DataIter
+        Inputs; of a batch that is a list the first entry is taken. Read once, in the order it comes. Where the samples
+        are the outputs on given inputs (``FolderStore(inputs=...)``), just those.
+    activation : 'softmax', 'sigmoid', 'identity', callable or likelihood
+        What makes a prediction of the network's output.
+    samples : bool, default False
+        Return the prediction of every sample, shape (samples, n, ...).
+    quantiles : sequence of float, optional
+        Quantiles of y to compute, for a regression likelihood.
+    batch_size : int, default 1000
+        Rows in a forward pass, where ``data`` is an array.
+    context : mxnet.Context, optional
+        Where to predict, of those that the network is on. Default: the first.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood a
+    :class:`~sgmcmc_mx.Regression`.
+    """
+    check_block(net)
+    if not hasattr(chain, "weights") or not hasattr(chain, "__getitem__"):
+        raise TypeError(f"chain must be a sequence of samples, got {type(chain).__name__}; write "
+                        "sgmcmc_mx.load('runs/a') or trainer.samples")
+    if not len(chain):
+        raise ValueError("there are no samples to average over; take more steps, or a larger part of them")
+    if activation is None:
+        raise ValueError("activation is not given, so nothing says what the network's output means; write 'softmax', "
+                         "'sigmoid', 'identity', a callable or a likelihood")
+    if not isinstance(samples, (bool, np.bool_)):
+        raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
+                        "trainer.samples")
+    regression = getattr(activation, "kind", None) == "regression" and not samples
+    quantiles = _checked_quantiles(quantiles, regression)
+    transform = as_predictive(activation)
+    warn_of_order(data)
+    if context is None:
+        context = next(iter(net.collect_params().values())).list_ctx()[0]
+    if samples:
+        result = mixture.every_sample(net, chain, data, transform, context, batch_size)
+    elif regression:
+        result = regressions.regression(net, chain, chain.weights, data, activation, context, batch_size, quantiles)
+    else:
+        result = mixture.average(net, chain, chain.weights, data, transform, context, batch_size)
+    if not np.isfinite(result.mean if regression else result).all():
+        warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
+             "learning_rate")
+    return result
+
+
+def _checked_quantiles(quantiles, regression: bool) -> list:
+    asked = list(np.atleast_1d(quantiles))
+    if asked and not regression:
+        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
+                         "probabilities use samples=True and numpy.quantile")
+    for q in asked:
+        if not (isinstance(q, (float, np.floating)) and 0.0 < q < 1.0):
+            raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")
+    return [float(q) for q in asked]

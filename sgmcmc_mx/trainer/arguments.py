@@ -1,0 +1,87 @@
+"""What a trainer is given, checked before anything is made of it."""
+from __future__ import annotations
+
+import numbers
+
+from mxnet import optimizer as opt
+from mxnet.kvstore import KVStoreBase
+
+from .._check import closest, flag
+from ..samplers import Sampler
+
+__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on", "checked_params"]
+
+OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
+        "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
+_KVSTORES = ("local", "local_update_cpu", "local_allreduce_cpu", "local_allreduce_device", "device", "nccl",
+             "dist_sync", "dist_async", "dist_device_sync", "dist_device_async")
+PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
+
+
+def checked_params(optimizer, params, seed) -> dict:
+    """The sampler's arguments with the seed among them."""
+    if params is not None and not isinstance(params, dict):
+        raise TypeError(f"optimizer_params must be a dictionary, got {params!r}; write {{'learning_rate': 0.1, "
+                        "'num_data': len(dataset)}")
+    params = dict(params or {})
+    for name in params:
+        if not isinstance(name, str):
+            raise TypeError(f"optimizer_params has the name {name!r:.200}, which is no string; write "
+                            "{'learning_rate': 0.1, 'num_data': len(dataset)}")
+    if isinstance(optimizer, opt.Optimizer):
+        if params or seed is not None:
+            extra = f"optimizer_params={params!r}" if params else f"seed={seed!r}"
+            raise ValueError(f"{extra} is given beside an optimizer instance; write it in the instance: "
+                             "SGNHT(..., seed=0)")
+        return params
+    known = opt.Optimizer.opt_registry
+    if not isinstance(optimizer, str):
+        raise TypeError(f"optimizer must be a name or an instance, got {optimizer!r}; write 'sgld', 'sghmc' or 'sgnht'")
+    if optimizer.lower() not in known:
+        raise ValueError(f"optimizer {optimizer!r} is not known; {closest(optimizer.lower(), known)}The samplers are "
+                         "'sgld', 'sghmc' and 'sgnht'")
+    if seed is not None:
+        if not issubclass(known[optimizer.lower()], Sampler):
+            raise ValueError(f"seed={seed!r} is for samplers, and {optimizer!r} is none; leave it out")
+        if params.get("seed") not in (None, seed):
+            raise ValueError(f"seed={seed!r} and optimizer_params['seed']={params['seed']!r} differ; write one")
+        params["seed"] = seed
+    return params
+
+
+def check_passed_on(kvstore="device", compression_params=None, update_on_kvstore=None) -> None:
+    """Of what Gluon takes without a look until the first step."""
+    if isinstance(kvstore, str):
+        known = {*_KVSTORES, *KVStoreBase.kv_registry}
+        if kvstore.lower() not in known and "dist" not in kvstore.lower():
+            raise ValueError(f"kvstore {kvstore!r:.200} is not known; {closest(kvstore.lower(), known)}write "
+                             "kvstore='device', 'local', 'dist_sync' or None")
+    elif kvstore is not None and not isinstance(kvstore, KVStoreBase):
+        raise TypeError(f"kvstore must be a name, a KVStore or None, got {kvstore!r:.200}; write kvstore='device'")
+    if not isinstance(compression_params, (dict, type(None))):
+        raise TypeError(f"compression_params must be a dictionary or None, got {compression_params!r:.200}; leave it "
+                        "out, for a sampler needs the whole gradient")
+    if update_on_kvstore is not None:
+        flag("update_on_kvstore", update_on_kvstore, "write True, False, or None to leave it to Gluon")
+
+
+def as_json(value):
+    """An option as the manifest shows it."""
+    return value if isinstance(value, (str, bool, int, float, type(None))) else f"{value!r:.200}"
+
+
+def check_batch(batch_size) -> None:
+    if type(batch_size) is int and batch_size > 0:
+        return
+    real = isinstance(batch_size, numbers.Real)
+    if not real or batch_size == 0:
+        raise (ValueError if real else TypeError)(
+            f"batch_size must be a number above 0, got {batch_size!r:.80} of type {type(batch_size).__name__}; give "
+            "step() the number of examples in the batch")
+
+
+def check_initialized(params) -> None:
+    for p in params.values():
+        if p._data is None and not p._deferred_init:
+            raise RuntimeError(f"parameter {p.name} is not initialised; call net.initialize() before the trainer is "
+                               "made")

@@ -1,0 +1,39 @@
+"""What an average over samples rests on: independent examples, the network that was sampled, its temperature."""
+from __future__ import annotations
+
+from typing import Iterator, Optional, Tuple
+
+import numpy as np
+
+from .._network import dropping, normalising
+
+__all__ = ["off_temperature", "unsound"]
+
+HOT = 0.1       # relative distance of a mean kinetic temperature from T that is worth a warning
+
+
+def unsound(net, samples, temperature: Optional[float], size: int) -> Iterator[Tuple[str, str]]:
+    """What makes the average of these samples unsound, as (key, message); ``size`` weights move at ``temperature``."""
+    norm = normalising(net)
+    if norm:
+        yield "batchnorm", (
+            f"{norm[0]} normalises by the statistics of a batch while training, so examples are not independent "
+            "and the loss is no sum of log likelihoods; use_global_stats=True, LayerNorm or GroupNorm is sound")
+    drop = dropping(net)
+    if drop:
+        yield "dropout", (f"{drop[0]} drops units while training, so the chain samples the posterior of a "
+                          "randomised network and predicts with the full one; the prior is the regulariser here: "
+                          "remove it or set its rate to 0")
+    seen = [s.temperature for s in samples if s.temperature is not None] if temperature else []
+    seen = [t for t in seen if np.isfinite(t)]      # those of a diverged chain are told by its prediction
+    if seen and off_temperature(float(np.mean(seen)), temperature, size):
+        yield "temperature", (
+            f"the chain's mean kinetic temperature over {len(seen)} samples is {np.mean(seen):.3g}, not T = "
+            f"{temperature:g}: minibatch noise heats it, or it has not settled; write a smaller learning_rate, more "
+            "friction, a longer burn_in, or sgnht")
+
+
+def off_temperature(mean: float, temperature: float, size: int) -> bool:
+    """Whether a mean kinetic temperature of ``size`` weights is far from T."""
+    # 5 sigma of a single reading over all weights are allowed for chance, since successive readings hang together.
+    return abs(mean / temperature - 1.0) > HOT + 5.0 * (2.0 / size) ** 0.5

@@ -1,0 +1,125 @@
+"""What every chain of networks shares, however it moves: it keeps samples, and predicts with their average."""
+from __future__ import annotations
+
+from typing import Iterator, Sequence, Tuple
+
+import numpy as np
+from mxnet import cpu
+
+from .._check import warn
+from .._version import __version__
+from ..batches.arrays import classic
+from ..prediction.averaging import predict
+from ..prediction.forward import outputs_on
+from ..store import FolderStore, MemoryStore, Sample
+
+__all__ = ["Collecting", "as_store"]
+
+
+class Collecting:
+    """Base of :class:`~sgmcmc_mx.BayesianTrainer` and of the samplers that accept and reject.
+
+    A subclass calls :meth:`_begin`, counts its steps in ``num_steps``, and says ``_context``, the device to predict on,
+    and ``_when``, how samples come about.
+    """
+
+    _keeper = _progress = None      # with a store, and where progress is shown
+
+    def _begin(self, net, likelihood) -> None:
+        self.net, self.likelihood, self.samples, self.num_steps = net, likelihood, MemoryStore(), 0
+        self._named = net._collect_params_with_prefix()
+        self._warned = set()
+
+    def _copies(self) -> dict:
+        """All parameters as they are, by structural name, on the host; one shared by two layers is copied once.
+
+        Of a store that keeps predictions: the network's outputs on its inputs.
+        """
+        inputs = getattr(self.samples, "inputs", None)
+        if inputs is not None:
+            return {"output": outputs_on(self.net, inputs, self._context())}
+        copies = {}
+        for p in self._named.values():
+            if p.name not in copies:
+                copies[p.name] = _host_copy(p.list_data()[0])
+        return {name: copies[p.name] for name, p in self._named.items()}
+
+    def describe(self) -> dict:
+        """Shape and type of every parameter, by structural name."""
+        return {name: {"shape": list(p.shape), "dtype": np.dtype(p.dtype).name} for name, p in self._named.items()}
+
+    def _keep(self, arrays: dict, weight: float = 1.0, **readings) -> None:
+        self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
+
+    def close(self) -> None:
+        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
+        if self._progress is not None:
+            self._progress.close()
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def predict(self, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
+                batch_size: int = 1000):
+        """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
+
+        Parameters
+        ----------
+        data : NDArray, numpy.ndarray, DataLoader or DataIter
+            Inputs; of a batch that is a list the first entry is taken. Read once, in the order it comes.
+        activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
+            What makes a prediction of the network's output. Default: what the chain's likelihood knows.
+        samples : bool, default False
+            Return the prediction of every sample, shape (samples, n, ...).
+        quantiles : sequence of float, optional
+            Quantiles of y to compute, for a regression likelihood.
+        batch_size : int, default 1000
+            Rows in a forward pass, where ``data`` is an array.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood
+        a :class:`~sgmcmc_mx.Regression` (mean, std, noise_std, weight_std, quantiles). The network's
+        weights are what they were, whatever happens.
+        """
+        if not len(self.samples):
+            raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, {self._when()}")
+        activation = self._activation(activation)
+        for key, message in self._unsound():
+            self._warn_once(key, message)
+        return predict(self.net, self.samples, data, activation, samples=samples, quantiles=quantiles,
+                       batch_size=batch_size, context=self._context())
+
+    def _activation(self, activation):
+        if activation is None:
+            activation = self.likelihood if hasattr(self.likelihood, "predictive") else None
+        if activation is None:
+            raise ValueError("activation is not given and no likelihood knows it; write activation='softmax', "
+                             f"'sigmoid', 'identity' or a callable, or give {type(self).__name__} a likelihood")
+        return activation
+
+    def _unsound(self) -> Iterator[Tuple[str, str]]:
+        """What makes an average over the samples unsound, as (key, message)."""
+        return iter(())
+
+    def _warn_once(self, key: str, message: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            warn(message)
+
+
+def as_store(store, **about) -> FolderStore:
+    """The folder that was meant by a path, or a store, with what its manifest says of the run."""
+    store = store if isinstance(store, FolderStore) else FolderStore(store)
+    store.begin(package=f"sgmcmc_mx {__version__}", **about)
+    return store
+
+
+def _host_copy(array):
+    array = classic(array)
+    return array.copyto(cpu()) if array.context.device_type != "cpu" else array.copy()

@@ -1,0 +1,53 @@
+"""What a trainer can tell of its chain at any step, as arrays that the engine fills in."""
+from __future__ import annotations
+
+from mxnet import ndarray as nd
+
+from ..batches.arrays import classic
+from ..samplers import Sampler
+
+__all__ = ["Readings"]
+
+
+class Readings:
+    """Of a trainer with a sampler: potential, temperature, friction, and the length of its step. None of them waits."""
+
+    @property
+    def potential(self):
+        """U(w) estimated from the last minibatch's loss, as an NDArray of one element; None without a loss seen."""
+        o = self._optimizer
+        if self._loss is None or not isinstance(o, Sampler):
+            return None
+        total = classic(self._loss).detach().astype("float32").mean() * o.num_data
+        for i, p in enumerate(self._params):
+            if p.grad_req != "null":
+                flat = classic(p.list_data()[0]).reshape((-1,)).astype("float32")
+                total = total + nd.dot(flat, flat).as_in_context(total.context) * (0.5 * o.precision(i, p.shape))
+        return total
+
+    @property
+    def temperature(self):
+        """Kinetic temperature after the last step, as an NDArray of one element; None for SGLD."""
+        return getattr(self._optimizer, "kinetic_temperature", None)
+
+    @property
+    def friction(self):
+        """Friction in force: the thermostat (its mean over groups), or the sampler's constant; None for SGLD."""
+        thermostat = getattr(self._optimizer, "thermostat", None)
+        if isinstance(thermostat, dict):
+            total = sum(a.sum().astype("float32") for a in thermostat.values())
+            return total / sum(a.size for a in thermostat.values())
+        if thermostat is not None or not hasattr(self._optimizer, "friction_at"):
+            return thermostat
+        return self._optimizer.friction_at(self._optimizer.learning_rate)
+
+    def _readings(self) -> dict:
+        return {"potential": self.potential, "temperature": self.temperature, "friction": self.friction}
+
+    def _step_weight(self) -> float:
+        """The step's length in the chain's own time, relative to the base step: eta, or sqrt(eta) with momentum."""
+        o = self._optimizer
+        if not isinstance(o, Sampler):
+            return 1.0
+        relative = o.learning_rate / o.base_learning_rate
+        return relative ** 0.5 if o.second_order else relative

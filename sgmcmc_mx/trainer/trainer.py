@@ -1,0 +1,378 @@
+"""BayesianTrainer: a ``gluon.Trainer`` that collects samples and predicts with their average."""
+from __future__ import annotations
+
+import logging
+import os
+from typing import Optional, Union
+
+from mxnet import gluon
+from mxnet import optimizer as opt
+
+from .._check import choice, integer, unknown_option, warn
+from .._network import check_likelihood, check_net
+from ..checkpoint import content as contents
+from ..checkpoint import restoring
+from ..checkpoint import resume as resuming
+from ..checkpoint.keeper import Keeper, seed_of
+from ..data import as_resumable
+from ..errors import DivergenceError
+from ..samplers import Sampler
+from ..samplers._device import check_state
+from ..samplers._options import places
+from ..store import FolderStore
+from .arguments import OWN, PASSED_ON, as_json, check_batch, check_initialized, check_passed_on, checked_params
+from .assumptions import unsound
+from .collecting import Collecting, as_store
+from .divergence import Watch
+from .loss_hooks import watch_loss
+from .progress import Progress
+from .readings import Readings
+
+__all__ = ["BayesianTrainer"]
+
+_log = logging.getLogger("sgmcmc_mx")
+
+
+class BayesianTrainer(Readings, Collecting, gluon.Trainer):
+    """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
+
+    After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
+    update came (``step``, or ``allreduce_grads`` and ``update``). A step that AMP skips is no step.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        The network. All its parameters go into a sample, also those that are not trained (running statistics).
+    optimizer : str or mxnet.optimizer.Optimizer
+        ``'sgld'``, ``'sghmc'``, ``'sgnht'``, or an instance.
+    optimizer_params : dict, optional
+        The sampler's arguments; ``num_data`` should be among them.
+    likelihood : gluon.loss.Loss, optional
+        The loss used in training. One of :mod:`sgmcmc_mx.likelihoods` knows its predictive, so that ``predict``
+        needs no activation; any other makes the potential known to the progress bar and to the samples.
+    burn_in : int, default 0
+        Steps before the first sample can be taken.
+    thin : int, default 1
+        A sample is kept at steps burn_in + thin, burn_in + 2 thin, ... With an ``lr_scheduler`` that says when to
+        collect, ``thin`` counts within its stages; see the notes.
+    max_samples : int, optional
+        Stop collecting after so many; the chain goes on.
+    seed : int, optional
+        The sampler's seed (the same as in ``optimizer_params``).
+    progress : bool or int, default False
+        Show a progress bar; a number is the number of steps expected.
+    weights : 'step' or 'equal', optional
+        What a sample counts in an average. ``'step'``: the length of the step it comes from, eta for SGLD and
+        sqrt(eta) for samplers with momentum, which is right where all of a changing schedule is sampled. ``'equal'``:
+        the same for all. Default: ``'equal'`` where the schedule says when to collect, else ``'step'``.
+    store : str, os.PathLike or FolderStore, optional
+        A folder to keep the samples in, and checkpoints, from which :meth:`resume` goes on; see
+        :class:`~sgmcmc_mx.FolderStore`. Default: in memory.
+    checkpoint_every : int, default 1000
+        Steps between checkpoints, with a store; there is one at each sample too.
+    check_every : int, default 100
+        A weight, gradient or thermostat that is not finite is found within so many steps, and so are replicas that
+        differ. Nothing waits for it.
+    on_divergence : 'raise' or 'halve', default 'raise'
+        What is done then: raise a :class:`~sgmcmc_mx.DivergenceError`, or (with a store) go back to the last
+        checkpoint and on with half the step, which the manifest records.
+    data : object or list of objects, optional
+        What the batches come from, with ``state_dict()`` and ``load_state_dict(state)``, such as
+        :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint. So are the centre and gradient of
+        :class:`~sgmcmc_mx.ControlVariates`: ``data=[loader, cv]``.
+    **trainer_kwargs
+        ``kvstore``, ``compression_params``, ``update_on_kvstore``.
+
+    Notes
+    -----
+    A schedule says when to collect by a method ``collects(num_update) -> bool``, as
+    :class:`~sgmcmc_mx.schedules.CyclicalScheduler` does with an ``exploration``; any schedule may have one, and None
+    in place of a bool leaves the question open. It is asked after each step, with the number that the step's learning
+    rate came from. A stage is a run of steps for which it says True. Samples are kept at the thin-th, 2 thin-th, ...
+    step of each stage, those up to step ``burn_in`` excepted. A stage shorter than ``thin`` gives no sample, which is
+    warned of. Whatever the stage, every step injects its noise.
+
+    With a store, an error of the writing is raised at the next step, before anything has moved: make room and call
+    ``step`` again. At each checkpoint MXNet's generator is set anew, from the seed and the step, so that dropout after
+    it does not depend on what came before. SIGTERM and Ctrl-C finish the step and write a checkpoint first.
+
+    Examples
+    --------
+    >>> trainer = sg.BayesianTrainer(net, 'sgnht', {'learning_rate': 0.1, 'num_data': len(x)},
+    ...                              burn_in=1000, thin=100, seed=0)
+    >>> for x, y in batches:
+    ...     with autograd.record():
+    ...         loss = loss_fn(net(x), y)
+    ...     loss.backward()
+    ...     trainer.step(len(x))
+    >>> probs = trainer.predict(x_test, activation='softmax')
+    """
+
+    def __init__(self, net, optimizer: Union[str, opt.Optimizer], optimizer_params: Optional[dict] = None,
+                 likelihood=None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
+                 seed: Optional[int] = None, progress: Union[bool, int] = False, weights: Optional[str] = None,
+                 store: Union[None, str, os.PathLike, FolderStore] = None, checkpoint_every: int = 1000,
+                 check_every: int = 100, on_divergence: str = "raise", data=None, **trainer_kwargs):
+        check_net(net)
+        if likelihood is not None:
+            check_likelihood(likelihood)
+        unknown_option("BayesianTrainer", trainer_kwargs, OWN + PASSED_ON)
+        if progress is not False and progress is not True:
+            progress = integer("progress", progress, "True, False or the number of steps expected", low=1)
+        self.burn_in = integer("burn_in", burn_in, "steps before the first sample", low=0)
+        self.thin = integer("thin", thin, "steps between samples", low=1)
+        self.max_samples = None if max_samples is None else integer(
+            "max_samples", max_samples, "a number of samples, or None for no limit", low=1)
+        self.weights = None if weights is None else choice("weights", weights, ("step", "equal"))
+        self.checkpoint_every = integer("checkpoint_every", checkpoint_every, "steps between checkpoints", low=1)
+        self.check_every = integer("check_every", check_every, "steps within which a divergence is found", low=1)
+        self.on_divergence = choice("on_divergence", on_divergence, ("raise", "halve"))
+        if on_divergence == "halve" and store is None:
+            raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
+                             "write store='runs/a'")
+        data = None if data is None else as_resumable(data)
+        params = net.collect_params()
+        check_initialized(params)
+        optimizer_params = checked_params(optimizer, optimizer_params, seed)
+        check_passed_on(**trainer_kwargs)
+        self._made_with = {name: trainer_kwargs.get(name, "device" if name == "kvstore" else None)
+                           for name in PASSED_ON}
+        self._begin(net, likelihood)
+        self._stage = 0         # steps of the schedule's collecting stage so far
+        self._taken = 0         # samples so far, those of the run before it was resumed among them
+        super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
+        self._seen = self._updates_done()
+        self._loss = None
+        self._ran = False       # whether the network was run under record since the last step
+        if isinstance(likelihood, gluon.Block):
+            watch_loss(self, net, likelihood)
+        if not isinstance(self._optimizer, Sampler):
+            warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
+                 "average; write 'sgld', 'sghmc' or 'sgnht'")
+        self._progress = Progress(progress) if progress else None
+        self._watch = Watch(self.check_every)
+        self._went_back = False     # to a checkpoint, since the gradient was formed
+        if store is not None:
+            self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
+                                    options={name: as_json(value) for name, value in optimizer_params.items()})
+            self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
+            if self._order is None:
+                self._keeper.begin(self)
+
+    @classmethod
+    def resume(cls, path: Union[str, os.PathLike], net, **given) -> BayesianTrainer:
+        """Go on with a run from its last checkpoint: weights, samples and predictions come out bit for bit as those of
+        a run that was never interrupted (same kind of processor; any number of threads).
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder that was given as ``store``.
+        net : gluon.Block
+            The network as it was built for the run, initialised or not; its weights are set.
+        data : object, optional
+            As it was given to the run, if it was; it is put back to its place. False: begin anew with the data.
+        likelihood, lr_scheduler, prior, optimizer, kvstore : optional
+            What was an object of a class of your own in the run: it is not kept, and must be brought. (MXNet's and
+            this package's are kept.) A schedule must be a function of the step's number.
+        checkpoint : int or 'previous', optional
+            The checkpoint to go on from. Default: the newest.
+        ctx : mxnet.Context or list of it, optional
+            Where the network is initialised, if it is not. Default: the current context.
+        progress : bool or int, default False
+            As for the trainer.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no checkpoint, or it is damaged or newer than this package; a good one is named.
+        StoreError
+            If the folder holds no run, is in use, or belongs to another network.
+        """
+        return resuming.resume(cls, path, net, **given)
+
+    def take(self, data) -> tuple:
+        """All that the next step depends on, as tree and arrays."""
+        return contents.take(self, data)
+
+    def go_to(self, content: dict, arrays) -> None:
+        """Go to a checkpoint's place, in the middle of a run."""
+        self._reset_kvstore()
+        self._optimizer = content["optimizer"]
+        self._optimizer.param_dict = dict(enumerate(self._params))
+        self._updaters = [opt.get_updater(self._optimizer) for _ in self._contexts]
+        restoring.load_weights(self.net, content, arrays, None)
+        restoring.restore(self, content, None)
+        self._watch.restart(self.num_steps)
+
+    def _in_order(self, params):
+        """The parameters in the order of a run that goes on, for states are kept by number; else by name.
+
+        Gluon sorts names as text, ``dense10_bias`` before ``dense9_bias``, so that sums over parameters would round
+        differently with the number of networks that were built before.
+        """
+        if self._order is not None:
+            return [self._named[name] for name in self._order]
+        names = sorted(params.keys())
+        place = places(names)
+        return [params[names[i]] for i in sorted(place, key=place.get)]
+
+    _order = None
+
+    # ---------------------------------------------------------------- collecting
+
+    def _init_kvstore(self):
+        super()._init_kvstore()
+        if self._keeper is not None and self._distributed and self._update_on_kvstore:
+            raise ValueError(f"store={str(self.samples.path)!r} keeps checkpoints, and with updates on a distributed "
+                             "kvstore the sampler's state is on its servers; write update_on_kvstore=False, with which "
+                             "every worker makes the same step")
+
+    def step(self, batch_size, ignore_stale_grad=False):
+        """One step on the gradient of the summed loss of ``batch_size`` examples; as in Gluon."""
+        check_batch(batch_size)
+        super().step(batch_size, ignore_stale_grad)
+
+    def update(self, batch_size, ignore_stale_grad=False):
+        """The part of a step after ``allreduce_grads``; as in Gluon."""
+        check_batch(batch_size)
+        super().update(batch_size, ignore_stale_grad)
+
+    def _allreduce_grads(self):
+        self._before_step()     # a kvstore moves the weights in here
+        if not self._went_back:
+            super()._allreduce_grads()
+
+    def _before_step(self) -> None:
+        if self._keeper is not None:
+            try:
+                self._keeper.before_step()
+            except DivergenceError as e:
+                self._diverged(e)
+                self._went_back = True
+
+    def _update(self, ignore_stale_grad=False):
+        self._before_step()
+        if self._went_back:     # the gradient is that of the place where the chain diverged
+            self._went_back = False
+            return
+        # Both step() and update() end here, and it returns early where AMP skips the step.
+        self._ran = False
+        super()._update(ignore_stale_grad)
+        failure = getattr(self._optimizer, "_failure", None)
+        if failure is not None:     # swallowed by the kvstore a moment ago
+            self._optimizer._failure = None
+            raise failure
+        done = self._updates_done()
+        here = done != self._seen
+        if not here and not self._distributed:
+            return
+        self._seen = done
+        self.num_steps += 1
+        kept = self._consider(self._optimizer.num_update if here else self.num_steps)
+        try:
+            self._watch.after_step(self)
+            if self._keeper is not None:
+                self._keeper.after_step(self, kept)
+        except DivergenceError as e:
+            self._diverged(e)
+        if self._progress is not None:
+            self._progress.update(self)
+
+    def _updates_done(self) -> int:
+        return getattr(self._optimizer, "_calls", self._optimizer.num_update)
+
+    def _consider(self, num_update: int) -> bool:
+        """Collect if it is time to, after the step of this number; returns whether a sample was kept."""
+        says, since = self._schedule_says(num_update), self.num_steps - self.burn_in
+        if says is not None:
+            if not says and 0 < self._stage < self.thin and self._stage < since:
+                self._warn_once("stage", "a stage in which the schedule collects is over after "
+                                f"{self._stage} of thin={self.thin} steps and gives no sample; write "
+                                f"thin={self._stage} or less")
+            self._stage = self._stage + 1 if says else 0
+        position = since if says is None else self._stage
+        if min(since, position) > 0 and position % self.thin == 0:
+            return self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
+        return False
+
+    def _schedule_says(self, num_update: int) -> Optional[bool]:
+        collects = getattr(self._optimizer.lr_scheduler, "collects", None)
+        return collects(num_update) if callable(collects) else None
+
+    def _collect(self, equal: bool) -> bool:
+        if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
+            return False
+        if self.max_samples is not None and self._taken >= self.max_samples:
+            if "max_samples" not in self._warned:
+                self._warned.add("max_samples")
+                _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
+                          self.max_samples)
+            return False
+        self._taken += 1
+        self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
+                   temperature=self.temperature, friction=self.friction,
+                   hyper=getattr(self._optimizer, "hyper", None))
+        return True
+
+    # ---------------------------------------------------------------- the states as Gluon keeps them
+
+    def save_states(self, fname: str) -> None:
+        """As in Gluon, and how far the collecting has come. Neither weights nor samples are in it; see ``store``."""
+        self._optimizer._collected = {name: getattr(self, name) for name in contents.COUNTERS}
+        super().save_states(fname)
+
+    def load_states(self, fname: str) -> None:
+        """As in Gluon: load the weights first. States of other shapes are refused, and nothing has changed then."""
+        if not self._kv_initialized:
+            self._init_kvstore()
+        updaters = contents.updaters_of(self)
+        before = self._optimizer, [(u.states, u.states_synced, u.optimizer) for u in updaters]
+        try:
+            super().load_states(fname)
+            for updater in updaters:
+                for index, state in updater.states.items():
+                    if not isinstance(index, int) or index >= len(self._params):
+                        raise ValueError(f"{fname} has states of {len(updater.states)} parameters, and the network has "
+                                         f"{len(self._params)}; load those saved with these weights")
+                    check_state(state, self._params[index], self._params[index].name)
+        except BaseException:
+            self._optimizer = before[0]
+            for updater, kept in zip(updaters, before[1]):
+                updater.states, updater.states_synced, updater.optimizer = kept
+            raise
+        for name, value in (getattr(self._optimizer, "_collected", None) or {}).items():
+            setattr(self, name, value)
+        self._seen = self._updates_done()
+        self._watch.restart(self.num_steps)
+
+    # ---------------------------------------------------------------- divergence, and the end
+
+    def _diverged(self, error: DivergenceError) -> None:
+        """Go back to a checkpoint, if that is wished for, or raise with what can be done."""
+        if self._keeper is None:
+            self.samples.discard_not_finite()
+        elif self.on_divergence == "halve":
+            self._keeper.go_back(self, error)
+            return
+        where = f" ({self._keeper.advice()})" if self._keeper is not None else ""
+        if self._distributed and self._update_on_kvstore:
+            where += ". If an update failed on the server, its log says so"
+        raise DivergenceError(f"{error}{where}. Write a smaller learning_rate, more friction, or a longer burn_in "
+                              "with a schedule that grows slowly; samples that are not finite are not kept") from error
+
+    # ---------------------------------------------------------------- predicting
+
+    def _context(self):
+        return self._contexts[0]
+
+    def _when(self) -> str:
+        if self._schedule_says(max(1, self._optimizer.num_update)) is None:
+            return (f"the first sample comes at step {self.burn_in + self.thin} (burn_in + thin); take more steps or "
+                    "lower burn_in")
+        return (f"the first sample comes after step {self.burn_in} (burn_in), at step {self.thin} (thin) of a stage in "
+                "which the schedule collects; take more steps, or lower burn_in or thin")
+
+    def _unsound(self):
+        size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
+        return unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)

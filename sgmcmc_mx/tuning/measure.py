@@ -1,0 +1,141 @@
+"""What a sampler's step has to cope with: the curvature of U, the noise of its minibatch gradient, and where to look.
+
+    U(w) = N L(w) + sum_i lambda_i w_i^2 / 2,      L the mean loss over the data, lambda the prior's precision
+
+A measurement moves the weights and leaves its marks in gradients: run it in ``Gradients.undisturbed()``.
+"""
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Iterator, List, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+from mxnet import ndarray as nd
+
+from ..batches.labelled import Labelled
+from ..gradients.backward import Gradients, load
+
+__all__ = ["Measurement"]
+
+CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
+
+
+class Measurement:
+    """Noise and curvature of U at the present weights, from batches that are read as they come, again and again."""
+
+    def __init__(self, gradients: Gradients, data: Labelled, num_data: int, precisions: Sequence[float],
+                 temperature: float):
+        self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
+        self.precisions = list(precisions)      # one for each trained parameter
+        self._stream = _again_and_again(data)
+        self._fixed: list = []
+        while sum(len(y) for _, y in self._fixed) < min(CURVATURE_EXAMPLES, num_data):
+            self._fixed.append(next(self._stream))
+        self.batch_size = len(self._fixed[0][1])
+
+    def noise(self, batches: int) -> np.ndarray:
+        """V, the variance of each coordinate of grad U over batches, shape (weights,)."""
+        mean = squares = None
+        for k, (x, y) in enumerate(itertools.islice(self._stream, batches), start=1):
+            g = self._mean_gradient([(x, y)])
+            if mean is None:
+                mean, squares = g, [nd.zeros_like(a) for a in g]
+                continue
+            for m, s, a in zip(mean, squares, g):       # Welford 1962
+                d = a - m
+                m += d / k
+                s += d * (a - m)
+        scale = self.num_data ** 2 / (batches - 1)
+        return np.concatenate([s.asnumpy().ravel() for s in squares]).astype(np.float64) * scale
+
+    def curvature(self, iterations: int, seed: int = 0) -> Tuple[float, float]:
+        """Smallest and largest eigenvalue of the Hessian of U as Lanczos' iteration finds them; nan if it overflows.
+
+        They lie within the true ones. No vectors are kept but three, so that copies of the extreme ones may appear;
+        the extremes stay right (Paige 1976).
+        """
+        base = [w.copy() for w in self.gradients.weights[0]]
+        far = 1e-3 * (1.0 + _norm(base))
+        rng = np.random.RandomState(seed)
+        u = [nd.array(rng.standard_normal(w.shape), ctx=w.context) for w in base]
+        u = _scaled(u, 1.0 / _norm(u))
+        before, diagonal, beside, low, high = None, [], [], 0.0, 0.0
+        for _ in range(iterations):
+            # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
+            steep = max(abs(low), abs(high))
+            h = min(far, math.sqrt(self.temperature / steep)) if len(diagonal) > 2 and steep else far
+            v = self._hessian_times(base, u, h)
+            diagonal.append(_dot(u, v))
+            if not math.isfinite(diagonal[-1]):
+                low = high = math.nan
+                break
+            v = _plus(v, u, -diagonal[-1])
+            if before is not None:
+                v = _plus(v, before, -beside[-1])
+            found = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+            low, high, rest = found[0], found[-1], _norm(v)
+            if rest <= 1e-3 * max(abs(low), abs(high)):
+                break       # the space is exhausted
+            beside.append(rest)
+            before, u = u, _scaled(v, 1.0 / rest)
+        load(self.gradients.weights[0], base)
+        return float(low), float(high)
+
+    def run(self, steps: int, learning_rate: float, friction: float, seed: int) -> None:
+        """Move the weights by an SGNHT chain."""
+        weights, grads = self.gradients.weights[0], self.gradients.grads[0]
+        sampler = mx.optimizer.create("sgnht", learning_rate=learning_rate, friction=friction, seed=seed, wd=1.0,
+                                      num_data=self.num_data, temperature=self.temperature)
+        sampler.set_wd_mult(dict(enumerate(self.precisions)))
+        updater, indices = mx.optimizer.get_updater(sampler), list(range(len(weights)))
+        for x, y in itertools.islice(self._stream, steps):
+            self.gradients.run(x, y)
+            sampler.rescale_grad = 1.0 / len(y)
+            updater(indices, grads, weights)
+
+    def _mean_gradient(self, batches: Iterator) -> List[nd.NDArray]:
+        total, count = None, 0
+        for x, y in batches:
+            self.gradients.run(x, y)
+            grads = self.gradients.grads[0]
+            total = [g.copy() for g in grads] if total is None else _plus(total, grads, 1.0)
+            count += len(y)
+        return _scaled(total, 1.0 / count)
+
+    def _hessian_times(self, base, u, h: float) -> List[nd.NDArray]:
+        """Hessian of U times u, by a central difference of gradients: MXNet has second derivatives of few operators."""
+        ends = []
+        for sign in (1.0, -1.0):
+            load(self.gradients.weights[0], _plus(base, u, sign * h))
+            ends.append(self._mean_gradient(self._fixed))
+        likelihood = _scaled(_plus(*ends, -1.0), self.num_data / (2.0 * h))
+        return [a + p * b for a, b, p in zip(likelihood, u, self.precisions)]
+
+
+def _again_and_again(data) -> Iterator:
+    while True:
+        empty = True
+        for batch in data:
+            empty = False
+            yield batch
+        if empty:
+            raise ValueError("data is empty: suggest needs at least one example")
+
+
+def _dot(a, b) -> float:
+    return sum(float(nd.dot(x.reshape((-1,)), y.reshape((-1,))).asscalar()) for x, y in zip(a, b))
+
+
+def _norm(a) -> float:
+    return math.sqrt(_dot(a, a))
+
+
+def _scaled(a, factor: float) -> list:
+    return [x * factor for x in a]
+
+
+def _plus(a, b, factor: float) -> list:
+    """a + factor b"""
+    return [x + factor * y for x, y in zip(a, b)]

@@ -1,0 +1,216 @@
+"""A step, a friction, a thermostat, burn-in and thinning for a network and its data, each with its reason."""
+from __future__ import annotations
+
+from typing import Optional
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+from .._check import choice, integer
+from ..batches.labelled import Labelled
+from ..data import ResumableLoader
+from ..full_data.potential import prior_precisions
+from ..gradients import Gradients
+from ..samplers import SGHMC
+from .measure import Measurement
+from .rules import STIFF, Noise, choose, shrunk
+from .suggestion import Suggestion
+
+__all__ = ["suggest"]
+
+PILOT = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of its steps, and eta k of each
+
+
+def suggest(net, loss, data, optimizer: str = "sgnht", optimizer_params: Optional[dict] = None, *,
+            batch_size: int = 100, steps: Optional[int] = None, batches: int = 40, pilot: int = 300) -> Suggestion:
+    r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
+
+    What is measured: V, the variance over minibatches of each coordinate of grad U, and k, the largest curvature of U
+    (its Hessian's largest eigenvalue, from finite differences of gradients). At a mode that SGD has found both are far
+    smaller than where the posterior has its mass (by ten thousand and by fifty times on a network 784-400-400-10), so a
+    short pilot chain leaves the mode first; the weights come back. With eta = learning_rate / N, friction a,
+    temperature T and b_i = eta V_i / (2 T):
+
+    * eta k = 1/2: along the steepest direction standard deviations are 7 % too large (1 / (1 - eta k / 4) in variance);
+      the chain blows up from about 4.
+    * Minibatches heat weight i by b_i. One thermostat for all takes out the mean, so that the standard deviation of w_i
+      is sqrt((a + b_i) / (a + mean b)) of the posterior's (times sqrt(1 - alpha/2), the step's own error). The friction
+      is the least from .05 to .2 that keeps nine weights in ten within 10 %; where that does not do, the step is
+      smaller, or each weight gets a thermostat of its own (``sghmc``: an estimate), whichever moves faster.
+    * 2 a + eta V / T stays well below 1, where a thermostat has no fixed point.
+    * burn_in: the relaxation time of the flattest direction, about alpha / (eta k), k the prior's precision where the
+      data say nothing, or three times what a thermostat takes to answer, mu alpha / (eta T); but not more than an
+      eighth of ``steps``. thin: as leaves 400 samples of ``steps`` (else a fiftieth of the relaxation time), but not
+      less than the momentum's memory, 2 / alpha, while that leaves ten.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        The network at the weights where the chain will start; after SGD, as a rule. Nothing of it is changed.
+    loss : callable
+        ``loss(net(x), y)`` gives one -log p an example, shape (batch,), as :mod:`sgmcmc_mx.likelihoods` do.
+    data : (x, y), DataLoader, DataIter or list of (x, y)
+        The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use. A
+        DataLoader that reshuffles every epoch is told of, where that makes a chain too cold.
+    optimizer : 'sgnht', 'sghmc' or 'sgld'
+    optimizer_params : dict, optional
+        Arguments of the sampler that are settled (``wd`` or ``prior``, ``temperature``, ...). A ``learning_rate``,
+        ``friction``, ``thermostat`` or ``gradient_noise`` among them is kept, and judged.
+    batch_size : int, default 100
+        Examples in a batch, where ``data`` is a pair of arrays.
+    steps : int, optional
+        Length of the run, burn-in included.
+    batches : int, default 40
+        Batches that V is measured on.
+    pilot : int, default 300
+        Steps of the pilot chain; 0 measures at the present weights.
+
+    Returns
+    -------
+    Suggestion
+        ``print`` it; give ``optimizer``, ``optimizer_params`` and ``trainer_params`` to the trainer.
+
+    Notes
+    -----
+    It costs about as much as a thousand steps. The numbers are those of a place 300 steps from the start: on networks k
+    comes and goes by factors of two, and V grows two- to fivefold while the weights spread to their prior's width, so
+    look at the thermostat later in the run (a + eta V / (2 T) is its mean). ``lr_mult`` is taken to be 1. The network
+    must be float32.
+
+    Examples
+    --------
+    >>> s = sg.suggest(net, loss_fn, (x_train, y_train), 'sgnht', {'wd': 3.0}, steps=28000)
+    >>> print(s)
+    >>> trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss_fn, **s.trainer_params)
+    """
+    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld"))
+    if steps is not None:
+        steps = integer("steps", steps, "the length of the run, or None", low=10)
+    batches = integer("batches", batches, "batches that the noise is measured on", low=4)
+    pilot = integer("pilot", pilot, "steps of a chain that leaves the mode, or 0 for none", low=0)
+    gradients = Gradients("suggest", net, loss)
+    _check_float32(gradients)
+    batched = _batched(data, batch_size, gradients)
+    given = _given(optimizer_params)
+    if "num_data" not in given:
+        given["num_data"] = _num_data(data, batched)
+        if not given["num_data"]:
+            raise ValueError("data is empty: suggest needs at least one example; write the training data")
+    sampler = _checked(optimizer, given)
+    measurement = Measurement(gradients, batched, sampler.num_data, _precision_of(gradients, given),
+                              sampler.temperature)
+    curvature, variances = _look(measurement, pilot, batches)
+    noise = Noise(shrunk(variances, batches), [w.size for w in gradients.weights[0]])
+    step = _chosen(sampler, given, noise, curvature[1])
+    return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps, _epoch(data))
+
+
+def _given(params) -> dict:
+    params = {} if params is None else params
+    if not isinstance(params, dict) or not all(isinstance(name, str) for name in params):
+        raise TypeError(f"optimizer_params must be a dictionary of arguments by name, got {params!r}; write "
+                        "{'wd': 3.0}, or leave it out")
+    return dict(params)
+
+
+def _check_float32(gradients: Gradients) -> None:
+    for p in gradients.trained:
+        if np.dtype(p.dtype) != np.float32:
+            raise ValueError(f"parameter {p.name} is {np.dtype(p.dtype).name}, and differences of gradients need "
+                             "float32; call suggest before net.cast")
+
+
+def _batched(data, batch_size: int, gradients: Gradients) -> Labelled:
+    first = gradients.trained[0].data(gradients.contexts[0])
+    order = np.random.RandomState(0)
+    return Labelled(data, batch_size, gradients.contexts[0], isinstance(first, mx.np.ndarray), first.dtype, order)
+
+
+def _num_data(data, batched: Labelled) -> int:
+    """Examples in the data set."""
+    if batched.is_pair:
+        return len(data[0])
+    if isinstance(data, gluon.data.DataLoader):
+        return len(data._dataset)
+    if isinstance(data, (list, tuple)):
+        return sum(len(y) for _, y in batched)
+    raise ValueError(f"how many examples a {type(data).__name__} has in all is not known; write optimizer_params="
+                     "{'num_data': N}")
+
+
+def _epoch(data) -> Optional[int]:
+    """Steps of an epoch, where each brings every example once in an order of its own; None where that is not known."""
+    sampler = getattr(data, "_batch_sampler", None)
+    shuffles = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler)
+    if shuffles or isinstance(data, ResumableLoader) and data.place.shuffle:
+        return len(data)
+    return None
+
+
+def _checked(optimizer: str, given: dict):
+    """The sampler with what is settled, so that it can complain, and say its defaults."""
+    # Where no step is given one is chosen that noise allows: the default one must not be refused for it.
+    step = {} if {"learning_rate", "lr_scheduler"} & set(given) else {"learning_rate": 1e-12}
+    sampler = mx.optimizer.create(optimizer, **{"seed": 0, **step, **given})
+    if not sampler.temperature:
+        raise ValueError("temperature is 0, at which a sampler is an optimizer; suggest needs a temperature above 0")
+    return sampler
+
+
+def _precision_of(gradients: Gradients, given: dict) -> list:
+    params = gradients.trained
+    names = [(p.name, name) for p, name in zip(params, gradients.names)]
+    return prior_precisions(params, names, given.get("wd", 1.0), given.get("prior"))
+
+
+def _look(measurement: Measurement, pilot: int, batches: int):
+    """Least and largest curvature of U, and V: at the present weights or, with a pilot chain, where it has led."""
+    for caution in (1.0, 0.1, 0.01):
+        with measurement.gradients.undisturbed():
+            highs = _leave_the_mode(measurement, pilot, caution) if pilot else []
+            low, high = measurement.curvature(12)
+            high = max([high] + highs[-2:])
+            if high > 0.0:      # not nan
+                # Where U curves downwards the prior is what brings the weights back.
+                low = max(low, min(measurement.precisions))
+                if low <= 0.0:
+                    raise ValueError("wd (or prior) is 0, and nothing holds the weights where the data say nothing; "
+                                     "write wd=1.0")
+                return (low, high), measurement.noise(batches)
+    raise RuntimeError("the loss is not finite, or U has no curvature, at the present weights or after some steps a "
+                       "hundred times smaller than curvature allows; look at the loss there, at the data for labels "
+                       "out of range and NaN, and at wd or prior")
+
+
+def _leave_the_mode(measurement: Measurement, pilot: int, caution: float) -> list:
+    """Run a chain in steps that grow up to what the curvature allows; returns the curvatures met, till it diverged."""
+    highs: list = []
+    for seed, (share, stiff) in enumerate(PILOT):
+        high = measurement.curvature(5)[1]
+        if not high > 0.0:
+            break
+        highs.append(high)
+        eta = caution * stiff / max(highs[-3:])     # it comes and goes by factors of two
+        steps = max(1, pilot * share // sum(share for share, _ in PILOT))
+        measurement.run(steps, eta * measurement.num_data, 0.1, seed)
+    return highs
+
+
+def _chosen(sampler, given: dict, noise: Noise, steepest: float):
+    eta = sampler.base_learning_rate / sampler.num_data if {"learning_rate", "lr_scheduler"} & set(given) else None
+    friction = sampler.friction if {"friction", "momentum"} & set(given) else None
+    treatment, told = given.get("thermostat"), None
+    if "gradient_noise" in given and isinstance(sampler, SGHMC):
+        treatment = {None: "none", "estimate": "estimate"}.get(given["gradient_noise"], "mean")
+        told = sampler.gradient_noise if treatment == "mean" else None
+    step = choose(type(sampler).__name__.lower(), noise, steepest, sampler.temperature, eta, friction, treatment, told)
+    if eta is None:
+        step = step._replace(eta=_rounded(step.eta * sampler.num_data) / sampler.num_data)
+    if friction is None:
+        step = step._replace(friction=_rounded(step.friction))
+    return step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
+
+
+def _rounded(x: float) -> float:
+    return float(f"{x:.2g}")

@@ -1,0 +1,96 @@
+"""The benchmark: a quick run prints its tables and draws its picture, and its clock does what it says."""
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="needs a checkout")
+sys.path.insert(0, str(ROOT))
+
+
+def benchmark(*arguments, timeout=600):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-W", "ignore", "-m", "benchmarks.main", *map(str, arguments)], cwd=ROOT,
+                          env=env, capture_output=True, text=True, timeout=timeout)
+
+
+def needs_native():
+    from sgmcmc_mx.kernels import native
+    if native.load():
+        pytest.skip("no native step here")
+
+
+def test_quick_run(tmp_path):
+    needs_native()
+    done = benchmark("--quick", "--only", "tensors,step,predict,memory", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "benchmark.md").read_text()
+    for part in ("Update, µs by number of tensors", "Whole training step", "Prediction for 2,000 images", "Memory",
+                 "## Bars", "| pass |", "SGNHT step, MLP 784-400-400-10, batch 100", "arrays of the weights' size"):
+        assert part in text and part in done.stdout
+    numbers = json.loads((tmp_path / "benchmark.json").read_text())
+    assert {"what", "measured", "at_most"} == set(numbers["bars"][0])
+    kept = {r[""]: r["arrays in the state"] for t, rows in numbers["tables"].items() if t.startswith("Memory")
+            for r in rows}
+    assert (kept["sgld"], kept["sghmc"], kept["sgnht"], kept["sgnht, element"]) == (0, 1, 1, 2)
+    picture = matplotlib.image.imread(str(tmp_path / "benchmark.png"))
+    assert picture.shape[0] > 300 and picture[..., :3].std() > 0.05
+
+
+@pytest.mark.parametrize("arguments, said", [(["--only", "speed"], "no such part"),
+                                             (["--threads", "9999"], "from 1 to"),
+                                             (["--quick", "--peers", "--works", "W9"], "no such work")])
+def test_wrong_options(arguments, said):
+    done = benchmark(*arguments)
+    assert done.returncode != 0 and said in done.stderr
+
+
+def test_blocks_take_turns_and_ratios_are_of_one_round():
+    from benchmarks import clock
+
+    order = []
+
+    def sleeper(name, seconds):
+        def run(calls):
+            order.append(name)
+            time.sleep(seconds * calls)
+        return run
+
+    timings = clock.contest({"a": sleeper("a", 0.002), "b": sleeper("b", 0.006)}, 0.02, 3, 5.0)
+    assert order[-4:] in (["a", "b", "b", "a"], ["b", "a", "a", "b"])
+    assert 2.0 < timings.ratio("b", "a") < 4.0
+    assert timings.median("a") >= 0.002
+    assert set(timings.blocks) == {"a", "b"} and len(timings.blocks["a"]) == len(timings.blocks["b"]) >= 3
+
+
+def test_disturbed_blocks_are_left_out():
+    from benchmarks.clock import Block, Timings
+
+    timings = Timings()
+    timings.blocks = {"a": [Block(0, 1.0, True), Block(1, 9.0, False), Block(2, 1.2, True)],
+                      "b": [Block(0, 2.0, True), Block(1, 2.0, True), Block(2, 9.0, False)]}
+    assert timings.median("a") == pytest.approx(1.1) and timings.median("b") == pytest.approx(2.0)
+    assert timings.ratio("b", "a") == pytest.approx(2.0)        # only round 0 is clean on both sides
+    assert timings.disturbed() == "2/6"
+    timings.blocks["b"] = [Block(0, 2.0, False)]
+    assert timings.median("b") == 2.0 and timings.disturbed() == "2/4*"
+
+
+def test_a_block_sees_other_processes():
+    from benchmarks import clock
+
+    if clock.machine_seconds() is None:
+        pytest.skip("no /proc/stat")
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.3)
+        assert not clock.timed(lambda calls: time.sleep(0.5), 1).clean
+    finally:
+        busy.kill()
+        busy.wait()

@@ -1,0 +1,144 @@
+"""Every example runs as a user runs it, in a process of its own with few steps, and shows what it promises."""
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from sgmcmc_mx import datasets
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+CLASSIFIER = {"reliability", "error_by_samples", "nll_by_samples", "least_sure", "trace"}
+NUMBER = r"-?\d+\.\d+"
+
+
+def run(script, *options, cwd):
+    env = {**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
+    done = subprocess.run([sys.executable, str(EXAMPLES / script), *options], cwd=str(cwd), env=env, timeout=300,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def table(output):
+    """Name -> [error, NLL, ECE, seconds] of the printed table."""
+    rows = re.findall(rf"^(\S.*?)\s{{2,}}({NUMBER})\s+({NUMBER})\s+({NUMBER})(?:\s+({NUMBER}|nan))?$", output, re.M)
+    return {row[0]: [float(v) for v in row[1:] if v] for row in rows}
+
+
+def pictures(folder):
+    """The names of the pictures there, each looked at: more than a few colours, more than a few pixels."""
+    found = set()
+    for path in folder.glob("*.png"):
+        pixels = matplotlib.image.imread(str(path))
+        assert min(pixels.shape[:2]) > 200, f"{path.name} is tiny"
+        ink = (pixels[..., :3].min(axis=-1) < 0.9).mean()
+        assert 0.005 < ink < 0.9, f"{path.name} is {100 * ink:.2f} % ink"
+        assert len(np.unique((255 * pixels[..., :3]).astype(int).reshape(-1, 3), axis=0)) > 20, path.name
+        found.add(path.stem)
+    return found
+
+
+def has_mnist():
+    try:
+        datasets.mnist()
+    except datasets.DatasetError:
+        return False
+    return True
+
+
+def test_quickstart(tmp_path):
+    done = run("quickstart.py", "--quick", cwd=tmp_path)
+    rows = table(done.stdout)
+    assert [name.split(" of ")[0] for name in rows] == ["SGD network", "last sample alone", "average"]
+    assert len(rows["SGD network"]) == 4 and len(rows["last sample alone"]) == 3, done.stdout
+    assert rows["SGD network"][0] < 30, "one epoch learns digits"
+    assert pictures(tmp_path / "pictures" / "quickstart") == CLASSIFIER
+
+
+def test_quickstart_is_repeatable(tmp_path):
+    options = ("--quick", "--steps", "20", "--seed", "3", "--out")
+    first, second, other = (table(run("quickstart.py", *options, str(tmp_path / name), *more, cwd=tmp_path).stdout)
+                            for name, more in (("a", ()), ("b", ()), ("c", ("--seed", "4"))))
+    without_seconds = [{name: values[:3] for name, values in rows.items()} for rows in (first, second, other)]
+    assert without_seconds[0] == without_seconds[1] != without_seconds[2]
+
+
+def test_interrupted(tmp_path):
+    """A run in one go, and one in two, end with the same predictions."""
+    whole = run("interrupted.py", "--folder", "whole", "--epochs", "30", cwd=tmp_path).stdout
+    run("interrupted.py", "--folder", "parts", "--epochs", "23", cwd=tmp_path)
+    parts = run("interrupted.py", "--folder", "parts", "--epochs", "30", cwd=tmp_path).stdout
+    assert "resumed at step 1100" in parts and "resumed" not in whole
+    assert whole.splitlines()[-1].startswith("predictions ") and whole.splitlines()[-1] == parts.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_follow_up(tmp_path, module):
+    options = ["--small", "--sgd-epochs", "2", "--epochs", "3", "--burn-in", "1", "--out", str(tmp_path / "p")]
+    done = run("follow_up.py", *options, *(["--module"] if module else []), cwd=tmp_path)
+    rows = table(done.stdout)
+    assert list(rows) == ["SGD network", "last sample alone", "average of 4 samples"]
+    assert rows["average of 4 samples"][0] < 45
+    assert pictures(tmp_path / "p") == CLASSIFIER
+
+
+def test_regression(tmp_path):
+    done = run("regression.py", "--steps", "500", "--out", str(tmp_path / "p"), cwd=tmp_path)
+    rows = re.findall(rf"^(among the data|in the gap|outside)\s+({NUMBER})\s+({NUMBER})\s+({NUMBER})\s+({NUMBER}) %$",
+                      done.stdout, re.M)
+    assert [row[0] for row in rows] == ["among the data", "in the gap", "outside"], done.stdout
+    weights = [float(row[3]) for row in rows]
+    assert weights[0] < min(weights[1:]), "the band is no wider where there are no data"
+    assert all(float(row[2]) == pytest.approx(0.2) for row in rows)
+    assert pictures(tmp_path / "p") == {"band"}
+
+
+def test_why_stochastic(tmp_path):
+    done = run("why_stochastic.py", "--quick", cwd=tmp_path)
+    rows = re.findall(rf"^(MH|HMC)\s+d =\s+(\d+)\s+({NUMBER})\s+(\d+) %\s+({NUMBER})$", done.stdout, re.M)
+    passes = {(name, int(d)): float(p) for name, d, _, _, p in rows}
+    assert set(passes) == {(name, d) for name in ("MH", "HMC") for d in (10, 100)}, done.stdout
+    assert passes["HMC", 100] < passes["MH", 100] / 4 and passes["MH", 100] > 4 * passes["MH", 10]
+    errors = dict(re.findall(rf"^([A-Z]+) .*?\s[\d,]+\s+({NUMBER})\s+{NUMBER}\s+{NUMBER}   (?:step|learning)",
+                             done.stdout, re.M))
+    assert list(errors) == ["MH", "HMC", "SGLD", "SGHMC", "SGNHT"], done.stdout
+    assert float(errors["SGHMC"]) < 1.5 < float(errors["MH"])
+    assert pictures(tmp_path / "pictures" / "why_stochastic") == {"why_stochastic"}
+
+
+@pytest.mark.skipif(not has_mnist(), reason="needs the full MNIST: scripts/get_data mnist")
+class TestMnist:
+    SHORT = ("--sgd-epochs", "1", "--epochs", "1", "--hidden", "20", "--batch", "500", "--temperature", "1",
+             "--learning-rate", "0.1", "--cycle", "0", "--exploration", "0", "--burn-in", "0.2")
+
+    @pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht"])
+    def test_samplers(self, tmp_path, sampler):
+        file = tmp_path / "result.json"
+        done = run("mnist.py", "--sampler", sampler, *self.SHORT, "--thin", "0.2", "--json", str(file), "--validate",
+                   cwd=tmp_path)
+        assert list(table(done.stdout)) == ["SGD network", "last sample alone", "average of 4 samples"]
+        assert pictures(tmp_path / "pictures" / "mnist") == CLASSIFIER - ({"trace"} if sampler == "sgld" else set())
+        result = json.loads(file.read_text())
+        assert result["settings"]["sampler"] == sampler
+        assert len(result["curve"]["error"]) == 4
+        assert result["curve"]["error"][-1] == pytest.approx(result["table"][-1]["error"], abs=1e-4)
+
+    def test_sgd_stops_there_and_its_network_can_be_kept(self, tmp_path):
+        start = str(tmp_path / "start.params")
+        first = table(run("mnist.py", "--sampler", "sgd", *self.SHORT, "--start", start, cwd=tmp_path).stdout)
+        assert list(first) == ["SGD network"]
+        again = table(run("mnist.py", "--sampler", "sgd", *self.SHORT, "--start", start, cwd=tmp_path).stdout)
+        assert again["SGD network"][:3] == first["SGD network"][:3]
+
+    def test_cycles(self, tmp_path):
+        ends = run("mnist.py", *self.SHORT, "--epochs", "2", "--cycle", "0.5", "--burn-in", "0", cwd=tmp_path)
+        assert "average of 4 samples" in table(ends.stdout)
+        part = run("mnist.py", *self.SHORT, "--epochs", "2", "--cycle", "1", "--burn-in", "0", "--thin", "0.1",
+                   "--exploration", "0.6", cwd=tmp_path)
+        assert "average of 8 samples" in table(part.stdout)
