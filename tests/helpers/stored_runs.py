@@ -9,7 +9,8 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-from runs import STEPS, X, Y, go, loader, network, outcome, trainer
+from runs import STEPS, X, Y, go, loader, network, trainer
+from runs import outcome as all_outcome
 
 import sgmcmc_mx as sg
 
@@ -21,6 +22,11 @@ SAMPLERS = {
                       "lr_scheduler": mx.lr_scheduler.FactorScheduler(step=5, factor=0.9, base_lr=0.05)},
     "psgld": lambda: {"temperature": 0.5},
 }
+
+
+def outcome(net, tr) -> dict:
+    """What a run came to; a sampler without friction has none."""
+    return {name: value for name, value in all_outcome(net, tr).items() if value is not None}
 
 
 def stored_trainer(name: str, folder: Path) -> dict:
