@@ -10,7 +10,7 @@ from typing import Iterable, Optional
 
 import numpy as np
 
-__all__ = ["number", "integer", "flag", "choice", "closest", "unknown_option", "warn"]
+__all__ = ["choice", "closest", "flag", "integer", "not_both", "number", "unknown_option", "warn"]
 
 
 def _shown(value) -> str:
@@ -67,6 +67,12 @@ def choice(name: str, value, options: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {_shown(value)}")
     return value
+
+
+def not_both(name: str, value, other: str, others, why: str) -> None:
+    """Raise a ValueError where two arguments are given that say the same."""
+    if value is not None and others is not None:
+        raise ValueError(f"{name}={_shown(value)} and {other}={_shown(others)} {why}; write one of them")
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ to either, or an object of this module. Where it says nothing about a parameter,
 """
 from __future__ import annotations
 
+import math
 import re
 from typing import Dict, Iterable, Optional, Sequence, Tuple
 
@@ -162,6 +163,13 @@ class Gamma(Prior):
         if names and all(self.group(n) is None for n in names):
             raise ValueError(f"select={self.select.pattern!r} matches no parameter; the parameters are "
                              f"{', '.join('/'.join(group) for group in names[:8])}")
+
+
+def check_precision(value: float, parameter: str) -> None:
+    """Raise unless a prior has given a parameter what can be a precision."""
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"prior gives parameter {parameter} the precision {value!r}; a precision is 1 / variance, "
+                         "finite and not negative")
 
 
 def as_prior(value) -> Prior:

@@ -25,7 +25,7 @@ ROOMS = {
     "batches": ["data", "_check"],
     "data": ["kernels", "_check"],
     "samplers": ["kernels", "priors", "_check"],
-    "kernels": [],
+    "kernels": ["_check"],
     "plot": ["metrics", "_check"],
     "metrics": [],
     "datasets": ["_compat"],

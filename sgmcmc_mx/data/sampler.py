@@ -7,11 +7,9 @@ import numpy as np
 from mxnet import gluon
 
 from .._check import choice, flag, integer
-from ..kernels.seeds import draw_seed
+from ..kernels.seeds import as_seed, checked_seed
 
 __all__ = ["ResumableSampler"]
-
-_SEED = "write a whole number below 2**64, or leave it out"
 
 
 class ResumableSampler(gluon.data.Sampler):
@@ -48,7 +46,7 @@ class ResumableSampler(gluon.data.Sampler):
         if last_batch == "discard" and self.batch_size > self.length:
             raise ValueError(f"batch_size={batch_size} with last_batch='discard' leaves no batch of {length} "
                              "examples; write a smaller batch_size, or last_batch='keep'")
-        self.seed = draw_seed() if seed is None else integer("seed", seed, _SEED, low=0, high=2 ** 64 - 1)
+        self.seed = as_seed(seed)
         self.epoch = self.index = 0
 
     def __len__(self) -> int:
@@ -94,5 +92,5 @@ class ResumableSampler(gluon.data.Sampler):
         epoch, index = (integer(n, state[n], "what state_dict() gave", low=0) for n in ("epoch", "index"))
         if index >= len(self):
             raise ValueError(f"index must be below {len(self)}, got {index!r}; give what state_dict() gave")
-        self.seed = integer("seed", state["seed"], _SEED, low=0, high=2 ** 64 - 1)
+        self.seed = checked_seed(state["seed"])
         self.epoch, self.index = epoch, index

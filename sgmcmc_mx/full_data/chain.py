@@ -11,7 +11,7 @@ from .._check import flag, integer, number, unknown_option
 from .._network import check_likelihood, check_net
 from ..checkpoint.keeper import Keeper
 from ..kernels import noise
-from ..kernels.seeds import draw_seed
+from ..kernels.seeds import as_seed
 from ..priors import Gamma
 from ..samplers import metropolis
 from ..samplers._adapt import DualAveraging, first_step_size
@@ -53,8 +53,7 @@ class FullDataSampler(Collecting):
         self._step_size = None if step_size is None else number(
             "step_size", step_size, "a step in the weights' own unit such as 0.01, or None to have it found", low=0.0,
             open_low=True)
-        self.seed = draw_seed() if seed is None else integer(
-            "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
+        self.seed = as_seed(seed)
         self._potential = Potential(net, likelihood, data, batch_size, wd, prior)
         self._hyper = Hyper(self._potential.prior) if isinstance(self._potential.prior, Gamma) else None
         self._state, self._kept = None, None

@@ -1,7 +1,6 @@
 """The potential of a network's posterior over a whole data set, and its gradient, a minibatch at a time."""
 from __future__ import annotations
 
-import math
 from typing import List, Sequence, Tuple
 
 import mxnet as mx
@@ -12,7 +11,7 @@ from .._check import number
 from ..batches.arrays import classic
 from ..batches.labelled import Labelled
 from ..prediction.forward import forward
-from ..priors import as_prior
+from ..priors import as_prior, check_precision
 
 __all__ = ["Potential", "prior_precisions"]
 
@@ -201,8 +200,6 @@ def prior_precisions(params, names, wd, prior) -> List[float]:
     for p, known_as in zip(params, names):
         value = None if prior is None else prior.precision(known_as, p.shape)
         value = (wd if value is None else value) * p.wd_mult
-        if not 0.0 <= value < math.inf:
-            raise ValueError(f"prior gives parameter {p.name} the precision {value!r}; a precision is 1 / variance, "
-                             "finite and not negative")
+        check_precision(value, p.name)
         found.append(value)
     return found

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Optional, Union
 
-from .._check import integer, number
+from .._check import integer, not_both, number
 from ..kernels import noise
 from ..samplers import hmc, metropolis
 from .chain import FullDataSampler
@@ -148,9 +148,8 @@ class HMC(FullDataSampler):
     def __init__(self, net, likelihood, data, *, num_leapfrog: Optional[int] = None,
                  integration_time: Optional[float] = None, mass: Union[None, float, dict] = None,
                  jitter: float = 0.1, **kwargs):
-        if num_leapfrog is not None and integration_time is not None:
-            raise ValueError(f"num_leapfrog={num_leapfrog!r} and integration_time={integration_time!r} both say how "
-                             "long a trajectory is; write one of them")
+        not_both("num_leapfrog", num_leapfrog, "integration_time", integration_time,
+                 "both say how long a trajectory is")
         self.num_leapfrog = integer("num_leapfrog", 10 if num_leapfrog is None else num_leapfrog,
                                     "leapfrog steps of a trajectory", low=1)
         self.integration_time = None if integration_time is None else number(

@@ -42,7 +42,7 @@ def predict(net, chain: Sequence, data, activation=None, *, samples: bool = Fals
     Returns
     -------
     numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood a
-    :class:`~sgmcmc_mx.Regression`.
+    :class:`~sgmcmc_mx.Regression` (mean, std, noise_std, weight_std, quantiles).
     """
     check_block(net)
     if not hasattr(chain, "weights") or not hasattr(chain, "__getitem__"):

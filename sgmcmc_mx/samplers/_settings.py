@@ -13,8 +13,8 @@ from mxnet.optimizer import Optimizer
 
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
-from ..kernels.seeds import draw_seed
-from ..priors import Gamma, as_prior
+from ..kernels.seeds import as_seed
+from ..priors import Gamma, as_prior, check_precision
 from ._hyper import Hyper
 from ._options import base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
 
@@ -52,8 +52,7 @@ class Settings(Optimizer):
         if self._hyper is not None and self.temperature == 0.0:
             raise ValueError("prior=Gamma(...) needs temperature > 0, got 0.0: at temperature 0 every precision would "
                              "be infinite; write a fixed prior or a small temperature")
-        self.seed = draw_seed() if seed is None else integer(
-            "seed", seed, "write a whole number below 2**64, or leave it out", low=0, high=2 ** 64 - 1)
+        self.seed = as_seed(seed)
         self._remember_nothing()
         super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
                          lr_scheduler=lr_scheduler, **kwargs)
@@ -117,9 +116,8 @@ class Settings(Optimizer):
         if self.prior is not None:
             names = self._names(self._name(index))
             value = self.prior.precision(names, shape) if self._hyper is None else self._hyper.precision(names)
-            if value is not None and not 0.0 <= value < math.inf:
-                raise ValueError(f"prior gives parameter {self._name(index)} the precision {value!r}; a precision is "
-                                 "1 / variance, finite and not negative")
+            if value is not None:
+                check_precision(value, self._name(index))
         return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
 
     def _multiplier(self, kind: str, index) -> float:

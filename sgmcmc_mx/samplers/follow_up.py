@@ -1,7 +1,7 @@
 """The samplers of the blog post's follow-up, under the names that its author gave them."""
 from __future__ import annotations
 
-from .._check import number
+from .._check import not_both, number
 from ..priors import Gamma
 from .sgnht import SGNHT
 
@@ -17,8 +17,7 @@ class _FollowUp(SGNHT):
     def __init__(self, *, a=None, **kwargs):
         name = type(self).__name__.lower()
         if a is not None:
-            if "friction" in kwargs:
-                raise ValueError(f"a={a!r} and friction={kwargs['friction']!r} say the same thing twice; write one")
+            not_both("a", a, "friction", kwargs.get("friction"), "say the same thing twice")
             kwargs["friction"] = number("a", a, "it is the friction a step: write friction=0.1 or a=0.1", low=0.0,
                                         high=1.0, open_low=True)
         for option, value in self.settled.items():

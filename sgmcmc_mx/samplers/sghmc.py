@@ -6,7 +6,7 @@ from typing import Optional, Union
 
 from mxnet import ndarray as nd
 
-from .._check import integer, number
+from .._check import integer, not_both, number
 from ._momentum import MomentumSampler, standard_momentum
 
 __all__ = ["SGHMC"]
@@ -46,10 +46,8 @@ class SGHMC(MomentumSampler):
 
     def __init__(self, *, friction: Optional[float] = None, momentum: Optional[float] = None,
                  gradient_noise: Union[float, str, None] = None, resample_momentum: Optional[int] = None, **kwargs):
+        not_both("friction", friction, "momentum", momentum, "say the same thing twice (friction = 1 - momentum)")
         if momentum is not None:
-            if friction is not None:
-                raise ValueError(f"friction={friction!r} and momentum={momentum!r} say the same thing twice "
-                                 "(friction = 1 - momentum); write one of them")
             friction = 1.0 - number("momentum", momentum, "momentum=0.9 is friction=0.1", low=0.0, high=1.0,
                                     open_high=True)
         if resample_momentum is not None:

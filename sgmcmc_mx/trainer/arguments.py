@@ -6,16 +6,42 @@ import numbers
 from mxnet import optimizer as opt
 from mxnet.kvstore import KVStoreBase
 
-from .._check import closest, flag
+from .._check import choice, closest, flag, integer
 from ..samplers import Sampler
 
-__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on", "checked_params"]
+__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on", "checked_params",
+           "checked_progress", "checked_settings"]
 
 OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
         "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
 _KVSTORES = ("local", "local_update_cpu", "local_allreduce_cpu", "local_allreduce_device", "device", "nccl",
              "dist_sync", "dist_async", "dist_device_sync", "dist_device_async")
 PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
+
+
+def checked_settings(burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence, store) -> dict:
+    """When samples and checkpoints are taken and what is done about a divergence, by the names of the arguments."""
+    found = {
+        "burn_in": integer("burn_in", burn_in, "steps before the first sample", low=0),
+        "thin": integer("thin", thin, "steps between samples", low=1),
+        "max_samples": None if max_samples is None else integer(
+            "max_samples", max_samples, "a number of samples, or None for no limit", low=1),
+        "weights": None if weights is None else choice("weights", weights, ("step", "equal")),
+        "checkpoint_every": integer("checkpoint_every", checkpoint_every, "steps between checkpoints", low=1),
+        "check_every": integer("check_every", check_every, "steps within which a divergence is found", low=1),
+        "on_divergence": choice("on_divergence", on_divergence, ("raise", "halve")),
+    }
+    if on_divergence == "halve" and store is None:
+        raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
+                         "write store='runs/a'")
+    return found
+
+
+def checked_progress(progress):
+    """False, True or the number of steps expected."""
+    if progress is False or progress is True:
+        return progress
+    return integer("progress", progress, "True, False or the number of steps expected", low=1)
 
 
 def checked_params(optimizer, params, seed) -> dict:

@@ -70,22 +70,14 @@ class Collecting:
 
         Parameters
         ----------
-        data : NDArray, numpy.ndarray, DataLoader or DataIter
-            Inputs; of a batch that is a list the first entry is taken. Read once, in the order it comes.
         activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
             What makes a prediction of the network's output. Default: what the chain's likelihood knows.
-        samples : bool, default False
-            Return the prediction of every sample, shape (samples, n, ...).
-        quantiles : sequence of float, optional
-            Quantiles of y to compute, for a regression likelihood.
-        batch_size : int, default 1000
-            Rows in a forward pass, where ``data`` is an array.
+        data, samples, quantiles, batch_size
+            As for :func:`sgmcmc_mx.predict`.
 
         Returns
         -------
-        numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood
-        a :class:`~sgmcmc_mx.Regression` (mean, std, noise_std, weight_std, quantiles). The network's
-        weights are what they were, whatever happens.
+        As of :func:`sgmcmc_mx.predict`. The network's weights are what they were, whatever happens.
         """
         if not len(self.samples):
             raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, {self._when()}")

@@ -8,7 +8,7 @@ from typing import Optional, Union
 from mxnet import gluon
 from mxnet import optimizer as opt
 
-from .._check import choice, integer, unknown_option, warn
+from .._check import unknown_option, warn
 from .._network import check_likelihood, check_net
 from ..checkpoint import content as contents
 from ..checkpoint import restoring
@@ -17,23 +17,34 @@ from ..checkpoint.keeper import Keeper, seed_of
 from ..data import as_resumable
 from ..errors import DivergenceError
 from ..samplers import Sampler
-from ..samplers._device import check_state
 from ..samplers._options import places
 from ..store import FolderStore
-from .arguments import OWN, PASSED_ON, as_json, check_batch, check_initialized, check_passed_on, checked_params
+from .arguments import (
+    OWN,
+    PASSED_ON,
+    as_json,
+    check_batch,
+    check_initialized,
+    check_passed_on,
+    checked_params,
+    checked_progress,
+    checked_settings,
+)
 from .assumptions import unsound
 from .collecting import Collecting, as_store
 from .divergence import Watch
 from .loss_hooks import watch_loss
 from .progress import Progress
 from .readings import Readings
+from .states import States
+from .thinning import Thinning
 
 __all__ = ["BayesianTrainer"]
 
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(Readings, Collecting, gluon.Trainer):
+class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -108,6 +119,10 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
     >>> probs = trainer.predict(x_test, activation='softmax')
     """
 
+    checkpoint_every: int
+    check_every: int
+    on_divergence: str
+
     def __init__(self, net, optimizer: Union[str, opt.Optimizer], optimizer_params: Optional[dict] = None,
                  likelihood=None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
                  seed: Optional[int] = None, progress: Union[bool, int] = False, weights: Optional[str] = None,
@@ -117,19 +132,11 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
         if likelihood is not None:
             check_likelihood(likelihood)
         unknown_option("BayesianTrainer", trainer_kwargs, OWN + PASSED_ON)
-        if progress is not False and progress is not True:
-            progress = integer("progress", progress, "True, False or the number of steps expected", low=1)
-        self.burn_in = integer("burn_in", burn_in, "steps before the first sample", low=0)
-        self.thin = integer("thin", thin, "steps between samples", low=1)
-        self.max_samples = None if max_samples is None else integer(
-            "max_samples", max_samples, "a number of samples, or None for no limit", low=1)
-        self.weights = None if weights is None else choice("weights", weights, ("step", "equal"))
-        self.checkpoint_every = integer("checkpoint_every", checkpoint_every, "steps between checkpoints", low=1)
-        self.check_every = integer("check_every", check_every, "steps within which a divergence is found", low=1)
-        self.on_divergence = choice("on_divergence", on_divergence, ("raise", "halve"))
-        if on_divergence == "halve" and store is None:
-            raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
-                             "write store='runs/a'")
+        progress = checked_progress(progress)
+        settings = checked_settings(burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence,
+                                    store)
+        for name, value in settings.items():
+            setattr(self, name, value)
         data = None if data is None else as_resumable(data)
         params = net.collect_params()
         check_initialized(params)
@@ -138,8 +145,7 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
         self._made_with = {name: trainer_kwargs.get(name, "device" if name == "kvstore" else None)
                            for name in PASSED_ON}
         self._begin(net, likelihood)
-        self._stage = 0         # steps of the schedule's collecting stage so far
-        self._taken = 0         # samples so far, those of the run before it was resumed among them
+        self._nothing_taken()
         super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
         self._seen = self._updates_done()
         self._loss = None
@@ -153,11 +159,15 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
         self._watch = Watch(self.check_every)
         self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
-            self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
-                                    options={name: as_json(value) for name, value in optimizer_params.items()})
-            self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
-            if self._order is None:
-                self._keeper.begin(self)
+            self._keep_in(store, data, optimizer_params)
+
+    def _keep_in(self, store, data, optimizer_params: dict) -> None:
+        """Have samples and checkpoints kept in a folder."""
+        self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
+                                options={name: as_json(value) for name, value in optimizer_params.items()})
+        self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
+        if self._order is None:
+            self._keeper.begin(self)
 
     @classmethod
     def resume(cls, path: Union[str, os.PathLike], net, **given) -> BayesianTrainer:
@@ -219,7 +229,7 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
 
     _order = None
 
-    # ---------------------------------------------------------------- collecting
+    # ---------------------------------------------------------------- the step
 
     def _init_kvstore(self):
         super()._init_kvstore()
@@ -282,70 +292,6 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
     def _updates_done(self) -> int:
         return getattr(self._optimizer, "_calls", self._optimizer.num_update)
 
-    def _consider(self, num_update: int) -> bool:
-        """Collect if it is time to, after the step of this number; returns whether a sample was kept."""
-        says, since = self._schedule_says(num_update), self.num_steps - self.burn_in
-        if says is not None:
-            if not says and 0 < self._stage < self.thin and self._stage < since:
-                self._warn_once("stage", "a stage in which the schedule collects is over after "
-                                f"{self._stage} of thin={self.thin} steps and gives no sample; write "
-                                f"thin={self._stage} or less")
-            self._stage = self._stage + 1 if says else 0
-        position = since if says is None else self._stage
-        if min(since, position) > 0 and position % self.thin == 0:
-            return self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
-        return False
-
-    def _schedule_says(self, num_update: int) -> Optional[bool]:
-        collects = getattr(self._optimizer.lr_scheduler, "collects", None)
-        return collects(num_update) if callable(collects) else None
-
-    def _collect(self, equal: bool) -> bool:
-        if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
-            return False
-        if self.max_samples is not None and self._taken >= self.max_samples:
-            if "max_samples" not in self._warned:
-                self._warned.add("max_samples")
-                _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
-                          self.max_samples)
-            return False
-        self._taken += 1
-        self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
-                   temperature=self.temperature, friction=self.friction,
-                   hyper=getattr(self._optimizer, "hyper", None))
-        return True
-
-    # ---------------------------------------------------------------- the states as Gluon keeps them
-
-    def save_states(self, fname: str) -> None:
-        """As in Gluon, and how far the collecting has come. Neither weights nor samples are in it; see ``store``."""
-        self._optimizer._collected = {name: getattr(self, name) for name in contents.COUNTERS}
-        super().save_states(fname)
-
-    def load_states(self, fname: str) -> None:
-        """As in Gluon: load the weights first. States of other shapes are refused, and nothing has changed then."""
-        if not self._kv_initialized:
-            self._init_kvstore()
-        updaters = contents.updaters_of(self)
-        before = self._optimizer, [(u.states, u.states_synced, u.optimizer) for u in updaters]
-        try:
-            super().load_states(fname)
-            for updater in updaters:
-                for index, state in updater.states.items():
-                    if not isinstance(index, int) or index >= len(self._params):
-                        raise ValueError(f"{fname} has states of {len(updater.states)} parameters, and the network has "
-                                         f"{len(self._params)}; load those saved with these weights")
-                    check_state(state, self._params[index], self._params[index].name)
-        except BaseException:
-            self._optimizer = before[0]
-            for updater, kept in zip(updaters, before[1]):
-                updater.states, updater.states_synced, updater.optimizer = kept
-            raise
-        for name, value in (getattr(self._optimizer, "_collected", None) or {}).items():
-            setattr(self, name, value)
-        self._seen = self._updates_done()
-        self._watch.restart(self.num_steps)
-
     # ---------------------------------------------------------------- divergence, and the end
 
     def _diverged(self, error: DivergenceError) -> None:
@@ -365,13 +311,6 @@ class BayesianTrainer(Readings, Collecting, gluon.Trainer):
 
     def _context(self):
         return self._contexts[0]
-
-    def _when(self) -> str:
-        if self._schedule_says(max(1, self._optimizer.num_update)) is None:
-            return (f"the first sample comes at step {self.burn_in + self.thin} (burn_in + thin); take more steps or "
-                    "lower burn_in")
-        return (f"the first sample comes after step {self.burn_in} (burn_in), at step {self.thin} (thin) of a stage in "
-                "which the schedule collects; take more steps, or lower burn_in or thin")
 
     def _unsound(self):
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")

@@ -213,7 +213,7 @@ SUGGEST = [
     ("half a pilot", ask(pilot=1.5), ValueError, "pilot", "got 1.5", "0 for none"),
     ("negative batch_size", ask(batch_size=-1), ValueError, "batch_size", "got -1", "examples in a batch"),
     ("word for the network", lambda w: sg.suggest("net", likelihoods.Categorical(), w.data), TypeError, "net",
-     "got str", "give suggest the network itself"),
+     "got str", "give the network itself"),
     ("word for the loss", ask(loss="loss"), TypeError, "loss", "got 'loss'", "Categorical()"),
     ("mean loss", ask(loss=lambda z, y: likelihoods.Categorical()(z, y).mean()), ValueError, "loss", "got (1,)",
      "leave out .mean()"),

@@ -1,7 +1,8 @@
 """Runs that earlier versions have left in a folder go on: what a checkpoint calls a class stays known.
 
-``stored/<day>`` was made by ``python tests/helpers/stored_runs.py stored/<day>`` on that day's version. Other processors
-round otherwise, so the numbers are compared to a rounding that ten steps can make; on the same one they are equal.
+``stored/<day>`` was made by ``python tests/helpers/stored_runs.py stored/<day>`` on that day's version. Other
+processors round otherwise, so the numbers are compared to what ten steps can make of that; on the same one they are
+equal.
 """
 import shutil
 from pathlib import Path

@@ -237,27 +237,27 @@ def test_the_two_samplers_share_no_noise(data):
     a, b = metropolis(data), hamiltonian(data)
     for chain in (a, b):
         chain.step()
-    drawn = [c._normals(1, s)[0].asnumpy() for c, s in ((a, sg.noise.PROPOSAL), (b, sg.noise.MOMENTUM))]
+    drawn = [c._normals(1, s)[0].asnumpy() for c, s in ((a, sg.kernels.noise.PROPOSAL), (b, sg.kernels.noise.MOMENTUM))]
     assert np.abs(drawn[0] - drawn[1]).min() > 0
-    streams = {sg.noise.uniform(0, 1, s) for s in range(5)}
+    streams = {sg.kernels.noise.uniform(0, 1, s) for s in range(5)}
     assert len(streams) == 5 and all(0 < u < 1 for u in streams)
 
 
 def test_a_step_size_varies_by_numbers_of_its_own(data, monkeypatch):
     """Not by those that accept: a short trajectory would then be accepted for its shortness."""
-    streams, real = [], sg.noise.uniform
-    monkeypatch.setattr(sg.noise, "uniform", lambda *key: streams.append(key[-1]) or real(*key))
+    streams, real = [], sg.kernels.noise.uniform
+    monkeypatch.setattr(sg.kernels.noise, "uniform", lambda *key: streams.append(key[-1]) or real(*key))
     hamiltonian(data).step()
-    assert sorted(streams) == [sg.noise.ACCEPT, sg.noise.JITTER]
+    assert sorted(streams) == [sg.kernels.noise.ACCEPT, sg.kernels.noise.JITTER]
 
 
 def test_uniforms_are_the_upper_bits_of_their_words_and_uniform():
     """On (0, 1) with ends excluded, whatever the words; 4,000 of them by mean and variance."""
-    high, low = (int(w[0]) for w in sg.noise.words(0, 1, 9, 2 ** 40 + 3, 0, sg.noise.ACCEPT)[:2])
-    u = sg.noise.uniform(9, 2 ** 40 + 3, sg.noise.ACCEPT)
+    high, low = (int(w[0]) for w in sg.kernels.noise.words(0, 1, 9, 2 ** 40 + 3, 0, sg.kernels.noise.ACCEPT)[:2])
+    u = sg.kernels.noise.uniform(9, 2 ** 40 + 3, sg.kernels.noise.ACCEPT)
     assert u == pytest.approx(high / 2 ** 32 + low / 2 ** 64, abs=2 ** -50) and 0.5 * 2.0 ** -52 < u
     assert (2 ** 52 - 1 + 0.5) * 2.0 ** -52 < 1.0
-    many = np.array([sg.noise.uniform(0, step, sg.noise.ACCEPT) for step in range(4000)])
+    many = np.array([sg.kernels.noise.uniform(0, step, sg.kernels.noise.ACCEPT) for step in range(4000)])
     assert abs(many.mean() - 0.5) < 5 / (12 * 4000) ** 0.5
     assert abs(many.var() - 1 / 12) < 5 * (1 / 180 / 4000) ** 0.5
 

@@ -1,0 +1,62 @@
+"""Which steps a sample is kept after: those that burn-in and thinning leave, in the stages that a schedule names."""
+from __future__ import annotations
+
+import logging
+from typing import Optional
+
+__all__ = ["Thinning"]
+
+_log = logging.getLogger("sgmcmc_mx")
+
+
+class Thinning:
+    """Of a trainer that collects: counts the steps of a stage, and keeps a sample when it is time to."""
+
+    burn_in: int
+    thin: int
+    max_samples: Optional[int]
+    weights: Optional[str]
+
+    def _nothing_taken(self) -> None:
+        self._stage = 0         # steps of the schedule's collecting stage so far
+        self._taken = 0         # samples so far, those of the run before it was resumed among them
+
+    def _consider(self, num_update: int) -> bool:
+        """Collect if it is time to, after the step of this number; returns whether a sample was kept."""
+        says, since = self._schedule_says(num_update), self.num_steps - self.burn_in
+        if says is not None:
+            if not says and 0 < self._stage < self.thin and self._stage < since:
+                self._warn_once("stage", "a stage in which the schedule collects is over after "
+                                f"{self._stage} of thin={self.thin} steps and gives no sample; write "
+                                f"thin={self._stage} or less")
+            self._stage = self._stage + 1 if says else 0
+        position = since if says is None else self._stage
+        if min(since, position) > 0 and position % self.thin == 0:
+            return self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
+        return False
+
+    def _schedule_says(self, num_update: int) -> Optional[bool]:
+        collects = getattr(self._optimizer.lr_scheduler, "collects", None)
+        return collects(num_update) if callable(collects) else None
+
+    def _collect(self, equal: bool) -> bool:
+        if self._optimizer.learning_rate == 0.0:    # the chain stands still: another copy is no sample
+            return False
+        if self.max_samples is not None and self._taken >= self.max_samples:
+            if "max_samples" not in self._warned:
+                self._warned.add("max_samples")
+                _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
+                          self.max_samples)
+            return False
+        self._taken += 1
+        self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
+                   temperature=self.temperature, friction=self.friction,
+                   hyper=getattr(self._optimizer, "hyper", None))
+        return True
+
+    def _when(self) -> str:
+        if self._schedule_says(max(1, self._optimizer.num_update)) is None:
+            return (f"the first sample comes at step {self.burn_in + self.thin} (burn_in + thin); take more steps or "
+                    "lower burn_in")
+        return (f"the first sample comes after step {self.burn_in} (burn_in), at step {self.thin} (thin) of a stage in "
+                "which the schedule collects; take more steps, or lower burn_in or thin")
