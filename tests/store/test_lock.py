@@ -10,9 +10,9 @@ from small_stores import filled, process, sample
 import sgmcmc_mx as sg
 
 HOLD = """
-import os, sys, time, small, sgmcmc_mx as sg
+import os, sys, time, small_stores, sgmcmc_mx as sg
 store = sg.FolderStore(sys.argv[1])
-store.append(small.sample(1))
+store.append(small_stores.sample(1))
 store.flush()
 """
 STAY = "print(os.getpid(), flush=True)\nsys.stdin.readline()\n"
@@ -80,14 +80,14 @@ def test_a_copy_of_the_folder_does_not_end_the_lock(tmp_path):
 
 
 FORKED = """
-import gc, os, sys, threading, time, small, sgmcmc_mx as sg
+import gc, os, sys, threading, time, small_stores, sgmcmc_mx as sg
 from sgmcmc_mx.store import files
 store, gate, real = sg.FolderStore(sys.argv[1]), threading.Event(), files.replace
 files.replace = lambda *a: (gate.wait(), real(*a))[1]
-for k in range(3): store.append(small.sample(k))
+for k in range(3): store.append(small_stores.sample(k))
 child = os.fork()
 if child == 0:
-    try: store.append(small.sample(7))
+    try: store.append(small_stores.sample(7))
     except sg.StoreError as e: print(e, flush=True)
     store.close()
     %s
@@ -133,7 +133,7 @@ from sgmcmc_mx.checkpoint.keeper import _before_end
 from sgmcmc_mx.store import files
 def full(*a): raise OSError(28, 'No space left on device', 'here')
 held, files._write_all = Interruption(_before_end(store)), full
-store.append(small.sample(2))
+store.append(small_stores.sample(2))
 os.kill(os.getpid(), 15)
 time.sleep(5)
 """

@@ -257,18 +257,18 @@ def test_closed_twice_and_then_added_to(tmp_path):
 @pytest.mark.parametrize("how", ["", *(pytest.param(h, marks=pytest.mark.slow) for h in ("raise SystemExit(3)",
                                                                                          "1 / 0"))])
 def test_the_end_of_a_process_writes_everything(tmp_path, how):
-    p = process("import sys, small, sgmcmc_mx as sg\nstore = sg.FolderStore(sys.argv[1])\n"
-                f"for k in range(9): store.append(small.sample(k, 100000))\n{how}", tmp_path / "a")
+    p = process("import sys, small_stores, sgmcmc_mx as sg\nstore = sg.FolderStore(sys.argv[1])\n"
+                f"for k in range(9): store.append(small_stores.sample(k, 100000))\n{how}", tmp_path / "a")
     _, errors = p.communicate(timeout=50)
     assert p.returncode == (3 if "Exit" in how else 1 if how else 0), errors
     assert steps(tmp_path / "a") == list(range(9))
 
 
 def test_the_disk_is_full_at_the_end_of_a_process(tmp_path):
-    code = ("import sys, small, os, sgmcmc_mx as sg\nfrom sgmcmc_mx.store import files\n"
-            "store = sg.FolderStore(sys.argv[1])\nfor k in range(2): store.append(small.sample(k))\nstore.flush()\n"
+    code = ("import sys, small_stores, os, sgmcmc_mx as sg\nfrom sgmcmc_mx.store import files\n"
+            "store = sg.FolderStore(sys.argv[1])\nfor k in range(2): store.append(small_stores.sample(k))\nstore.flush()\n"
             "def full(*a): raise OSError(28, 'No space left on device', 'here')\nfiles._write_all = full\n"
-            "for k in range(2, 5): store.append(small.sample(k))")
+            "for k in range(2, 5): store.append(small_stores.sample(k))")
     p = process(code, tmp_path / "a")
     _, errors = p.communicate(timeout=50)
     assert p.returncode == 0 and "3 samples or checkpoints could not be written before the end" in errors
