@@ -83,6 +83,7 @@ SOURCES = sorted(
 
 TEST = [
     "pytest>=7.0",
+    "pytest-randomly>=3.12",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.2",
     "hypothesis>=6.0",

@@ -1,4 +1,4 @@
-"""What every test starts from: no display, MXNet importable, fixed seeds, GPU tests only where there is a GPU."""
+"""What every test starts from: no display, MXNet importable, the same generators, GPU tests only where there is one."""
 
 import os
 import random
@@ -27,9 +27,20 @@ def _gpus():
         return 0
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef):
+    """What tests share is made from the same numbers, whichever of them comes first and asks for it."""
+    if fixturedef.scope != "function":
+        _seed()
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds():
-    """No test depends on which ones ran before it."""
+    """No test depends on which ones ran before it: its own fixtures, and then itself, draw the same numbers."""
+    _seed()
+
+
+def _seed():
     mx.random.seed(0)
     np.random.seed(0)
     random.seed(0)

@@ -1,5 +1,6 @@
 """The layout is an order: a room of the package imports from those below it only, and does so at the top of a file."""
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,20 @@ def test_no_arrow_of_the_table_is_idle():
     idle = [f"{room} -> {target}" for room, targets in ROOMS.items() for target in targets
             if (room, target) not in used]
     assert not idle, f"nothing imports along {idle}"
+
+
+def test_the_newcomers_picture_is_the_table():
+    """CONTRIBUTING.md draws the rooms from the top down, in the table's order, with every name a user imports."""
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = page.split("what users import")[1].split("How a step travels")[0]
+    folders = re.findall(r"(\w+)/ ", picture)
+    rooms = [room for room in ROOMS if (PACKAGE / room).is_dir()]
+    assert folders == [room for room in rooms if room in folders]
+    alone = {f"sg.{room}" for room in set(rooms) - set(folders)}
+    names = set(re.findall(r"sg\.\w+", picture))
+    missing = (alone | {f"sg.{name}" for name in sgmcmc_mx.__all__ if name[0] != "_"}) - names
+    told_elsewhere = {"sg.CheckpointError", "sg.DivergenceError", "sg.StoreError", "sg.MemoryStore", "sg.Suggestion"}
+    assert not missing - told_elsewhere
 
 
 def test_files_of_a_room_do_not_run_in_circles():

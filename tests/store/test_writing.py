@@ -266,7 +266,8 @@ def test_the_end_of_a_process_writes_everything(tmp_path, how):
 
 def test_the_disk_is_full_at_the_end_of_a_process(tmp_path):
     code = ("import sys, small_stores, os, sgmcmc_mx as sg\nfrom sgmcmc_mx.store import files\n"
-            "store = sg.FolderStore(sys.argv[1])\nfor k in range(2): store.append(small_stores.sample(k))\nstore.flush()\n"
+            "store = sg.FolderStore(sys.argv[1])\n"
+            "for k in range(2): store.append(small_stores.sample(k))\nstore.flush()\n"
             "def full(*a): raise OSError(28, 'No space left on device', 'here')\nfiles._write_all = full\n"
             "for k in range(2, 5): store.append(small_stores.sample(k))")
     p = process(code, tmp_path / "a")
