@@ -17,10 +17,14 @@ def backend() -> str:
     The environment variable ``SGMCMC_MX_BACKEND`` forces one. Unless it forces ``ndarray``, weights on a GPU move by
     the CUDA twin of the native step. Arrays that neither handles take the NDArray road in any case.
 
+    The native step uses the best instruction set that the processor has; ``SGMCMC_MX_ISA`` (``baseline``, ``avx2``,
+    ``avx512``) forces one. The numbers are the same, to the last bit. The logger ``sgmcmc_mx`` says at level INFO what
+    was chosen.
+
     Raises
     ------
     ValueError
-        If ``SGMCMC_MX_BACKEND`` names no backend.
+        If ``SGMCMC_MX_BACKEND`` names no backend, or ``SGMCMC_MX_ISA`` no instruction set of this processor.
     RuntimeError
         If the backend it names cannot be used.
     """

@@ -21,12 +21,13 @@ from mxnet.base import _LIB, MXNetError, check_call
 from . import ndarray as readable
 from .job import INTEGRATORS, Job, Shared
 
-__all__ = ["load", "step", "normal", "words", "threads", "instruction_set"]
+__all__ = ["ISAS", "instruction_set", "instruction_sets", "load", "normal", "step", "threads", "words"]
 
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
               "MXNDArrayGetStorageType", "MXNDArrayGetContext", "MXShallowCopyNDArray", "MXNDArrayFree")
 _REORDER = "_ZN5mxnet7NDArray5Chunk15Reorder2DefaultEv"
+ISAS = ("baseline", "avx2", "avx512")   # by rank
 _UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
 _HEAD = "Q4dQdQ"
@@ -39,10 +40,17 @@ _some_move = False      # arrays may be laid out afresh, and the library cannot 
 
 
 def load() -> Optional[str]:
-    """Make the library ready. Returns None, or the reason why it cannot be used."""
+    """Make the library ready. Returns None, or the reason why it cannot be used.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable ``SGMCMC_MX_ISA`` names no instruction set, or one that this processor lacks.
+    """
     global _lib, _some_move
     if _lib is not None:
         return None
+    forced = _forced_instruction_set()
     if not os.path.exists(_PATH):
         return f"{_PATH} is not there; install the package where a C compiler is, to have it built"
     try:
@@ -58,9 +66,21 @@ def load() -> Optional[str]:
         return f"{_PATH} is of another version of this package; build it again"
     if not _blocks_can_be_told_apart(lib):
         return f"the NDArray of this MXNet is not laid out as {_PATH} expects"
+    if forced is not None and not lib.sg_use(ISAS.index(forced)):
+        has = ", ".join(name for rank, name in enumerate(ISAS) if lib.sg_has(rank))
+        raise ValueError(f"SGMCMC_MX_ISA={forced}: this processor lacks that instruction set; write one that it has "
+                         f"({has}), or unset it")
     _some_move = onednn and not reorder
     _lib = lib
     return None
+
+
+def _forced_instruction_set() -> Optional[str]:
+    forced = os.environ.get("SGMCMC_MX_ISA") or None
+    if forced not in (None, *ISAS):
+        raise ValueError(f"SGMCMC_MX_ISA={forced:.200}: there is no such instruction set; write {', '.join(ISAS)}, or "
+                         "unset it")
+    return forced
 
 
 def _declare(lib) -> None:
@@ -194,14 +214,21 @@ def threads(n: int) -> int:
     return _lib.sg_threads(n)
 
 
-def instruction_set(rank: Optional[int] = None) -> str:
-    """Name of the instruction set in use; with a rank (0 baseline, 1 AVX2, 2 AVX-512), after switching to it.
+def instruction_set(name: Optional[str] = None) -> str:
+    """Name of the instruction set in use; with a name (``baseline``, ``avx2``, ``avx512``), after switching to it.
+
+    All of them give the same bits. The best is in use, or the one that ``SGMCMC_MX_ISA`` names.
 
     Raises
     ------
     ValueError
         Where the processor lacks it.
     """
-    if rank is not None and not _lib.sg_use(rank):
-        raise ValueError(f"this processor lacks the instruction set of rank {rank}")
+    if name is not None and not (name in ISAS and _lib.sg_use(ISAS.index(name))):
+        raise ValueError(f"this processor lacks the instruction set {name!r}; it has {', '.join(instruction_sets())}")
     return _lib.sg_name().decode()
+
+
+def instruction_sets() -> tuple:
+    """Names of the instruction sets that this processor has and the library knows, the best last."""
+    return tuple(name for rank, name in enumerate(ISAS) if _lib.sg_has(rank))

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import logging
 import math
 import os
 import pickle
@@ -18,7 +17,6 @@ from mxnet import autograd, gluon, nd
 from scipy import stats
 from steps import SEED, arrays, assert_close, job, run, tensor
 
-from sgmcmc_mx import kernels
 from sgmcmc_mx.kernels import Job, Shared, Tensor, native, ndarray, noise
 from sgmcmc_mx.kernels.job import INTEGRATORS
 
@@ -33,24 +31,10 @@ SHAPES = ((7,), (64,), (1,), (5, 13), (33, 70), (8, 3, 3, 3))
 
 @pytest.fixture(autouse=True)
 def defaults():
+    usual = native.instruction_set()    # the best, or the one that SGMCMC_MX_ISA names
     yield
     native.threads(0)
-    best_instruction_set()
-
-
-def best_instruction_set():
-    return native.instruction_set(instruction_sets()[-1])
-
-
-def instruction_sets():
-    ranks = []
-    for rank in (0, 1, 2):
-        try:
-            native.instruction_set(rank)
-            ranks.append(rank)
-        except ValueError:
-            pass
-    return ranks
+    native.instruction_set(usual)
 
 
 # ---------------------------------------------------------------- one step, and twenty
@@ -152,8 +136,8 @@ def test_no_noise_is_sgd_with_momentum():
 
 @pytest.mark.parametrize("stream", [noise.STEP, noise.MOMENTUM])
 def test_integer_stream(stream):
-    for rank in instruction_sets():
-        native.instruction_set(rank)
+    for name in native.instruction_sets():
+        native.instruction_set(name)
         highest = (2 ** 64 - 1, 2 ** 56 - 1, 2 ** 32 - 1)
         for seed, step, parameter in ((0, 0, 0), (SEED, 2 ** 40 + 5, 2 ** 31 + 7), highest):
             ours = native.words(3, 5, seed, step, parameter, stream)
@@ -251,13 +235,13 @@ def large(kind, integrator="euler"):
 @pytest.mark.parametrize("kind", KINDS)
 def test_bits_do_not_depend_on_threads_or_processor(kind, integrator):
     expected = None
-    for rank, threads in itertools.product(instruction_sets(), (1, 2, 3)):
-        native.instruction_set(rank)
+    for name, threads in itertools.product(native.instruction_sets(), (1, 2, 3)):
+        native.instruction_set(name)
         native.threads(threads)
         got = run(native, large(kind, integrator), 3)
         expected = expected or got
-        for name in got:
-            np.testing.assert_array_equal(got[name], expected[name], err_msg=f"{name} {rank} {threads}")
+        for key in got:
+            np.testing.assert_array_equal(got[key], expected[key], err_msg=f"{key} {name} {threads}")
 
 
 def test_noise_does_not_depend_on_the_other_tensors():
@@ -601,40 +585,3 @@ def test_exit_with_work_pending(end):
             native.step(j)
         {end}
         """)
-
-
-def choose(monkeypatch, forced, path=None):
-    """The backend chosen afresh, with this in the environment."""
-    module = sys.modules["sgmcmc_mx.kernels.backend"]
-    monkeypatch.setattr(module, "_chosen", None)
-    monkeypatch.setenv("SGMCMC_MX_BACKEND", forced)
-    if path is not None:
-        monkeypatch.setattr(native, "_lib", None)
-        monkeypatch.setattr(native, "_PATH", path)
-    return module.backend()
-
-
-@pytest.mark.parametrize("forced, expected", [("", "native"), ("native", "native"), ("ndarray", "ndarray")])
-def test_choice_of_backend(monkeypatch, caplog, forced, expected):
-    with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
-        assert choose(monkeypatch, forced) == expected
-        kernels.step(job([tensor((5,), "none")], "none"))
-        assert kernels.backend() == expected
-    line, = caplog.messages     # once
-    assert ("one pass" if expected == "native" else "SGMCMC_MX_BACKEND=ndarray") in line
-
-
-def test_choice_without_the_library(monkeypatch, caplog, tmp_path):
-    with pytest.raises(RuntimeError, match="SGMCMC_MX_BACKEND=native, but .* is not there"):
-        choose(monkeypatch, "native", str(tmp_path / "_step.so"))
-    with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
-        assert choose(monkeypatch, "", str(tmp_path / "_step.so")) == "ndarray"
-    assert "compiler" in caplog.text
-    (tmp_path / "_step.so").write_bytes(b"not a library")
-    with pytest.raises(RuntimeError, match="does not fit"):
-        choose(monkeypatch, "native", str(tmp_path / "_step.so"))
-
-
-def test_unknown_backend(monkeypatch):
-    with pytest.raises(ValueError, match="write native or ndarray"):
-        choose(monkeypatch, "fast")

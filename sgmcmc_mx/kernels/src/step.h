@@ -1,4 +1,4 @@
-/* What the engine side (step.c) and the arithmetic (kernels.c) share. The names are those of job.py. */
+/* What the engine side (plan.h) and the arithmetic (kernels.c) share. The names are those of job.py. */
 #ifndef SGMCMC_MX_STEP_H
 #define SGMCMC_MX_STEP_H
 
