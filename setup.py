@@ -11,6 +11,10 @@ another one. So whoever has another MXNet says so, and the requirement names it:
 *The native step.* Every ``sgmcmc_mx/kernels/src/*.c`` is compiled into one plain shared library, which ctypes loads, by
 the command that stands in ``sgmcmc_mx/kernels/build.py``. Without a compiler the build goes on without it, and the
 package takes its other steps.
+
+*The wheel's tag.* That library is no extension module of one Python, so a wheel with it is tagged
+``py3-none-<platform>``: one serves every Python. A wheel without it holds Python files only and is tagged
+``py3-none-any``.
 """
 
 import glob
@@ -23,6 +27,11 @@ import subprocess
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70.1; pyproject.toml asks for a newer one where a wheel is built
+    bdist_wheel = None
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -73,8 +82,35 @@ class BuildStep(build_ext):
                 failures.append(f"{shlex.join(command)}\n{error.stdout}")
             if os.path.exists(partial):
                 os.remove(partial)
+        # What an earlier build left comes from other sources; with it the package would not be what this one says.
+        if os.path.exists(target):
+            os.remove(target)
         # The extension is optional: setuptools turns this into a warning.
         raise CompileError("the native step was not compiled, sampling will be slower.\n" + "\n".join(failures))
+
+
+def step_was_built(build):
+    """Whether the command ``build_ext`` left every library it was to compile."""
+    return all(os.path.exists(build.get_ext_fullpath(ext.name)) for ext in build.extensions or [])
+
+
+if bdist_wheel is not None:
+
+    class TaggedWheel(bdist_wheel):
+        """A wheel whose tag says what it holds (see the top of this file)."""
+
+        def run(self):
+            if not self.skip_build:
+                self.run_command("build")
+            # Only now is it known whether there is a library. Told that there is none, setuptools does the rest.
+            if not step_was_built(self.get_finalized_command("build_ext")):
+                self.distribution.ext_modules = []
+                self.root_is_pure = True
+            super().run()
+
+        def get_tag(self):
+            python, abi, platform = super().get_tag()
+            return (python, abi, platform) if self.root_is_pure else ("py3", "none", platform)
 
 
 SOURCES = sorted(
@@ -90,6 +126,7 @@ TEST = [
     "scikit-learn>=1.0",
     "scipy>=1.6",
     "ruff==0.17.6",
+    "setuptools>=70.1",  # the packaging is tested without a download
 ]
 
 setup(
@@ -100,9 +137,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["sgmcmc_mx", "sgmcmc_mx.*"]),
-    package_data={"sgmcmc_mx.datasets": ["data_files/*"], "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"]},
+    package_data={
+        "sgmcmc_mx": ["py.typed"],
+        "sgmcmc_mx.datasets": ["data_files/*"],
+        "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"],
+    },
     ext_modules=[Extension("sgmcmc_mx.kernels._step", SOURCES, optional=True)] if SOURCES else [],
-    cmdclass={"build_ext": BuildStep},
+    cmdclass={"build_ext": BuildStep, **({"bdist_wheel": TaggedWheel} if bdist_wheel else {})},
     zip_safe=False,
     # NumPy below 2 does not build on Python 3.14.
     python_requires=">=3.8,<3.14",
