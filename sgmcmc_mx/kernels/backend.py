@@ -49,7 +49,9 @@ def _choose():
             raise RuntimeError(f"SGMCMC_MX_BACKEND=native, but {missing}; unset it to fall back on NDArray operators")
         if forced == "ndarray" or missing:
             _chosen = "ndarray", ndarray.step if forced else _routed(ndarray.step)
-            _log.info("steps are composed of NDArray operators: %s", missing or "SGMCMC_MX_BACKEND=ndarray")
+            # One that was installed and is of no use costs the user a factor: that is told unasked.
+            level = logging.WARNING if missing and native.is_there() else logging.INFO
+            _log.log(level, "steps are composed of NDArray operators: %s", missing or "SGMCMC_MX_BACKEND=ndarray")
         else:
             _chosen = "native", _routed(native.step)
             _log.info("steps are fused, one pass over the memory (%s)", native.instruction_set())

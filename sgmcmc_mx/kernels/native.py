@@ -21,7 +21,7 @@ from mxnet.base import _LIB, MXNetError, check_call
 from . import ndarray as readable
 from .job import INTEGRATORS, Job, Shared
 
-__all__ = ["ISAS", "instruction_set", "instruction_sets", "load", "normal", "step", "threads", "words"]
+__all__ = ["ISAS", "instruction_set", "instruction_sets", "is_there", "load", "normal", "step", "threads", "words"]
 
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
@@ -51,14 +51,15 @@ def load() -> Optional[str]:
     if _lib is not None:
         return None
     forced = _forced_instruction_set()
-    if not os.path.exists(_PATH):
+    if not is_there():
         return f"{_PATH} is not there; install the package where a C compiler is, to have it built"
     try:
         lib = ctypes.CDLL(_PATH)
         _declare(lib)
         functions = [ctypes.cast(getattr(_LIB, name), ctypes.c_void_p).value for name in _FUNCTIONS]
     except (OSError, AttributeError) as e:
-        return f"{_PATH} does not fit this MXNet: {e}"
+        remedy = "; install libgomp (Debian, Ubuntu: sudo apt install libgomp1)" if "libgomp" in str(e) else ""
+        return f"{_PATH} does not fit this MXNet: {e}{remedy}"
     onednn = runtime.Features().is_enabled("MKLDNN")
     reorder = ctypes.cast(getattr(_LIB, _REORDER), ctypes.c_void_p).value if onednn and hasattr(_LIB, _REORDER) else 0
     sizes = lib.sg_start((ctypes.c_void_p * 9)(*functions, reorder))
@@ -73,6 +74,11 @@ def load() -> Optional[str]:
     _some_move = onednn and not reorder
     _lib = lib
     return None
+
+
+def is_there() -> bool:
+    """Whether the library was built, be it of use here or not."""
+    return os.path.exists(_PATH)
 
 
 def _forced_instruction_set() -> Optional[str]:

@@ -48,10 +48,21 @@ def test_choice_without_the_library(monkeypatch, caplog, tmp_path):
         choose(monkeypatch, "native", str(tmp_path / "_step.so"))
     with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
         assert choose(monkeypatch, "", str(tmp_path / "_step.so")) == "ndarray"
-    assert "compiler" in caplog.text
+    assert "compiler" in caplog.text and "WARNING" not in caplog.text
     (tmp_path / "_step.so").write_bytes(b"not a library")
     with pytest.raises(RuntimeError, match="does not fit"):
         choose(monkeypatch, "native", str(tmp_path / "_step.so"))
+
+
+def test_a_library_without_its_libgomp_is_told(monkeypatch, caplog, tmp_path):
+    library = open(native._PATH, "rb").read()
+    if b"libgomp.so.1\0" not in library:
+        pytest.skip("the library was built without OpenMP")
+    (tmp_path / "_step.so").write_bytes(library.replace(b"libgomp.so.1\0", b"libgomp.so.0\0"))
+    assert choose(monkeypatch, "", str(tmp_path / "_step.so")) == "ndarray"
+    record, = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "libgomp.so.0" in record.getMessage() and "install libgomp1" in record.getMessage()
 
 
 def test_unknown_backend(monkeypatch):
