@@ -14,6 +14,8 @@ from sgmcmc_mx.store import checkpoints
 
 STEPS = 20
 DISK = ("ENOSPC", "EIO", "short")
+SLOW = pytest.mark.slow
+SHARE = pytest.mark.parametrize("share", [len(DISK), pytest.param(1, marks=SLOW)])     # of the points, for each kind
 
 
 class Zygote:
@@ -109,39 +111,52 @@ def test_killed_again_and_again(zygote, whole, tmp_path):
     finish(zygote, tmp_path / "run", whole)
 
 
+def shared(points, kind, share):
+    """Every point for some kind of failure, or (1) for each."""
+    return enumerate(points[DISK.index(kind) % share::share])
+
+
+@SHARE
 @pytest.mark.parametrize("kind", DISK)
-def test_a_disk_that_fails_once_and_goes_on(zygote, whole, tmp_path, kind):
-    for k, event in enumerate(points(whole, 6, seed=4)):
+def test_a_disk_that_fails_once_and_goes_on(zygote, whole, tmp_path, kind, share):
+    for k, event in shared(points(whole, 6, seed=4), kind, share):
         code, found = zygote.run(tmp_path / str(k), {"event": event, "kind": kind})
         assert code == 0, zygote.errors()[-3000:]
         same(found, whole)
 
 
+@SHARE
 @pytest.mark.parametrize("kind", DISK)
-def test_a_disk_that_fails_and_ends_the_run(zygote, whole, tmp_path, kind):
-    for k, event in enumerate(points(whole, 4, seed=5)):
+def test_a_disk_that_fails_and_ends_the_run(zygote, whole, tmp_path, kind, share):
+    for k, event in shared(points(whole, 6, seed=5), kind, share):
         zygote.run(tmp_path / str(k), {"event": event, "kind": kind, "die": True})
         finish(zygote, tmp_path / str(k), whole)
 
 
-@pytest.mark.parametrize("kind", ["SIGTERM", "SIGINT"])
-def test_asked_to_end(zygote, whole, tmp_path, kind):
+@pytest.mark.parametrize("kind, step", [
+    ("SIGTERM", 2), ("SIGINT", 9), ("SIGTERM", 17), pytest.param("SIGINT", 2, marks=SLOW),
+    pytest.param("SIGTERM", 9, marks=SLOW), pytest.param("SIGINT", 17, marks=SLOW)])
+def test_asked_to_end(zygote, whole, tmp_path, kind, step):
     """The step under way is finished, a checkpoint of it is there, and the process ends as it would have."""
-    for step in (2, 9, 17):
-        folder = tmp_path / str(step)
-        code, found = zygote.run(folder, {"step": step, "kind": kind}, checkpoint_every=1000)
-        assert code == -getattr(signal, kind) and found is None
-        assert checkpoints.newest(folder) == step + 1
-        finish(zygote, folder, whole)
+    folder = tmp_path / "run"
+    code, found = zygote.run(folder, {"step": step, "kind": kind}, checkpoint_every=1000)
+    assert code == -getattr(signal, kind) and found is None
+    assert checkpoints.newest(folder) == step + 1
+    finish(zygote, folder, whole)
 
 
-def test_asked_to_end_while_units_drop(zygote, tmp_path):
+@pytest.fixture(scope="module")
+def whole_with_dropout(zygote):
+    code, found = zygote.run(zygote.folder / "dropout", dropout=True)
+    assert code == 0, zygote.errors()
+    return found
+
+
+@pytest.mark.parametrize("step", [2, pytest.param(9, marks=SLOW), 17])
+def test_asked_to_end_while_units_drop(zygote, whole_with_dropout, tmp_path, step):
     """MXNet's generator cannot be kept: the run goes on from the checkpoint before, and comes out the same."""
-    code, whole = zygote.run(tmp_path / "whole", dropout=True)
+    folder = tmp_path / "run"
+    assert zygote.run(folder, {"step": step, "kind": "SIGTERM"}, dropout=True)[0] == -signal.SIGTERM
+    code, found = zygote.run(folder, dropout=True)
     assert code == 0
-    for step in (2, 9, 17):
-        folder = tmp_path / str(step)
-        assert zygote.run(folder, {"step": step, "kind": "SIGTERM"}, dropout=True)[0] == -signal.SIGTERM
-        code, found = zygote.run(folder, dropout=True)
-        assert code == 0
-        same(found, whole)
+    same(found, whole_with_dropout)

@@ -25,7 +25,7 @@ SAMPLERS = {
     "sgnht-element-badodab": ("sgnht", {"thermostat": "element", "integrator": "badodab", "thermal_mass": 0.5}),
     "psgld": ("psgld", {"learning_rate": 0.002}),
     "psgld-fisher": ("psgld", {"learning_rate": 0.002, "gamma": "fisher"}),
-    "sasghmc-learning": ("sasghmc", {"learning_rate": 0.005, "burn_in": 20}),
+    "sasghmc-learning": ("sasghmc", {"learning_rate": 0.005, "burn_in": 15}),
     "sasghmc-learned": ("sasghmc", {"learning_rate": 0.005, "burn_in": 4}),
     "hyperprior": ("sgnht", {"prior": sg.priors.Gamma(every=3)}),
     "hyperprior-layer": ("psgld", {"prior": sg.priors.Gamma(every=4, by="layer"), "learning_rate": 0.002}),
@@ -46,6 +46,23 @@ SCHEDULES = {
 }
 ROADS = {"one": (ONE, {}), "two": (TWO, {"update_on_kvstore": False}), "kvstore": (TWO, {"update_on_kvstore": True}),
          "no kvstore": (ONE, {"kvstore": None})}
+SLOW = pytest.mark.slow
+END = 18    # of most runs: from the checkpoint at 10, two samples and a checkpoint further
+
+
+def resumable():
+    """Pairs of a sampler and a road: each sampler somewhere, some everywhere, and every kind of state on a server.
+
+    The other pairs are slow.
+    """
+    everywhere = ("sghmc-estimate", "sgnht", "hyperprior")
+    served = ("sgld", "psgld", "sasghmc-learning", "sgnht-element")
+    for i, name in enumerate(SAMPLERS):
+        for j, road in enumerate(ROADS):
+            if road == "kvstore" and name in ("sgnht-badodab", "msgnhtp_s_badodab"):
+                continue    # is refused: the thermostat of all needs all tensors in one call
+            quick = name in everywhere or i % len(ROADS) == j or (road == "kvstore" and name in served)
+            yield pytest.param(name, road, marks=[] if quick else SLOW)
 
 
 @pytest.fixture
@@ -53,39 +70,42 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
-def both(folder, sampler, params, contexts=ONE, upto=13, given=None, fresh=network, settings=(), **kwargs):
-    """Outcomes of a whole run, and of one that was given up after some steps and resumed in another network."""
-    found = []
-    for whole in (True, False):
-        path, data = folder / str(whole), loader()
+def both(folder, sampler, params, contexts=ONE, upto=13, given=None, fresh=network, settings=(), steps=END, whole=None,
+         **kwargs):
+    """Outcomes of a whole run, if there is none yet, and of one that was given up and resumed in another network."""
+    def begun(path, data):
         net = fresh(contexts)
         mx.random.seed(1)
         np.random.seed(1)
-        tr = trainer(net, sampler, params(), path, data, **dict(settings), **kwargs)
-        if not whole:
-            go(net, tr, data, upto)
-            tr.close()
-            np.random.seed(99)
-            mx.random.seed(99)
-            net, data = fresh(contexts), loader()
-            for p in net.collect_params().values():
-                p.set_data(p.data(contexts[0]) * 0)
-            tr = sg.BayesianTrainer.resume(path, net, data=data, **(given or {}))
-            assert 0 < tr.num_steps <= upto
-        go(net, tr, data, STEPS)
-        found.append(outcome(net, tr, contexts[0]))
+        return net, trainer(net, sampler, params(), path, data, **dict(settings), **kwargs)
+
+    def ended(net, tr, data):
+        go(net, tr, data, steps)
+        found = outcome(net, tr, contexts[0])
         tr.close()
-    return found
+        return found
+    if whole is None:
+        data = loader()
+        whole = ended(*begun(folder / "whole", data), data)
+    data = loader()
+    net, tr = begun(folder / "parts", data)
+    go(net, tr, data, upto)
+    tr.close()
+    np.random.seed(99)
+    mx.random.seed(99)
+    net, data = fresh(contexts), loader()
+    for p in net.collect_params().values():
+        p.set_data(p.data(contexts[0]) * 0)
+    tr = sg.BayesianTrainer.resume(folder / "parts", net, data=data, **(given or {}))
+    assert 0 < tr.num_steps <= upto
+    return whole, ended(net, tr, data)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("road", ROADS)
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name, road", list(resumable()))
 def test_every_sampler(folder, name, road):
     sampler, params = SAMPLERS[name]
     contexts, kwargs = ROADS[road]
-    if road == "kvstore" and name in ("sgnht-badodab", "msgnhtp_s_badodab"):
-        pytest.skip("is refused: the thermostat of all needs all tensors in one call")
     assert_equal(*both(folder, sampler, lambda: dict(params), contexts, **kwargs))
 
 
@@ -102,17 +122,20 @@ def test_by_the_readable_backend(folder, name, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("sampler", ["sgld", "sgnht"])
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name, sampler", [
+    pytest.param(name, sampler, marks=[] if i % 2 == j else SLOW)
+    for i, name in enumerate(SCHEDULES) for j, sampler in enumerate(["sgld", "sgnht"])])
 def test_every_schedule(folder, name, sampler):
     assert_equal(*both(folder, sampler, lambda: {"lr_scheduler": SCHEDULES[name](), "learning_rate": None},
                        settings={"thin": 2}))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("upto", [6, 7, 12, 15, 16, 23])
-def test_given_up_anywhere(folder, upto):
-    assert_equal(*both(folder, "sgnht", dict, upto=upto))
+def test_given_up_anywhere(folder):
+    whole = None
+    for upto in (6, 7, 12, 15, 16, 23):
+        whole, parts = both(folder / str(upto), "sgnht", dict, upto=upto, steps=STEPS, whole=whole)
+        assert_equal(whole, parts)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -299,8 +322,9 @@ def test_a_mutant_that_forgets_is_seen(folder, monkeypatch):
         assert_equal(*both(folder, "sgnht", dict))
 
 
-@pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht"])
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("sampler, road", [
+    pytest.param(sampler, road, marks=[] if sampler == "sgnht" or road == quick else SLOW)
+    for sampler, quick in (("sgld", "two"), ("sghmc", "kvstore"), ("sgnht", "")) for road in ROADS])
 def test_states_of_the_trainer_itself(tmp_path, sampler, road):
     """save_states and load_states, with the weights: the chain goes on, and collects at the same steps."""
     contexts, kwargs = ROADS[road]

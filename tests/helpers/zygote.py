@@ -9,6 +9,7 @@ is done), or the call fails (``ENOSPC``, ``EIO``; ``short``: after half of the b
 signal in the middle of the step after the N-th.
 """
 import errno
+import gc
 import json
 import math
 import os
@@ -105,6 +106,8 @@ def run(order):
 
 def main():
     import sgmcmc_mx  # noqa: F401
+    gc.collect()
+    gc.freeze()     # a fork looks through nothing of it, and copies no page of it
     signal.signal(signal.SIGINT, signal.default_int_handler)    # whoever started this may have it ignored
     for line in sys.stdin:
         process = os.fork()
