@@ -20,6 +20,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--folder", default="runs/interrupted", help="where samples and checkpoints are kept (default %(default)s)")
     add("--epochs", type=int, default=120)
+    add("--burn-in", type=int, default=1000, help="steps (default %(default)s)")
     add("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -31,8 +32,8 @@ def start(args, net, loss_fn, loader) -> sg.BayesianTrainer:
         print(f"resumed at step {trainer.num_steps}, with {len(trainer.samples)} samples")
         return trainer
     settings = {"learning_rate": 0.05, "num_data": loader.place.length, "wd": 10.0}
-    return sg.BayesianTrainer(net, "sgnht", settings, loss_fn, burn_in=1000, thin=100, seed=args.seed, kvstore=None,
-                              store=args.folder, checkpoint_every=100, data=loader)
+    return sg.BayesianTrainer(net, "sgnht", settings, loss_fn, burn_in=args.burn_in, thin=100, seed=args.seed,
+                              kvstore=None, store=args.folder, checkpoint_every=100, data=loader)
 
 
 def main() -> None:
