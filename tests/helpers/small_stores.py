@@ -1,13 +1,8 @@
 """Stores without a chain, and processes that do something to them."""
-import os
-import subprocess
-import sys
-
+from forks import Process
 from mxnet import nd
 
 import sgmcmc_mx as sg
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def sample(step, size=3):
@@ -25,6 +20,4 @@ def filled(path, steps=(1, 2, 3), **options):
 
 def process(code, *arguments):
     """A Python process that runs the code, with pipes to talk to it."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, *filter(None, sys.path)]), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    return Process(code, *arguments)

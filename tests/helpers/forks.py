@@ -1,0 +1,120 @@
+"""Processes that need not import MXNet, which takes 2 s: a server of the tests has imported it, and forks them.
+
+The server has used nothing of MXNet. What it forks runs its code at the top of ``__main__`` and ends as any process
+does.
+An order is a message on a socket, ``[code, *arguments]`` in JSON, with the process's standard input, output and error,
+and a pipe on which the server answers: its number, and at its end the status of ``waitpid``.
+"""
+import array
+import atexit
+import gc
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MOST = 1 << 16      # bytes of an order
+
+
+class Process:
+    """What ``subprocess.Popen`` is to a process, as far as tests use it."""
+
+    _server = None
+
+    def __init__(self, code, *arguments):
+        theirs, pipes = [], []
+        for k in range(4):
+            read, write = os.pipe()
+            theirs.append(write if k else read)
+            pipes.append(open(read) if k else open(write, "w"))
+        self.stdin, self.stdout, self.stderr, self._answers = pipes
+        self.returncode = None
+        order = json.dumps([code, *map(str, arguments)]).encode()
+        self._running().sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
+        for handle in theirs:
+            os.close(handle)
+        self.pid = int(self._answers.readline())
+
+    @classmethod
+    def _running(cls):
+        """The socket to the server, which is started if there is none yet."""
+        if cls._server is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, *filter(None, sys.path)]), "OMP_NUM_THREADS": "1"}
+            server = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(theirs.fileno())], env=env,
+                                      pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            theirs.close()
+            cls._server = ours
+            atexit.register(lambda: (ours.close(), server.wait(30)))
+        return cls._server
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            if not select.select([self._answers], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            status = int(self._answers.readline())
+            self._answers.close()
+            self.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return self.returncode
+
+    def communicate(self, given="", timeout=None):
+        found = {}
+        readers = [threading.Thread(target=lambda pipe=pipe: found.update({pipe: pipe.read()}), daemon=True)
+                   for pipe in (self.stdout, self.stderr)]
+        for reader in readers:
+            reader.start()
+        self.stdin.write(given)
+        self.stdin.close()
+        for reader in readers:
+            reader.join(timeout)
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+        self.wait(timeout)
+        for pipe in (self.stdout, self.stderr):
+            pipe.close()
+        return found[self.stdout], found[self.stderr]
+
+
+def serve(handle):
+    """Fork a process for every order. Returns in the processes, with the code to run, and (nothing) at the end."""
+    orders = socket.socket(fileno=handle)
+    while True:
+        order, rights, _, _ = orders.recvmsg(MOST, socket.CMSG_SPACE(4 * array.array("i").itemsize))
+        if not order:
+            return ""
+        handles = array.array("i", rights[0][2])
+        process = os.fork()
+        if process == 0:
+            code, *arguments = json.loads(order)
+            orders.close()
+            for k, mine in enumerate(handles):
+                if k < 3:
+                    os.dup2(mine, k)
+                os.close(mine)
+            sys.argv = ["-c", *arguments]
+            return code
+        for mine in handles[:3]:
+            os.close(mine)
+        os.write(handles[3], b"%d\n" % process)
+        threading.Thread(target=_answer, args=(process, handles[3]), daemon=True).start()
+
+
+def _answer(process, handle):
+    status = os.waitpid(process, 0)[1]
+    try:
+        os.write(handle, b"%d\n" % status)
+    except BrokenPipeError:     # nobody waits for it
+        pass
+    os.close(handle)
+
+
+if __name__ == "__main__":
+    import small_stores  # noqa: F401  (and with it all that the processes need)
+    gc.collect()
+    gc.freeze()
+    _code = serve(int(sys.argv[1]))
+    exec(compile(_code, "<string>", "exec"))
