@@ -30,11 +30,11 @@ class Walk:
         self.k = data + prior
         self.optimizer = mx.optimizer.create(name, num_data=N, wd=prior, temperature=T, learning_rate=eta * N,
                                              seed=seed, rescale_grad=1.0 / batch, **options)
-        self.rest = {}          # zero gradients by shape, for a likelihood that says nothing
         self.updater = mx.optimizer.get_updater(self.optimizer)
         self.rng = np.random.default_rng(seed)
         self.weights = [nd.array(self.rng.normal(0, math.sqrt(T / self.k), s) if start is None
                                  else np.full(s, start)) for s in shapes]
+        self.handed_over = [nd.zeros(s) for s in shapes]    # the same arrays at every step, as Gluon's are
         self.indices = self.watched = list(range(len(shapes)))
         self.center = 0.0       # what the spread of alpha is measured from
 
@@ -43,17 +43,24 @@ class Walk:
         return self.optimizer.learning_rate / self.N
 
     def gradients(self):
-        if not self.data and not self.V:
-            return [self.rest.setdefault(w.shape, nd.zeros(w.shape)) for w in self.weights]
-        grads = [w * (self.batch * self.data / self.N) for w in self.weights]
+        if self.data or self.V:
+            for gradient, sums in zip(self.handed_over, self.gradient_sums()):
+                gradient._sync_copyfrom(sums)
+        return self.handed_over
+
+    def gradient_sums(self):
+        """The gradient of each tensor, in NumPy: MXNet takes longer to be called than to compute."""
+        sums = [w.asnumpy() for w in self.weights]
+        for x in sums:
+            x *= np.float32(self.batch * self.data / self.N)
         if self.V:
-            noise = self.rng.standard_normal(sum(w.size for w in self.weights), dtype=np.float32)
+            noise = self.rng.standard_normal(sum(x.size for x in sums), dtype=np.float32)
             noise *= np.float32(self.batch * math.sqrt(self.V) / self.N)
-            noise, at = nd.array(noise), 0
-            for g in grads:
-                g += noise[at:at + g.size].reshape(g.shape)
-                at += g.size
-        return grads
+            at = 0
+            for x in sums:
+                x += noise[at:at + x.size].reshape(x.shape)
+                at += x.size
+        return sums
 
     def step(self, steps=1):
         for _ in range(steps):
@@ -70,17 +77,27 @@ class Walk:
 
     def quantities(self, i):
         """What the checks look at, for every walker of tensor i now: w^2, v^2 / eta, alpha and its spread."""
-        out = {"w2": _float64(self.weights[i]) ** 2}
+        return self._quantities(i, self.alpha(i).asnumpy() if hasattr(self.optimizer, "groups") else None)
+
+    def _quantities(self, i, alpha):
+        out = {"w2": _squares(self.weights[i])}
         if self.optimizer.second_order:
-            out["kinetic"] = _float64(self.momentum(i)) ** 2 / self.eta
-        if hasattr(self.optimizer, "groups"):
-            out["alpha"] = _float64(self.alpha(i))
+            out["kinetic"] = _squares(self.momentum(i)) / self.eta
+        if alpha is not None:
+            out["alpha"] = alpha.astype(np.float64)
             out["spread"] = (out["alpha"] - self.center) ** 2
         return out
 
+    def look(self):
+        """The quantities of each tensor watched. A thermostat that all share is read once."""
+        if getattr(self.optimizer, "groups", None) != "global":
+            return [self.quantities(i) for i in self.watched]
+        alpha = self.alpha(0).asnumpy()
+        return [self._quantities(i, alpha) for i in self.watched]
+
     def now(self):
         """Each quantity of every walker, as one flat array."""
-        found = [self.quantities(i) for i in self.watched]
+        found = self.look()
         return {name: np.concatenate([f[name].ravel() for f in found]) for name in found[0]}
 
     def averages(self, steps, every=1, unit="walker"):
@@ -91,8 +108,8 @@ class Walk:
         totals = [{} for _ in self.watched]
         for _ in range(steps // every):
             self.step(every)
-            for i, total in zip(self.watched, totals):
-                for name, x in self.quantities(i).items():
+            for found, total in zip(self.look(), totals):
+                for name, x in found.items():
                     total[name] = total.get(name, 0.0) + (x.mean() if unit == "tensor" else x)
         return {name: np.concatenate([np.ravel(t[name]) for t in totals]) / (steps // every) for name in totals[0]}
 
@@ -101,12 +118,14 @@ class Walk:
         rows = []
         for _ in range(steps // every):
             self.step(every)
-            rows.append({name: x.mean() for name, x in self.now().items()})
+            found = self.look()
+            rows.append({name: sum(f[name].sum() for f in found) / sum(f[name].size for f in found)
+                         for name in found[0]})
         return {name: np.array([r[name] for r in rows]) for name in rows[0]}
 
 
-def _float64(array):
-    return array.asnumpy().astype(np.float64)
+def _squares(array):
+    return np.square(array.asnumpy(), dtype=np.float64)
 
 
 def batch_means(series, batches=25):
