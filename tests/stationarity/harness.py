@@ -16,7 +16,7 @@ from mxnet import nd
 
 import sgmcmc_mx  # noqa: F401 (registers the samplers)
 
-__all__ = ["LIMIT", "Walk", "z_scores", "worst", "assert_agrees", "batch_means"]
+__all__ = ["LIMIT", "Walk", "z_scores", "worst", "assert_agrees", "batch_means", "altered"]
 
 LIMIT = 5.0
 
@@ -165,3 +165,17 @@ def assert_agrees(observed, expected):
     lines = [f"{name}: {np.mean(observed[name]):.6g} against {np.mean(value):.6g}, z = {scores[name]:.2f}"
              for name, value in expected.items()]
     assert worst(scores) < LIMIT, "; ".join(lines)
+
+
+def altered(step, change):
+    """A kernel's ``step`` of jobs that ``change`` has altered. A job serves the next step too, so it is put back."""
+    def altered_step(job):
+        parts = [job, *job.tensors] + ([] if job.shared is None else [job.shared])
+        before = [[(name, getattr(part, name)) for name in part.__slots__ if name != "plan"] for part in parts]
+        change(job)
+        step(job)
+        for part, values in zip(parts, before):
+            for name, value in values:
+                setattr(part, name, value)
+
+    return altered_step

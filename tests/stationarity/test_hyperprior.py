@@ -25,10 +25,9 @@ class Chains(Walk):
         o.prior = Gamma(A, B, by=by, every=every)
         o._hyper = _hyper.Hyper(o.prior)
 
-    def gradients(self):
-        if not self.likelihood:
-            return super().gradients()
-        return [(w - 1.0) * (self.batch * self.likelihood / self.N) for w in self.weights]
+    def gradient_sums(self):
+        center = np.float32(self.batch * self.likelihood / self.N)      # the likelihood's is 1
+        return [x - center for x in super().gradient_sums()]
 
     def run(self, steps, every):
         rows = []

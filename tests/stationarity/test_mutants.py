@@ -12,7 +12,7 @@ from mxnet import nd
 from sgmcmc_mx import kernels
 from sgmcmc_mx.samplers._momentum import MomentumSampler
 
-from .harness import LIMIT, Walk, batch_means, worst, z_scores
+from .harness import LIMIT, Walk, altered, batch_means, worst, z_scores
 from .theory import Moments, thermostat_mean, thermostat_spread
 
 N, BATCH, V, T, SHAPES = 10, 4, 3.0, 0.7, [(5000,), (50, 100)]
@@ -160,13 +160,7 @@ MUTANTS = {
 
 
 def install(monkeypatch, before):
-    real = kernels.step
-
-    def step(job):
-        before(job)
-        real(job)
-
-    monkeypatch.setattr(kernels, "step", step)
+    monkeypatch.setattr(kernels, "step", altered(kernels.step, before))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

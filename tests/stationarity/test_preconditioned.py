@@ -121,11 +121,12 @@ def anisotropic(name="sasghmc", seed=1, V=(30.0, 3000.0), **options):
                 friction=0.1, **options)
     curvature = [1.0, 100.0]
 
-    def gradients():
-        return [(w * ((c - 1.0) * walk.batch / walk.N) + nd.array(walk.rng.standard_normal(w.shape))
-                 * (walk.batch * math.sqrt(v) / walk.N)) for w, c, v in zip(walk.weights, curvature, V)]
+    def gradient_sums():
+        return [w.asnumpy() * np.float32((c - 1.0) * walk.batch / walk.N)
+                + walk.rng.standard_normal(w.shape, dtype=np.float32) * np.float32(walk.batch * math.sqrt(v) / walk.N)
+                for w, c, v in zip(walk.weights, curvature, V)]
 
-    walk.gradients, walk.V = gradients, None
+    walk.gradient_sums, walk.V = gradient_sums, max(V)
     walk.weights[1] *= 0.1
     return walk, curvature, V
 
