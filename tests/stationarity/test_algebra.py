@@ -90,16 +90,19 @@ def _close(ours, exact, what):
     assert np.abs(ours - exact).max() <= 1e-5 * max(np.abs(exact).max(), 1e-30), what
 
 
-CASES = ([(name, options, "switching") for name, options in OPTIONS] +
-         [(name, options, schedule) for name, options in (
-             ("sgld", {}), ("sghmc", {"gradient_noise": "estimate"}), ("sghmc", {"resample_momentum": 3}),
+SCHEDULED = (("sgld", {}), ("sghmc", {"gradient_noise": "estimate"}), ("sghmc", {"resample_momentum": 3}),
              ("sgnht", {"thermostat": "global"}), ("sgnht", {"thermostat": "tensor"}),
              ("sgnht", {"thermostat": "element"}), ("sgnht", {"integrator": "badodab"}),
              ("sgnht", {"thermostat": "tensor", "integrator": "badodab"}))
-          for schedule in SCHEDULES if schedule != "switching"])
+OTHERS = [schedule for schedule in SCHEDULES if schedule != "switching"]
+CASES = [(backend, name, options, "switching") for backend in ("native", "ndarray") for name, options in OPTIONS]
+CASES += [("native", name, options, schedule) for name, options in SCHEDULED for schedule in OTHERS]
+# A schedule is no matter of the backend: of the readable one each sampler and each schedule, by default not each pair.
+CASES += [pytest.param("ndarray", name, options, schedule, marks=() if j == i % len(OTHERS) else pytest.mark.slow)
+          for i, (name, options) in enumerate(SCHEDULED) for j, schedule in enumerate(OTHERS)]
 
 
-@pytest.mark.parametrize("name, options, schedule", CASES, ids=_id)
+@pytest.mark.parametrize("each_backend, name, options, schedule", CASES, ids=_id, indirect=["each_backend"])
 def test_step_by_step(each_backend, name, options, schedule):
     make = SCHEDULES[schedule]
     rng = np.random.RandomState(11)

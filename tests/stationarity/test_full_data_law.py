@@ -24,13 +24,17 @@ T = 3.0
 # ------------------------------------------------------------------------------- transitions, on a Gaussian
 
 class Gaussian:
-    """U = w^T H w / 2 of three weights in one or two arrays, in float64; the law of w at T is N(0, T H^-1)."""
+    """U = w^T H w / 2 of three weights in one or two arrays, in float64; the law of w at T is N(0, T H^-1).
+
+    With ``plain`` the one array is NumPy's: a walk is the same to it, and MXNet would be called for three numbers.
+    """
 
     H = np.array([[1.6, 0.6, 0.2], [0.6, 1.2, -0.3], [0.2, -0.3, 0.8]])
 
-    def __init__(self, arrays=1):
+    def __init__(self, arrays=1, plain=False):
         self.arrays, self.shapes = arrays, [(3,)] if arrays == 1 else [(2,), (1, 1)]
-        self._H = nd.array(self.H, dtype="float64")
+        self.array = np.array if plain else nd.array
+        self._H = self.array(self.H, dtype="float64")
         self.covariance = T * np.linalg.inv(self.H)
 
     def split(self, w):
@@ -38,8 +42,9 @@ class Gaussian:
 
     def with_gradient(self, position):
         w = position[0] if self.arrays == 1 else nd.concat(position[0], position[1].reshape((1,)), dim=0)
-        g = nd.dot(self._H, w)
-        return 0.5 * float(nd.dot(w, g).asscalar()), self.split(g)
+        dot = np.dot if self.array is np.array else nd.dot
+        g = dot(self._H, w)
+        return 0.5 * _numpy(dot(w, g)).item(), self.split(g)
 
     def __call__(self, position):
         return self.with_gradient(position)[0]
@@ -58,13 +63,13 @@ class Gaussian:
     def chain(self, move, transitions, seed):
         """z-scores of a chain that starts in its law. ``move`` takes a state, normals and a uniform."""
         rng = np.random.default_rng(seed)
-        start = self.split(nd.array(rng.multivariate_normal(np.zeros(3), self.covariance), dtype="float64"))
+        start = self.split(self.array(rng.multivariate_normal(np.zeros(3), self.covariance), dtype="float64"))
         state = metropolis.State(start, *self.with_gradient(start))
-        blocks = [nd.array(rng.standard_normal((transitions,) + s), dtype="float64") for s in self.shapes]
+        blocks = [self.array(rng.standard_normal((transitions,) + s), dtype="float64") for s in self.shapes]
         states, changes = [], []
         for i, u in enumerate(rng.random(transitions)):
             state, outcome = move(state, [b[i] for b in blocks], u)
-            states.append(np.concatenate([x.asnumpy().ravel() for x in state.position]))
+            states.append(np.concatenate([_numpy(x).ravel() for x in state.position]))
             changes.append(outcome.change / T)
         found, expected = self.moments(states)
         # The change x of a proposal that is its own inverse and keeps volume: E f(x) = E f(-x) exp(-x); f = [x < 0].
@@ -73,8 +78,12 @@ class Gaussian:
         return z_scores(batch_means(found), expected)
 
 
+def _numpy(x):
+    return x.asnumpy() if isinstance(x, nd.NDArray) else np.asarray(x)
+
+
 def check_walk(transitions=2000, seed=1, step=2.0, arrays=1):
-    target = Gaussian(arrays)
+    target = Gaussian(arrays, plain=arrays == 1)
     return target.chain(lambda s, n, u: metropolis.transition(s, target, step, T, n, u), transitions, seed)
 
 
@@ -157,9 +166,9 @@ def test_a_wrong_roll_is_rejected(mutant, monkeypatch):
 def test_a_walk_whose_rejections_are_not_recorded_is_rejected():
     """Its samples lie too far out, here by 37 % of |w|^2: accepted are those who come from where few proposals are."""
     rng, every, accepted = np.random.default_rng(7), [], []
-    state = metropolis.State([nd.ones(3)], 1.5)         # on N(0, I)
+    state = metropolis.State([np.ones(3)], 1.5)         # on N(0, I)
     for n, u in zip(rng.standard_normal((12000, 3)), rng.random(12000)):
-        state, outcome = metropolis.transition(state, _parabola, 2.9, 1.0, [nd.array(n)], u)
+        state, outcome = metropolis.transition(state, _parabola, 2.9, 1.0, [n], u)
         every.append(2 * state.potential)
         if outcome.accepted:
             accepted.append(every[-1])
@@ -168,7 +177,7 @@ def test_a_walk_whose_rejections_are_not_recorded_is_rejected():
 
 
 def _parabola(position):
-    return 0.5 * float(nd.dot(position[0], position[0]).asscalar())
+    return 0.5 * float(np.dot(position[0], position[0]))
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -193,8 +202,8 @@ def test_acceptance_of_a_walk_on_one_weight(step):
     rng = np.random.default_rng(3)
     probabilities = []
     for w, n in rng.standard_normal((2000, 2)):
-        state = metropolis.State([nd.array([w])], 0.5 * w * w)
-        _, outcome = metropolis.transition(state, _parabola, step, 1.0, [nd.array([n])], 0.5)
+        state = metropolis.State([np.array([w])], 0.5 * w * w)
+        _, outcome = metropolis.transition(state, _parabola, step, 1.0, [np.array([n])], 0.5)
         probabilities.append(outcome.probability)
     assert_agrees({"acceptance": probabilities}, {"acceptance": 2 / math.pi * math.atan(2 / step)})
 
@@ -205,9 +214,9 @@ def test_acceptance_of_a_walk_on_many_weights(d):
     rng = np.random.default_rng(4)
     probabilities = []
     for _ in range(600):
-        w = [nd.array(rng.standard_normal(d))]
+        w = [rng.standard_normal(d)]
         _, outcome = metropolis.transition(metropolis.State(w, _parabola(w)), _parabola, 2.38 / math.sqrt(d), 1.0,
-                                           [nd.array(rng.standard_normal(d))], 0.5)
+                                           [rng.standard_normal(d)], 0.5)
         probabilities.append(outcome.probability)
     assert np.mean(probabilities) == pytest.approx(2 * norm.cdf(-1.19), abs=5 * 0.3 / 600 ** 0.5)
 

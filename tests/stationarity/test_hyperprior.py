@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 
+import sgmcmc_mx as sg
+from sgmcmc_mx.full_data.potential import Potential
 from sgmcmc_mx.priors import Gamma
 from sgmcmc_mx.samplers import _hyper
 
-from .harness import LIMIT, Walk, assert_agrees, worst, z_scores
+from .harness import LIMIT, Walk, assert_agrees, batch_means, worst, z_scores
 
 A, B = 3.0, 2.0
 GROUPS, D = 40, 4      # tensors with a precision each
@@ -193,27 +195,62 @@ def gaussian_network():
     """One weight a unit and no data to speak of: y = w x with N(y; 0, 1) at x = 1, U = (w - 1)^2 / 2 for each unit."""
     net = gluon.nn.Dense(D, in_units=1, use_bias=False)
     net.initialize(mx.init.Constant(0.5))
+    net.hybridize()
     return net
 
 
-@pytest.mark.parametrize("kind", ["MetropolisHastings", "HMC"])
-def test_joint_law_with_full_data(kind):
-    import sgmcmc_mx as sg
+FULL_DATA = {"MetropolisHastings": {"step_size": 0.5}, "HMC": {"step_size": 0.9, "num_leapfrog": 1}}
 
-    net, T = gaussian_network(), 1.0
-    data = nd.ones((1, 1)), nd.ones((1, D))
-    options = {"step_size": 0.8} if kind == "MetropolisHastings" else {"step_size": 0.6, "num_leapfrog": 3}
-    chain = getattr(sg, kind)(net, sg.likelihoods.Gaussian(1.0), data, prior=Gamma(A, B, every=1), seed=4, **options)
-    chain.run(4000, burn_in=50, adapt=False, thin=1 if kind == "HMC" else 3)
-    w = np.stack([s["weight"].asnumpy().ravel() for s in chain.samples]).astype(float)
-    lam = np.array([list(s.hyper.values())[0] for s in chain.samples])
+
+def full_data_chain(kind, T, transitions):
+    """The samples of a chain that draws its precision before every transition: weights, precisions, potentials."""
+    likelihood = sg.likelihoods.Gaussian(1.0)
+    likelihood.hybridize()
+    chain = getattr(sg, kind)(gaussian_network(), likelihood, (nd.ones((1, 1)), nd.ones((1, D))), temperature=T,
+                              prior=Gamma(A, B, every=1), seed=4, **FULL_DATA[kind])
+    chain.run(transitions, burn_in=50, adapt=False)
+    return (np.stack([s["weight"].asnumpy().ravel() for s in chain.samples]).astype(float),
+            np.array([s.hyper["weight"] for s in chain.samples]), np.array([s.potential for s in chain.samples]))
+
+
+def full_data_scores(w, lam, T):
     series = {"precision": lam, "log precision": np.log(lam), "w2": (w ** 2).mean(1), "w": w.mean(1)}
-    assert_agrees({k: v.reshape(40, -1).mean(1) for k, v in series.items()}, by_quadrature(1.0, T))
+    return z_scores(batch_means(series, 40), by_quadrature(1.0, T))
+
+
+@pytest.mark.parametrize("kind, transitions", [("MetropolisHastings", 3000), ("HMC", 1500)])
+def test_joint_law_with_full_data(kind, transitions):
+    """The law; and U of every sample, number for number, is that at the precision it was drawn with."""
+    w, lam, U = full_data_chain(kind, 0.4, transitions)
+    scores = full_data_scores(w, lam, 0.4)
+    assert worst(scores) < LIMIT, scores
+    exact = 0.5 * ((w - 1) ** 2).sum(1) + 0.5 * lam * (w ** 2).sum(1) + D * 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(U, exact, rtol=1e-5)
+
+
+FULL_DATA_MUTANTS = {
+    "draws not taken": (Potential, "take_draws", lambda real: lambda self, hyper: None),
+    "T missing": (_hyper.Hyper, "draw", lambda real: lambda self, members, seed, step, T: real(
+        self, members, seed, step, 1.0)),
+    "U of the precision before": (sg.HMC, "_evaluate", lambda real: lambda self, position: self._state or real(
+        self, position)),
+}
+
+
+@pytest.mark.parametrize("change", FULL_DATA_MUTANTS)
+def test_mutants_with_full_data(change, monkeypatch):
+    owner, name, make = FULL_DATA_MUTANTS[change]
+    monkeypatch.setattr(owner, name, make(getattr(owner, name)))
+    w, lam, U = full_data_chain("HMC", 0.4, 100 if change == "U of the precision before" else 600)
+    if change == "U of the precision before":       # is seen in U at once, in the law late
+        exact = 0.5 * ((w - 1) ** 2).sum(1) + 0.5 * lam * (w ** 2).sum(1) + D * 0.5 * np.log(2 * np.pi)
+        assert not np.allclose(U, exact, rtol=1e-2)
+        return
+    scores = full_data_scores(w, lam, 0.4)
+    assert worst(scores) > LIMIT, scores
 
 
 def test_draws_are_part_of_a_sample():
-    import sgmcmc_mx as sg
-
     net = gaussian_network()
     trainer = sg.BayesianTrainer(net, "sgld", {"num_data": 4, "prior": Gamma(every=2), "seed": 1}, thin=1)
     for _ in range(5):
