@@ -11,7 +11,6 @@ from ..samplers._device import Device
 from ..samplers._hyper import Hyper
 from ..samplers._momentum import MomentumDevice
 from ..samplers.sgnht import Common, ThermostatDevice
-from .generators import generators
 from .objects import Encoder, name_of
 
 __all__ = ["BROUGHT", "COUNTERS", "SETTINGS", "TRAINER", "known_classes", "made_likelihood", "plain_likelihood", "take",
@@ -23,8 +22,11 @@ TRAINER = "BayesianTrainer"     # what a checkpoint is of that does not say it
 BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes
 
 
-def take(trainer, data) -> Tuple[dict, dict]:
-    """Tree and arrays of a checkpoint; the arrays are copies that the engine fills in."""
+def take(trainer, moment) -> Tuple[dict, dict]:
+    """Tree and arrays of a checkpoint; the arrays are copies that the engine fills in.
+
+    Data and generators are where they were at the ``moment``, the end of the last step.
+    """
     encode = Encoder(known_classes(), BROUGHT)
     sampler = trainer._optimizer
     tree = {
@@ -40,8 +42,8 @@ def take(trainer, data) -> Tuple[dict, dict]:
         "ordinals": encode(getattr(sampler, "_ordinals", None), "ordinals"),
         "states": encode([updater.states for updater in updaters_of(trainer)], "states"),
         "on_kvstore": bool(trainer._update_on_kvstore),
-        "generators": encode(generators(), "generators"),
-        "data": encode(None if data is None else data.state_dict()),
+        "generators": encode(moment.generators, "generators"),
+        "data": encode(moment.data),
     }
     if "ask" in tree["optimizer"]:      # a sampler of the user's own: what it is comes from him, where it is from here
         tree["optimizer_state"] = encode(sampler.__getstate__(), "optimizer")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -12,13 +12,20 @@ from ..errors import CheckpointError, DivergenceError, StoreError
 from ..samplers import Sampler
 from ..schedules import ScaledScheduler
 from ..store import FolderStore, checkpoints
-from ..store.numbers import as_numpy, diverged
 from . import generators, reading
 from .signals import Interruption
 
 __all__ = ["Keeper"]
 
 _log = logging.getLogger("sgmcmc_mx")
+
+
+class Moment(NamedTuple):
+    """The end of a step: what moves on with the batches, before the next one is asked for."""
+
+    step: int
+    data: Optional[dict]
+    generators: dict
 
 
 class Keeper:
@@ -30,22 +37,38 @@ class Keeper:
         self._last: Optional[int] = None        # step of the last checkpoint asked for
         self._reseeded: Optional[int] = None    # step for which MXNet's generator was last set
         self._went_to: Optional[int] = None     # step of the checkpoint gone back to, the last time
+        self._ended: Optional[Moment] = None    # the end of the last step
+        self._moving = False                    # whether a step has begun and not ended, well
         self._interruption = Interruption(_before_end(store)) if store.header.get("signals", True) else None
 
     def before_step(self) -> None:
         """Raise what went wrong with the writing since the last step."""
-        self.store.check()
+        try:
+            self.store.check()
+        except DivergenceError:
+            self._moving = True     # there is nothing that a checkpoint could be written of
+            raise
+        self._moving = True
+
+    def no_step(self) -> None:
+        """Note that what began as a step has moved nothing."""
+        self._moving = False
 
     def after_step(self, trainer, kept: bool) -> None:
         """Write a checkpoint if it is time to; end the process here if it was asked to end."""
+        self._ended, self._moving = self._now(trainer), False
         # The first one comes early: a chain that diverges does so soon, and a sample must have one before it.
         if kept or trainer.num_steps % self._every == 0 or self._last is None:
             self._reseed(trainer.num_steps)
-            self.checkpoint(trainer)
+            self.checkpoint(trainer, again=kept)     # it counts the samples
         if self._interruption is not None:
             self._interruption.step_ended()
             if self._interruption.pending is not None:
                 self._end(trainer)
+
+    def _now(self, trainer) -> Moment:
+        place = None if self.data is None else _fixed(self.data.state_dict())
+        return Moment(trainer.num_steps, place, generators.generators())
 
     def begin(self, trainer, content: Optional[dict] = None) -> None:
         """Begin a run, or go on from the content of a checkpoint."""
@@ -57,26 +80,14 @@ class Keeper:
         elif all(p._data is not None for p in trainer._named.values()):
             self._reseed(0)     # else the network still draws its first weights
 
-    def checkpoint(self, trainer) -> None:
-        """Have a checkpoint of this moment written beside the chain."""
-        step, store = trainer.num_steps, self.store
-        if self._last == step:
+    def checkpoint(self, trainer, again: bool = False) -> None:
+        """Have a checkpoint of the end of the last step written beside the chain, if there is none, or ``again``."""
+        if self._last == trainer.num_steps and not again:
             return
-        tree, arrays = trainer.take(self.data)
+        tree, arrays = trainer.take(self._ended)
         tree.update(seed=self._seed, reseeded=self._reseeded)
-        parameters = trainer.describe()
-        self._last = step
-
-        def job():
-            numbers = {name: as_numpy(a) for name, a in arrays.items()}
-            bad = diverged(numbers)
-            if bad is not None:
-                what = "the state of the sampler" if bad[0] == ":" else bad
-                raise DivergenceError(f"{what} is not finite, or nearly so, after step {step}, of which no checkpoint "
-                                      "is written")
-            store.create(parameters)
-            checkpoints.write(store.path, step, tree, numbers)
-        store.put(job)
+        self.store.checkpoint(trainer.num_steps, tree, arrays, trainer.describe())
+        self._last = trainer.num_steps
 
     def _reseed(self, step: int) -> None:
         generators.reseed(self._seed, step)
@@ -111,7 +122,7 @@ class Keeper:
             there = checkpoints.steps(self.store.path)
             # Where the newest has not helped, it may itself be on the way out.
             again = there and there[-1] == self._went_to
-            checkpoint = checkpoints.read(self.store.path, there[0] if again else None)
+            checkpoint = checkpoints.read(self.store.path, there[0] if again else None, self.store.run)
         except CheckpointError as e:
             raise error from e
         found, lr = trainer.num_steps, trainer._optimizer.learning_rate
@@ -125,6 +136,7 @@ class Keeper:
         trainer.go_to(content, checkpoint.arrays)
         slower(trainer._optimizer, lr, factor)
         self._went_to, self._last = checkpoint.step, None
+        self._ended, self._moving = self._now(trainer), False
         self._reseed(checkpoint.step)
         self.store.forget_after(checkpoint.step)
         now = trainer._optimizer.learning_rate
@@ -150,11 +162,42 @@ class Keeper:
         return ("there is no checkpoint yet" if step is None else
                 f"the last good checkpoint is of step {step}, in {self.store.path}")
 
-    def close(self) -> None:
-        """Write what is left, put the handlers of signals back, and let others into the folder."""
+    def close(self, trainer) -> None:
+        """Write what is left and a last checkpoint, put the handlers of signals back, and let others into the folder.
+
+        The checkpoint is of the last step that ended well, whatever has been asked of data and generators since.
+        """
         if self._interruption is not None:
             self._interruption.close()
+        if self._unsaved(trainer):
+            self.store.flush()
+            self._save(trainer)
         self.store.close()
+
+    def _unsaved(self, trainer) -> bool:
+        return (self.store.open and not self._moving and self._ended is not None
+                and self._last != self._ended.step == trainer.num_steps)
+
+    def _save(self, trainer) -> None:
+        if self._drawn(trainer._contexts):
+            self._reseed(trainer.num_steps)
+            _log.info("the network draws from MXNet's generator, whose state cannot be kept: a run that is resumed "
+                      "goes on from the checkpoint of step %s, and repeats the steps since", self._last)
+            return
+        self.checkpoint(trainer)
+        try:
+            self.store.flush()
+        except DivergenceError as e:
+            _log.warning("%s", e)
+
+
+def _fixed(state):
+    """A state that what it came from does not move any more."""
+    if isinstance(state, dict):
+        return {key: _fixed(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_fixed(value) for value in state]
+    return state.copy() if isinstance(state, np.ndarray) else state
 
 
 def slower(optimizer, lr: float, factor: float) -> None:

@@ -8,7 +8,9 @@ from typing import Mapping, Sequence
 import numpy as np
 from mxnet import optimizer as opt
 
+from .._check import warn
 from ..errors import CheckpointError, StoreError
+from ..likelihoods.base import Likelihood, equal
 from ..samplers._device import check_state
 from .content import COUNTERS, SETTINGS, TRAINER, known_classes, made_likelihood
 from .generators import restore_generators
@@ -45,9 +47,23 @@ def decoded(checkpoint, kind: str, names: Sequence[str], known: Mapping[str, typ
                               f"{its!s:.40}.resume(...)")
     arrays = {name[1:]: a for name, a in checkpoint.arrays.items() if name[:1] == ":"}
     with telling_what_is_wrong(checkpoint):
+        kept = content["likelihood"]
         content.update(decode({"dict": [[n, content[n]] for n in names if n in content]}, arrays, known, given))
         content["likelihood"] = made_likelihood(content["likelihood"])
+    if given.get("likelihood") is not None:
+        content["likelihood"] = _that_of_the_run(given["likelihood"], content["likelihood"], kept)
     return content
+
+
+def _that_of_the_run(given, made, kept):
+    """The likelihood that was given, if it is the function that the run had; of a user's class, its name says."""
+    if isinstance(made, Likelihood) and made is not given and not equal(given, made):
+        raise ValueError(f"likelihood={given!r:.200} is not that of the run, {made!r:.200}; leave likelihood out, or "
+                         "give one made as it was for the run")
+    name = kept.get("class") if isinstance(kept, dict) else None
+    if isinstance(name, str) and name.rpartition(".")[2] != type(given).__name__:
+        warn(f"likelihood is a {type(given).__name__}, and was a {name} in the run; give one made as it was for it")
+    return given
 
 
 def unpack(checkpoint, given: Mapping[str, object]) -> dict:

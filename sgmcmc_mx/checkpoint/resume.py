@@ -9,7 +9,7 @@ from mxnet import current_context
 from mxnet.base import MXNetError
 
 from .._check import unknown_option
-from .._network import check_net
+from .._network import check_likelihood, check_net
 from ..data import as_resumable
 from ..errors import CheckpointError
 from ..store import FolderStore, checkpoints
@@ -26,9 +26,11 @@ def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=Non
     """See :meth:`sgmcmc_mx.BayesianTrainer.resume`."""
     unknown_option("BayesianTrainer.resume", brought, BROUGHT + _OTHERS)
     check_net(net)
+    if brought.get("likelihood") is not None:
+        check_likelihood(brought["likelihood"])
     store, trainer = FolderStore.reopen(path), None
     try:
-        found = checkpoints.read(store.path, checkpoint)
+        found = checkpoints.read(store.path, checkpoint, store.run)
         content = reading.unpack(found, brought)
         data = _checked_data(data, content)
         ctx = ctx or current_context()

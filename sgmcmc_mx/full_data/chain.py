@@ -90,6 +90,25 @@ class FullDataSampler(Collecting):
         """
         return states.resume(cls, path, net, data, **given)
 
+    @classmethod
+    def begin_or_resume(cls, net, likelihood, data, *, store, store_options: Optional[dict] = None,
+                        **options) -> FullDataSampler:
+        """The chain of a folder: gone on with if it is there, begun if not, with what the chain itself takes.
+
+        Of a chain that is there the options must be those it was begun with. ``chain.num_steps`` says which it was:
+        write ``chain.finish()`` where it is above 0, and ``chain.run(...)`` where it is not.
+
+        Parameters
+        ----------
+        net, likelihood, data, **options
+            As for the chain.
+        store : str or os.PathLike
+            The folder.
+        store_options : dict, optional
+            ``keep_last``, ``dtype``, ``inputs`` and ``signals`` of :class:`~sgmcmc_mx.FolderStore`.
+        """
+        return states.begin_or_resume(cls, net, likelihood, data, store, store_options, options)
+
     def take(self, _) -> tuple:
         """All that the next transition depends on, as tree and arrays."""
         return states.take(self)

@@ -6,7 +6,7 @@ from typing import Tuple
 from mxnet import current_context
 
 from .._check import unknown_option
-from .._network import check_net
+from .._network import check_likelihood, check_net
 from ..checkpoint.content import known_classes, plain_likelihood
 from ..checkpoint.objects import Encoder, name_of
 from ..checkpoint.reading import check_fit, decoded, telling_what_is_wrong
@@ -14,8 +14,10 @@ from ..checkpoint.restoring import load_weights
 from ..checkpoint.resume import unless_it_fails
 from ..samplers._adapt import DualAveraging
 from ..store import FolderStore, checkpoints
+from ..store.reading import read_manifest
+from ..trainer.beginning import arguments_of, begin, can_resume, check_folder, check_options, other_run
 
-__all__ = ["resume", "take"]
+__all__ = ["begin_or_resume", "resume", "take"]
 
 _STATE = ("num_steps", "_step_size", "_tuning", "_hyper", "_transitions", "_accepted", "num_nonfinite",
           "num_divergences", "_plan", "seed")
@@ -43,9 +45,11 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
     """See :meth:`FullDataSampler.resume`."""
     unknown_option(f"{cls.__name__}.resume", brought, (*_BROUGHT, "checkpoint", "ctx"))
     check_net(net)
+    if brought.get("likelihood") is not None:
+        check_likelihood(brought["likelihood"])
     store, chain, ctx = FolderStore.reopen(path), None, ctx or current_context()
     try:
-        found = checkpoints.read(store.path, checkpoint)
+        found = checkpoints.read(store.path, checkpoint, store.run)
         content = _unpacked(cls, found, brought)
         check_fit(net, content, found.arrays, store.path, ctx)
         with unless_it_fails(net, None):
@@ -62,6 +66,26 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
         store.close()
         raise
     return chain
+
+
+def begin_or_resume(cls, net, likelihood, data, store, store_options, options: dict):
+    """See :meth:`FullDataSampler.begin_or_resume`."""
+    folder, args = check_options(store, store_options), (net, likelihood, data)
+    if not can_resume(folder):
+        return begin(cls, args, folder, store_options, options)
+    given = arguments_of(cls, args, options)
+    for content in checkpoints.contents(folder)[:1]:
+        its = dict(map(tuple, content.get("made_with", {}).get("dict", ())))
+        for name in set(given) & set(its):
+            mine = given[name]      # None leaves it to the chain
+            if mine is not None and _plain(mine) and _plain(its[name]) and mine != its[name]:
+                raise other_run(folder, name, mine, its[name])
+    check_folder(folder, read_manifest(folder).header, store_options or {})
+    return cls.resume(folder, net, data, likelihood=likelihood, prior=given.get("prior"))
+
+
+def _plain(value) -> bool:
+    return isinstance(value, (bool, int, float, str))
 
 
 def _unpacked(cls, checkpoint, brought) -> dict:

@@ -121,8 +121,11 @@ class ControlVariates:
 
     def state_dict(self) -> dict:
         """Centre, full gradient there, and the steps since it was first set: part of a checkpoint, if this object is
-        given to the trainer as ``data`` (alone or in a list)."""
-        return {"steps": self._steps, "center": self.center, "full_gradient": self.full_gradient}
+        given to the trainer as ``data`` (alone or in a list). The arrays are the object's own, for it is asked at every
+        step: they are not written to here, and must not be elsewhere."""
+        g = self._gradients
+        return {"steps": self._steps, "center": dict(zip(g.names, self._center[0])),
+                "full_gradient": dict(zip(g.names, self._full[0]))}
 
     def load_state_dict(self, state: dict) -> None:
         """Go to the centre of a state. Raises ValueError where the parameters are others."""

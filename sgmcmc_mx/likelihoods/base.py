@@ -1,7 +1,7 @@
 """What all likelihoods share: the checks, the sum over outputs, and -log p = infinity where a label is impossible."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, List
 
 import numpy as np
 from mxnet import gluon
@@ -9,7 +9,9 @@ from mxnet.ndarray import NDArray
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-__all__ = ["Likelihood", "only_where"]
+__all__ = ["Likelihood", "equal", "only_where", "watch"]
+
+_watching: List[Callable] = []      # who is told of every loss
 
 
 class Likelihood(gluon.loss.Loss):
@@ -48,7 +50,11 @@ class Likelihood(gluon.loss.Loss):
         elif not isinstance(output, Symbol):
             raise TypeError(f"output: need the network's output, an NDArray, got {type(output).__name__}. Write "
                             "mx.nd.array(output), or predictive(output) for NumPy.")
-        return super().forward(output, label)
+        loss = super().forward(output, label)
+        if isinstance(loss, NDArray):
+            for note in tuple(_watching):
+                note(self, loss)
+        return loss
 
     def hybrid_forward(self, F: Any, output: Any, label: Any) -> Any:
         # mx.np arrays share their memory and their gradient with the mx.nd view, so one set of operators does for both.
@@ -77,6 +83,18 @@ class Likelihood(gluon.loss.Loss):
 
     def _label_hint(self, output_shape: tuple, label_shape: tuple) -> str:
         return "Reshape the label, or give the network as many outputs as there are labels."
+
+
+def equal(some: Any, other: Any) -> bool:
+    """Whether two likelihoods of this package are the same function."""
+    return (isinstance(some, Likelihood) and type(some) is type(other)
+            and np.array_equal(getattr(some, "sigma", None), getattr(other, "sigma", None)))
+
+
+def watch(note: Callable[[Likelihood, NDArray], None]) -> Callable[[], None]:
+    """Have ``note(likelihood, loss)`` called with every loss that a likelihood gives; returns what ends that."""
+    _watching.append(note)
+    return lambda: _watching.remove(note)
 
 
 def only_where(F: Any, possible: Any, loss: Any) -> Any:

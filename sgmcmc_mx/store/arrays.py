@@ -10,7 +10,7 @@ from typing import Dict, List, Tuple, Union
 
 import numpy as np
 
-__all__ = ["DTYPES", "dump", "load"]
+__all__ = ["DTYPES", "dump", "load", "load_beginning"]
 
 _LIST = 0x112               # of a file with a list of arrays
 _V2, _V3 = 0xF993FAC9, 0xF993FACA   # of an array; V3 under NumPy's rules for shapes, where () and (0, 3) exist
@@ -49,6 +49,14 @@ def load(data: bytes) -> Dict[str, np.ndarray]:
     ValueError
         For anything that is no complete file of named dense arrays.
     """
+    named, rest = load_beginning(data)
+    if rest:
+        raise ValueError(f"{len(rest)} bytes follow its end")
+    return named
+
+
+def load_beginning(data: bytes) -> Tuple[Dict[str, np.ndarray], bytes]:
+    """As :func:`load`, and the bytes that follow, which MXNet does not look at."""
     reader = _Reader(data)
     magic, _, count = reader.take("<3Q")
     if magic != _LIST:
@@ -59,9 +67,7 @@ def load(data: bytes) -> Dict[str, np.ndarray]:
     named = {reader.name(): a for a in found}
     if len(named) != count:
         raise ValueError("a name comes twice")
-    if reader.left:
-        raise ValueError(f"{reader.left} bytes follow its end")
-    return named
+    return named, bytes(reader.bytes(reader.left))
 
 
 class _Reader:

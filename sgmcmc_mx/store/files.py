@@ -9,30 +9,41 @@ import socket
 import stat
 import threading
 from pathlib import Path
-from typing import Callable, Iterable, Tuple, Union
+from typing import Callable, Iterable, Optional, Tuple, Union
 
 from ..errors import StoreError
 
-__all__ = ["Lock", "append", "read_within", "remove", "remove_leftovers", "replace"]
+__all__ = ["Gone", "Lock", "append", "read_within", "remove", "remove_leftovers", "replace"]
 
 _TEMPORARY = ".writing-"    # begins the name of a file that is not complete yet
 
 
-def replace(path: Union[Path, Callable[[str], Path]], pieces: Iterable) -> Tuple[int, str]:
+class Gone(OSError):
+    """The folder is not the one that was opened: it is away, or another one is in its place. It may come back."""
+
+
+def replace(path: Union[Path, Callable[[str], Path]], pieces: Iterable,
+            tail: Optional[Callable[[str], bytes]] = None) -> Tuple[int, str]:
     """Write a file under a temporary name, force it to the disk, and rename it. Returns size and SHA-256.
 
-    ``path`` may be a function of the SHA-256.
+    ``path`` may be a function of the SHA-256. ``tail`` makes what is written last from the SHA-256 of what is before.
     """
     named = path if callable(path) else lambda digest: path
     temporary = named("").with_name(_TEMPORARY + named("").name)
     digest, size = hashlib.sha256(), 0
+
+    def add(piece):
+        nonlocal size
+        _write_all(handle, piece)
+        digest.update(piece)
+        size += len(piece)
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             for piece in pieces:
-                _write_all(handle, piece)
-                digest.update(piece)
-                size += len(piece)
+                add(piece)
+            if tail is not None:
+                add(tail(digest.hexdigest()))
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -141,24 +152,53 @@ class Lock:
             if self._key in self._mine:
                 raise StoreError(f"{folder} is in use by another trainer of this process; close() that one, or write "
                                  "to another folder")
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as e:
-                holder = self._holder()
-                os.close(self._handle)
-                raise StoreError(f"{folder} is in use by another run{holder}; wait for its end, or write to another "
+                self._handle = self._taken()
+            except BlockingIOError as e:
+                raise StoreError(f"{folder} is in use by another run{e}; wait for its end, or write to another "
                                  "folder") from e
             self._mine[self._key] = self
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode(), 0)
 
-    def _holder(self) -> str:
+    def _taken(self) -> int:
+        """The handle of the folder's lock, held; BlockingIOError says who else does."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            known = json.loads(os.pread(self._handle, 1000, 0))
-            return f" (process {known['process']} on {known['host']})"
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as e:
+                raise BlockingIOError(_holder(handle)) from e
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+    def confirm(self) -> bool:
+        """Whether the folder is still the one that was locked; another one in its place, a copy, is locked now.
+
+        Raises
+        ------
+        Gone
+            Where there is no folder, or somebody else writes to what is there now.
+        """
+        with self._guard:
+            mine = os.fstat(self._handle)
+            try:
+                there = os.stat(self._path)
+            except FileNotFoundError:
+                there = None
+            if there is not None and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+                return True
+            if not self._path.parent.is_dir():
+                raise Gone(f"{self._path.parent} is not there any more")
+            try:
+                handle = self._taken()
+            except BlockingIOError as e:
+                raise Gone(f"{self._path.parent} is in use by another run now{e}") from e
+            os.close(self._handle)
+            self._handle = handle
+            return False
 
     def release(self) -> None:
         """Let others in. Nothing happens the second time, or in a forked process."""
@@ -174,6 +214,14 @@ class Lock:
         for lock in cls._mine.values():
             os.close(lock._handle)
         cls._mine.clear()
+
+
+def _holder(handle: int) -> str:
+    try:
+        known = json.loads(os.pread(handle, 1000, 0))
+        return f" (process {known['process']} on {known['host']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 os.register_at_fork(after_in_child=Lock.leave)

@@ -3,12 +3,16 @@
 ``manifest.jsonl`` begins with a line that describes the run (``header``), followed by lines of three kinds: ``sample``,
 ``drop`` (a sample that was kept for a while), and ``event``. Each line carries a checksum. A last line that is not
 complete (has no end, or zeros where nothing was written) was never acknowledged, and counts for nothing.
+
+Since format 2 a run has an identity, ``run`` of the header: 128 random bits, which its samples and checkpoints say too.
+A run that was begun in format 1 has none, and stays in that format, which older versions read.
 """
 from __future__ import annotations
 
 import json
 import math
 import re
+import secrets
 import sys
 import zlib
 from typing import Dict, List, NamedTuple, Optional
@@ -16,12 +20,20 @@ from typing import Dict, List, NamedTuple, Optional
 from ..errors import StoreError
 from .arrays import DTYPES
 
-__all__ = ["FORMAT", "Entry", "Manifest", "line", "parse", "plain"]
+__all__ = ["FORMAT", "Entry", "Manifest", "checked", "differing", "entry", "is_sample", "line", "new_run",
+           "parse", "plain"]
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_RUN = 1         # the newest format in which a run has no identity
 LIGHTEST = 1e-100       # weight; their sum is a number then
 _MOST = sys.float_info.max
 _FILE = re.compile(r"sample-\d{1,18}\.params")
+_RUN = re.compile(r"[0-9a-f]{32}")
+
+
+def new_run() -> str:
+    """An identity. Not from a generator that chains draw from, whose numbers would be others then."""
+    return secrets.token_hex(16)
 
 
 class Entry(NamedTuple):
@@ -63,6 +75,22 @@ def plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def differing(about: dict, header: dict) -> Optional[tuple]:
+    """The first option, with its value and the header's, in which a run is another one; None where none is seen.
+
+    What is no number, word or flag is in the header as it is shown, and may be shown differently by another process.
+    """
+    pairs = [("sampler", about.get("sampler"), header.get("sampler", about.get("sampler")))]
+    mine, its = plain(about.get("options")), header.get("options")
+    if isinstance(mine, dict) and isinstance(its, dict):
+        pairs += [(name, mine.get(name), its.get(name)) for name in sorted(set(mine) | set(its))]
+    return next(((name, a, b) for name, a, b in pairs if a != b and not (_shown(a) and _shown(b))), None)
+
+
+def _shown(value) -> bool:
+    return isinstance(value, str) and " at 0x" in value
+
+
 def parse(data: bytes, where: str) -> Manifest:
     """Read a manifest.
 
@@ -75,12 +103,12 @@ def parse(data: bytes, where: str) -> Manifest:
     lines = data.split(b"\n")
     for number, raw in enumerate(lines[:-1], 1):     # what follows the last end of a line is incomplete
         try:
-            kind, content = _checked(raw)
+            kind, content = checked(raw)
             if number == 1:
                 header = _header(kind, content, where)
             elif kind == "sample":
-                entry = _entry(content)
-                entries[entry.step] = entry
+                found = entry(content)
+                entries[found.step] = found
             elif kind == "drop":
                 entries.pop(content, None)
             elif kind == "event":
@@ -99,7 +127,8 @@ def parse(data: bytes, where: str) -> Manifest:
     return Manifest(header, list(entries.values()), events, end, count)
 
 
-def _checked(raw: bytes):
+def checked(raw: bytes) -> tuple:
+    """Kind and content of a line whose checksum fits; ValueError else."""
     text, separator, crc = raw.rpartition(b', "crc": ')
     if not separator or not re.fullmatch(rb"\d{1,10}\}", crc) or zlib.crc32(text + b"}") != int(crc[:-1]):
         raise ValueError("its checksum does not fit")
@@ -114,6 +143,8 @@ def _header(kind: str, content, where: str) -> dict:
     if not isinstance(form, int) or form > FORMAT:
         raise StoreError(f"{where} has format {form!r}, and this version of sgmcmc_mx reads formats up to {FORMAT}; "
                          f"it was written by {content.get('package')!r}: install that version or a newer one")
+    if form > WITHOUT_RUN and not (isinstance(content["run"], str) and _RUN.fullmatch(content["run"])):
+        raise ValueError("the run has no identity")
     parameters = content["parameters"]
     for about in parameters.values():
         if not all(map(_whole, about["shape"])) or about["dtype"] not in DTYPES:
@@ -125,7 +156,8 @@ def _header(kind: str, content, where: str) -> dict:
     return content
 
 
-def _entry(content: dict) -> Entry:
+def entry(content: dict) -> Entry:
+    """What a line, or a file, says of a sample; ValueError or TypeError where it says something else."""
     entry = Entry(**content)
     if not isinstance(entry.file, str) or not _FILE.fullmatch(entry.file):
         raise ValueError(f"{entry.file!r} is no name of a sample's file")
@@ -137,6 +169,11 @@ def _entry(content: dict) -> Entry:
     if entry.hyper is not None and not all(map(_number, entry.hyper.values())):
         raise ValueError("a precision is no number")
     return entry
+
+
+def is_sample(name: str) -> bool:
+    """Whether it is the name of a sample's file."""
+    return _FILE.fullmatch(name) is not None
 
 
 def _whole(value) -> bool:

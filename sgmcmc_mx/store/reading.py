@@ -11,15 +11,17 @@ import numpy as np
 from mxnet import ndarray as nd
 
 from ..errors import StoreError
-from . import arrays, files
+from . import arrays, checkpoints, files, labels, recovery
 from . import manifest as manifests
-from .samples import Sample, normalised, place
+from .recovery import MANIFEST
+from .samples import MemoryStore, Sample, normalised, place
 
 __all__ = ["INPUTS", "MANIFEST", "StoredSamples", "folder_of", "inputs_of", "load", "read_manifest"]
 
-MANIFEST, INPUTS = "manifest.jsonl", "inputs.params"
+INPUTS = "inputs.params"
 _MOST_MANIFEST = 1 << 30    # bytes; a million samples and more
 _MOST_INPUTS = 1 << 36
+_LONGER = 1 << 16       # bytes by which a file of another run, which is named, may be longer
 _MISSING = "put the file that the run has written there, or leave the sample out"
 _DROPPED = "the run keeps the newest samples only, and may have dropped this one; call sgmcmc_mx.load again"
 
@@ -62,6 +64,10 @@ class StoredSamples(Sequence):
         return Sample(_Arrays(self.path, entry, self.header), entry.step, entry.weight, entry.potential,
                       entry.temperature, entry.friction, entry.hyper)
 
+    def __reduce__(self):
+        """As the samples in memory, arrays and numbers: a pickle, or a copy, needs no folder."""
+        return MemoryStore, (list(self), self.inputs)
+
     def __repr__(self):
         steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
         return f"{type(self).__name__}({str(self.path)!r}, {len(self)} samples{steps})"
@@ -72,22 +78,32 @@ class _Arrays(Mapping):
 
     def __init__(self, folder: Path, entry: manifests.Entry, header: dict):
         self._folder, self._entry, self._found = folder, entry, None
-        self._parameters = header.get("parameters", {})
+        self._parameters, self._run = header.get("parameters", {}), header.get("run")
         self._missing = _DROPPED if header.get("keep_last") else _MISSING
 
     def _all(self) -> dict:
         if self._found is None:
             where, entry = self._folder / self._entry.file, self._entry
-            data = files.read_within(self._folder, entry.file, entry.bytes, self._missing)
+            data = files.read_within(self._folder, entry.file, entry.bytes + _LONGER, self._missing)
             if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-                raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples "
-                                 f"can be read (leave out step {entry.step})")
+                self._raise_damaged(where, data)
             try:
-                read = arrays.load(data)
+                read, rest = arrays.load_beginning(data)
+                if rest and labels.run_of(labels.split(data)[1]) != self._run:
+                    raise ValueError(f"{len(rest)} bytes follow its end")
             except ValueError as e:
                 raise StoreError(f"{where} is no file of arrays: {e}") from e
             self._found = {name: self._typed(where, name, a) for name, a in read.items()}
         return self._found
+
+    def _raise_damaged(self, where: Path, data: bytes) -> None:
+        step = self._entry.step
+        label = labels.read(self._entry.file, data)
+        if label is not None and label.run != self._run:
+            raise StoreError(f"{where} is of another run than the manifest; put the file that the run has written "
+                             f"there, or leave the sample out (step {step})")
+        raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples can be "
+                         f"read (leave out step {step})")
 
     def _typed(self, where: Path, name: str, a: np.ndarray):
         about = self._parameters.get(name)
@@ -119,6 +135,9 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
     path : str or os.PathLike
         The folder that was given as ``store``.
 
+    Where the manifest has fewer samples than the last checkpoint counts, it was cut: that is warned of, and those whose
+    files lie there are among what is returned.
+
     Raises
     ------
     StoreError
@@ -128,8 +147,13 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
     if not os.path.lexists(folder / MANIFEST):
         raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
                          "store=...")
-    found = read_manifest(folder)
-    return StoredSamples(folder, found.header, found.entries, found.events, inputs_of(folder, found.header))
+    tallies = checkpoints.tallies(folder)
+    found = read_manifest(folder)       # after the checkpoints: a run that goes on has no fewer samples by now
+    findings = recovery.compared(folder, found, tallies)
+    if findings is not None:
+        recovery.warn_of(folder, findings)
+    entries = found.entries if findings is None else findings.entries
+    return StoredSamples(folder, found.header, entries, found.events, inputs_of(folder, found.header))
 
 
 def folder_of(path) -> Path:
@@ -153,7 +177,12 @@ def read_manifest(folder: Path) -> manifests.Manifest:
 def inputs_of(folder: Path, header: dict) -> Optional[np.ndarray]:
     if not header.get("outputs"):
         return None
+    data = files.read_within(folder, INPUTS, _MOST_INPUTS)
+    known = header.get("inputs_sha256")     # not of the first format
+    if known is not None and hashlib.sha256(data).hexdigest() != known:
+        raise StoreError(f"{folder / INPUTS} is damaged, or of another run: its SHA-256 is not what the manifest says; "
+                         "put the file that the run has written there")
     try:
-        return arrays.load(files.read_within(folder, INPUTS, _MOST_INPUTS))["inputs"]
+        return arrays.load(data)["inputs"]
     except (ValueError, KeyError) as e:
         raise StoreError(f"{folder / INPUTS} is damaged: {e}") from e

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Dict, Optional
 
 import numpy as np
+from mxnet import cpu
+from mxnet import ndarray as nd
 
 __all__ = ["MemoryStore", "Sample", "normalised", "place", "scalar"]
 
@@ -62,15 +64,27 @@ class Sample(Mapping):
     def __len__(self):
         return len(self._arrays)
 
+    def __reduce__(self):
+        """As arrays of NumPy and numbers, wherever they were: in a folder, on a device, or not computed yet."""
+        arrays = {name: a.asnumpy() for name, a in self.items()}
+        return _remade, (arrays, self.step, self.weight, self.potential, self.temperature, self.friction, self.hyper)
+
     def __repr__(self):
         return f"Sample(step={self.step}, {len(self)} arrays, {sum(a.size for a in self.values()):,} numbers)"
 
 
-class MemoryStore(Sequence):
-    """Samples in memory, in the order they were drawn."""
+def _remade(arrays: Dict[str, np.ndarray], *about) -> Sample:
+    return Sample({name: nd.array(a, ctx=cpu(), dtype=a.dtype) for name, a in arrays.items()}, *about)
 
-    def __init__(self, samples=()):
-        self._samples = list(samples)
+
+class MemoryStore(Sequence):
+    """Samples in memory, in the order they were drawn.
+
+    ``inputs``: where they are the network's outputs on given inputs, those; else None.
+    """
+
+    def __init__(self, samples=(), inputs: Optional[np.ndarray] = None):
+        self._samples, self.inputs = list(samples), inputs
 
     def append(self, sample: Sample) -> None:
         """Keep one more sample."""
@@ -88,7 +102,7 @@ class MemoryStore(Sequence):
 
     def __getitem__(self, i):
         i = place(i, len(self._samples))
-        return MemoryStore(self._samples[i]) if isinstance(i, slice) else self._samples[i]
+        return MemoryStore(self._samples[i], self.inputs) if isinstance(i, slice) else self._samples[i]
 
     def __len__(self):
         return len(self._samples)

@@ -22,7 +22,8 @@ class Writer:
     was made in between, and nobody is told of a disk that is well again. Any other error ends the job.
     """
 
-    def __init__(self, room: int = ROOM):
+    def __init__(self, room: int = ROOM, told: Optional[Callable[[OSError], Exception]] = None):
+        self.told = told        # what is raised for the disk's sake
         self._jobs: collections.deque = collections.deque()
         self._room, self._failure, self._closed = room, None, False
         self._stalled = self._again = False     # whether the first job has failed; whether somebody waits for it now
@@ -86,6 +87,11 @@ class Writer:
         return self._process == os.getpid()
 
     @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
+
+    @property
     def _failing(self) -> bool:
         return self._failure is not None or self._stalled
 
@@ -123,7 +129,7 @@ class Writer:
             try:
                 job()
             except OSError as e:
-                failure, stays = _told(e), True
+                failure, stays = self.told(e) if self.told is not None else e, True
             except BaseException as e:  # noqa: BLE001  (raised again where somebody sees it)
                 failure = e
             job = None      # the arrays of what is written go now
@@ -131,12 +137,4 @@ class Writer:
                 done = None if stays else self._jobs.popleft()
                 self._failure, self._stalled, self._again = failure, stays, False
                 self._changed.notify_all()
-            del done    # a store, and this thread with it, may end here
-
-
-def _told(e: OSError) -> StoreError:
-    where = e.filename if e.filename is not None else "the folder of the samples"
-    told = StoreError(f"{where} could not be written: {e.strerror}. Nothing that was kept is lost; make room, or mend "
-                      "the folder, and go on with step() (it is tried again), or resume() later")
-    told.__cause__ = e
-    return told
+            del done, failure   # which refer to who waited for it: a store, and this thread with it, may end here

@@ -52,11 +52,21 @@ class Collecting:
         self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
 
     def close(self) -> None:
-        """Write what is left of the samples and let other runs into the store. The samples can still be read."""
+        """Write what is left of the samples, and a checkpoint of the last step, and let other runs into the store.
+
+        The samples can still be read. There is no checkpoint of a step that failed or diverged; and none where the
+        network has drawn from MXNet's generator (dropout) since the one before, for its state cannot be kept.
+        """
         if self._progress is not None:
             self._progress.close()
         if self._keeper is not None:
-            self._keeper.close()
+            self._keeper.close(self)
+
+    def __reduce_ex__(self, protocol):
+        name = type(self).__name__
+        raise TypeError(f"a {name} holds a network, an engine's arrays and a thread, and can be neither pickled nor "
+                        f"copied; write pickle.dumps(trainer.samples), or store='runs/a' and {name}.resume('runs/a', "
+                        "net) in the other process")
 
     def __enter__(self):
         return self

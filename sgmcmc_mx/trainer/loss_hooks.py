@@ -1,12 +1,22 @@
-"""How a trainer comes to know the loss of the last minibatch: hooks on its network and its likelihood."""
+"""How a trainer comes to know the loss of the last minibatch: hooks on its network and its likelihood.
+
+A loop may call a likelihood that is not the trainer's object and the same function, as one does that resumes a run: the
+trainer has made its own then. So a likelihood of this package that equals the trainer's is listened to as well, as long
+as the trainer's own is not called, where the trainer's network was the last to be run.
+"""
 from __future__ import annotations
 
+import threading
 import weakref
 
 from mxnet import autograd
 from mxnet import ndarray as nd
 
+from ..likelihoods.base import Likelihood, equal, watch
+
 __all__ = ["watch_loss"]
+
+_here = threading.local()       # .last: a reference to the trainer whose network was the last to be run
 
 
 def watch_loss(trainer, net, likelihood) -> None:
@@ -14,6 +24,8 @@ def watch_loss(trainer, net, likelihood) -> None:
     for block, note in ((net, _note_run), (likelihood, _note_loss)):
         handle = block.register_forward_hook(_Hook(weakref.ref(trainer), note))
         weakref.finalize(trainer, handle.detach)
+    if isinstance(likelihood, Likelihood):
+        weakref.finalize(trainer, watch(_Equals(weakref.ref(trainer))))
 
 
 class _Hook:
@@ -31,11 +43,33 @@ class _Hook:
         return _Hook, (None, None)
 
 
+class _Equals:
+    """Told of the losses of all likelihoods."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def __call__(self, likelihood, loss) -> None:
+        trainer = self.trainer()
+        if trainer is None or likelihood is trainer.likelihood or trainer._own_is_called:
+            return
+        last = getattr(_here, "last", None)
+        if (autograd.is_recording() and last is not None and last() is trainer
+                and equal(likelihood, trainer.likelihood)):
+            _note(trainer, loss)
+
+
 def _note_run(trainer, output) -> None:
     trainer._ran = True
+    _here.last = weakref.ref(trainer)
 
 
 def _note_loss(trainer, output) -> None:
+    trainer._own_is_called = True
+    _note(trainer, output)
+
+
+def _note(trainer, output) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
-        trainer._loss = output
+        trainer._loss, trainer._loss_is_new = output, True

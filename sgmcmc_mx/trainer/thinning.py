@@ -4,6 +4,10 @@ from __future__ import annotations
 import logging
 from typing import Optional
 
+from mxnet import gluon
+
+from ..samplers import Sampler
+
 __all__ = ["Thinning"]
 
 _log = logging.getLogger("sgmcmc_mx")
@@ -49,7 +53,13 @@ class Thinning:
                           self.max_samples)
             return False
         self._taken += 1
-        self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=self.potential,
+        potential = self.potential
+        if potential is None and isinstance(self.likelihood, gluon.Block) and isinstance(self._optimizer, Sampler):
+            self._warn_once("potential", "samples have no potential, since no loss of the last minibatch was seen: the "
+                            "loop calls another object than the trainer's likelihood; write loss_fn = "
+                            "trainer.likelihood before the loop, or give the loop's loss as likelihood (to resume, "
+                            "too: resume(..., likelihood=loss_fn))")
+        self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=potential,
                    temperature=self.temperature, friction=self.friction,
                    hyper=getattr(self._optimizer, "hyper", None))
         return True

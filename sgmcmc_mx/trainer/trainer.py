@@ -19,6 +19,7 @@ from ..errors import DivergenceError
 from ..samplers import Sampler
 from ..samplers._options import places
 from ..store import FolderStore
+from . import beginning
 from .arguments import (
     OWN,
     PASSED_ON,
@@ -31,6 +32,7 @@ from .arguments import (
     checked_settings,
 )
 from .assumptions import unsound
+from .back_reference import loosen
 from .collecting import Collecting, as_store
 from .divergence import Watch
 from .loss_hooks import watch_loss
@@ -90,7 +92,8 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
     data : object or list of objects, optional
         What the batches come from, with ``state_dict()`` and ``load_state_dict(state)``, such as
         :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint. So are the centre and gradient of
-        :class:`~sgmcmc_mx.ControlVariates`: ``data=[loader, cv]``.
+        :class:`~sgmcmc_mx.ControlVariates`: ``data=[loader, cv]``. With a store its state is asked for after every
+        step.
     **trainer_kwargs
         ``kvstore``, ``compression_params``, ``update_on_kvstore``.
 
@@ -147,9 +150,11 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         self._begin(net, likelihood)
         self._nothing_taken()
         super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
+        loosen(self, self._params)
         self._seen = self._updates_done()
         self._loss = None
-        self._ran = False       # whether the network was run under record since the last step
+        self._ran = self._loss_is_new = False       # whether network and loss were run under record since the last step
+        self._own_is_called = False     # whether the loop calls the likelihood that was given, and not an equal one
         if isinstance(likelihood, gluon.Block):
             watch_loss(self, net, likelihood)
         if not isinstance(self._optimizer, Sampler):
@@ -184,7 +189,8 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
             As it was given to the run, if it was; it is put back to its place. False: begin anew with the data.
         likelihood, lr_scheduler, prior, optimizer, kvstore : optional
             What was an object of a class of your own in the run: it is not kept, and must be brought. (MXNet's and
-            this package's are kept.) A schedule must be a function of the step's number.
+            this package's are kept.) A schedule must be a function of the step's number. A likelihood that is given is
+            the trainer's: give the loop's, or let the loop call ``trainer.likelihood``.
         checkpoint : int or 'previous', optional
             The checkpoint to go on from. Default: the newest.
         ctx : mxnet.Context or list of it, optional
@@ -201,9 +207,45 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         """
         return resuming.resume(cls, path, net, **given)
 
-    def take(self, data) -> tuple:
+    @classmethod
+    def begin_or_resume(cls, net, *args, store: Union[str, os.PathLike], store_options: Optional[dict] = None,
+                        **options) -> BayesianTrainer:
+        """The run of a folder: gone on with if it is there, begun if not. A script that is killed is called again.
+
+        Takes what the trainer takes, so that a run can be begun, and resumes with the same objects. A run that went
+        down before its first checkpoint is begun again.
+
+        Parameters
+        ----------
+        net : gluon.Block
+            The network, initialised.
+        *args, **options
+            As for the trainer, ``data`` among them. Of a run that is there they must be those it was begun with.
+        store : str or os.PathLike
+            The folder.
+        store_options : dict, optional
+            ``keep_last``, ``dtype``, ``inputs`` and ``signals`` of :class:`~sgmcmc_mx.FolderStore`.
+
+        Raises
+        ------
+        ValueError
+            If the run that is there was begun with other options.
+        StoreError, CheckpointError
+            As :meth:`resume` and the trainer raise them.
+
+        Examples
+        --------
+        >>> trainer = sg.BayesianTrainer.begin_or_resume(net, 'sgnht', {...}, loss_fn, burn_in=1000, thin=100,
+        ...                                              store='runs/a', data=loader)
+        >>> while loader.epoch < 200:
+        ...     for x, y in loader:
+        ...         ...
+        """
+        return beginning.begin_or_resume(cls, net, args, store, store_options, options)
+
+    def take(self, moment) -> tuple:
         """All that the next step depends on, as tree and arrays."""
-        return contents.take(self, data)
+        return contents.take(self, moment)
 
     def go_to(self, content: dict, arrays) -> None:
         """Go to a checkpoint's place, in the middle of a run."""
@@ -265,9 +307,12 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         self._before_step()
         if self._went_back:     # the gradient is that of the place where the chain diverged
             self._went_back = False
+            self._keeper.no_step()
             return
         # Both step() and update() end here, and it returns early where AMP skips the step.
-        self._ran = False
+        if not self._loss_is_new:
+            self._loss = None       # that of an earlier step says nothing of this one
+        self._ran = self._loss_is_new = False
         super()._update(ignore_stale_grad)
         failure = getattr(self._optimizer, "_failure", None)
         if failure is not None:     # swallowed by the kvstore a moment ago
@@ -276,6 +321,8 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         done = self._updates_done()
         here = done != self._seen
         if not here and not self._distributed:
+            if self._keeper is not None:
+                self._keeper.no_step()
             return
         self._seen = done
         self.num_steps += 1

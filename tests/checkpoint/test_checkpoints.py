@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import lr_scheduler
-from runs import STEPS, assert_equal, go, loader, network, options, outcome, trainer
+from runs import STEPS, assert_equal, give_up, go, loader, network, options, outcome, trainer
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.store import checkpoints, files
@@ -21,7 +21,7 @@ def begun(folder, upto=12, **kwargs):
     data, net = loader(), network()
     tr = trainer(net, "sgnht", {}, folder, data, **kwargs)
     go(net, tr, data, upto)
-    tr.close()
+    give_up(tr)
 
 
 def resumed(folder, **given):

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import gluon, lr_scheduler, nd
-from runs import BATCH, ONE, STEPS, TWO, X, Y, assert_equal, go, loader, network, options, outcome, step, trainer
+from runs import BATCH, ONE, STEPS, TWO, X, Y, assert_equal, give_up, go, loader, network, options, outcome, step, trainer
 
 import sgmcmc_mx as sg
 
@@ -71,8 +71,8 @@ def folder(tmp_path):
 
 
 def both(folder, sampler, params, contexts=ONE, upto=13, given=None, fresh=network, settings=(), steps=END, whole=None,
-         **kwargs):
-    """Outcomes of a whole run, if there is none yet, and of one that was given up and resumed in another network."""
+         closed=False, **kwargs):
+    """Outcomes of a whole run, if there is none yet, and of one given up (or closed) and resumed in another network."""
     def begun(path, data):
         net = fresh(contexts)
         mx.random.seed(1)
@@ -90,14 +90,14 @@ def both(folder, sampler, params, contexts=ONE, upto=13, given=None, fresh=netwo
     data = loader()
     net, tr = begun(folder / "parts", data)
     go(net, tr, data, upto)
-    tr.close()
+    tr.close() if closed else give_up(tr)
     np.random.seed(99)
     mx.random.seed(99)
     net, data = fresh(contexts), loader()
     for p in net.collect_params().values():
         p.set_data(p.data(contexts[0]) * 0)
     tr = sg.BayesianTrainer.resume(folder / "parts", net, data=data, **(given or {}))
-    assert 0 < tr.num_steps <= upto
+    assert tr.num_steps == upto if closed == "at its step" else 0 < tr.num_steps <= upto
     return whole, ended(net, tr, data)
 
 
@@ -139,11 +139,21 @@ def test_given_up_anywhere(folder):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("upto", [6, 13, 22])
+@pytest.mark.parametrize("road", ["one", "kvstore"])
+def test_closed_anywhere(folder, upto, road):
+    """The last step has a checkpoint, though none was due."""
+    contexts, kwargs = ROADS[road]
+    assert_equal(*both(folder, "sgnht", dict, contexts, upto=upto, steps=STEPS, closed="at its step", **kwargs))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("contexts", [ONE, TWO])
 def test_dropout_is_the_same(folder, contexts):
     def fresh(contexts):
         return network(contexts, [lambda: gluon.nn.Dropout(0.4)])
     assert_equal(*both(folder, "sgnht", dict, contexts, fresh=fresh))
+    assert_equal(*both(folder / "closed", "sgnht", dict, contexts, fresh=fresh, closed=True))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -52,6 +52,18 @@ def trainer(net, sampler, params, store, data, **kwargs):
                               data=data, **{**SETTINGS, **kwargs})
 
 
+def begun_or_resumed(net, sampler, params, store, data, **kwargs):
+    """As :func:`trainer`, or what is left of that run."""
+    return sg.BayesianTrainer.begin_or_resume(net, sampler, options(**params), sg.likelihoods.Categorical(), seed=11,
+                                              store=store, data=data, **{**SETTINGS, **kwargs})
+
+
+def give_up(tr):
+    """Leave a run as it is where the process is killed, and let others into its folder."""
+    tr.samples.close()
+    tr._keeper._interruption.close()
+
+
 def step(net, tr, x, y):
     """One step on a batch, split over the contexts."""
     contexts, dtype = tr._contexts, tr._params[0].dtype

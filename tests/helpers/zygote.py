@@ -73,12 +73,7 @@ def run(order):
     faults = Faults(order["fault"])
     between = [lambda: runs.gluon.nn.Dropout(0.4)] if order["dropout"] else []
     net, data = runs.network(between=between), runs.loader()
-    try:
-        tr = sg.BayesianTrainer.resume(order["folder"], net, data=data)
-    except sg.StoreError as e:
-        if "no checkpoint yet" not in str(e) and "holds no run" not in str(e):
-            raise
-        tr = runs.trainer(net, "sgnht", {}, order["folder"], data, **order.get("options", {}))
+    tr = runs.begun_or_resumed(net, "sgnht", {}, order["folder"], data, **order.get("options", {}))
     files.os = faults
     dies = faults.fault.get("die")
     while tr.num_steps < order["steps"]:

@@ -15,7 +15,7 @@ from small_stores import filled
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.checkpoint import objects
-from sgmcmc_mx.store import arrays, checkpoints, manifest
+from sgmcmc_mx.store import arrays, checkpoints, labels, manifest
 
 
 class Bomb:
@@ -164,7 +164,7 @@ def test_deep_json(folder):
         newest(folder, "checkpoint-*.json").write_bytes(text)
         with pytest.raises(sg.StoreError, match="line 1 of .* is damaged"):
             sg.load(folder)
-        with pytest.raises(sg.CheckpointError, match="is damaged.*checkpoint=10"):
+        with pytest.raises(sg.CheckpointError, match="is damaged.*checkpoint=11"):
             checkpoints.read(folder)
     deep = {"tuple": []}
     for _ in range(100000):
@@ -207,7 +207,7 @@ def test_states_of_another_size_do_not_reach_the_step(folder):
     found = checkpoints.read(folder)
     short = {n: a[:1] if a.ndim == 2 and n[:1] == ":" else a for n, a in found.arrays.items()}
     content = json.loads(path.read_text())["checkpoint"]["content"]
-    checkpoints.write(folder, found.step, content, short)
+    checkpoints.write(folder, found.step, content, short, sg.load(folder).header["run"])
     with pytest.raises(sg.CheckpointError, match="state of parameter .* has shape"):
         resume(folder)
 
@@ -244,7 +244,7 @@ def test_every_bit_of_a_manifest(tmp_path):
 
 
 def test_a_sample_and_a_checkpoint_cut_anywhere(folder):
-    sample, names = newest(folder, "sample-*").read_bytes(), newest(folder, "checkpoint-*.json")
+    sample, names = labels.split(newest(folder, "sample-*").read_bytes())[0], newest(folder, "checkpoint-*.json")
     for cut in range(len(sample)):
         with pytest.raises(ValueError):
             arrays.load(sample[:cut])
@@ -256,12 +256,12 @@ def test_a_sample_and_a_checkpoint_cut_anywhere(folder):
 
 
 def test_newer_formats(folder):
-    signed(folder, lambda whole: whole.update(format=2))
-    with pytest.raises(sg.CheckpointError, match="has format 2.*reads formats up to 1; install a newer one"):
+    signed(folder, lambda whole: whole.update(format=3))
+    with pytest.raises(sg.CheckpointError, match="has format 3.*reads formats up to 2; install a newer one"):
         resume(folder)
     path = folder / "manifest.jsonl"
     content = json.loads(path.read_text().splitlines()[0])
-    content["header"].update(format=2, package="sgmcmc_mx 9.0")
+    content["header"].update(format=3, package="sgmcmc_mx 9.0")
     path.write_bytes(manifest.line("header", content["header"]))
-    with pytest.raises(sg.StoreError, match="format 2.*up to 1.*written by 'sgmcmc_mx 9.0'.*a newer one"):
+    with pytest.raises(sg.StoreError, match="format 3.*up to 2.*written by 'sgmcmc_mx 9.0'.*a newer one"):
         sg.load(folder)

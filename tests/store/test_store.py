@@ -130,7 +130,7 @@ def test_the_manifest(tmp_path):
         kept = list(tr.samples)
     lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     header, samples = lines[0]["header"], [line["sample"] for line in lines[1:]]
-    assert header["format"] == 1 and header["sampler"] == "sgnht"
+    assert header["format"] == 2 and header["sampler"] == "sgnht"
     assert header["package"] == f"sgmcmc_mx {sg.__version__}" and header["keep_last"] is header["dtype"] is None
     assert header["options"]["num_data"] == 44 and header["options"]["learning_rate"] == 0.01
     assert header["parameters"] == {n: {"shape": list(p.shape), "dtype": "float32"}

@@ -13,7 +13,7 @@ from runs import X, go, loader, network, trainer
 from small_stores import filled, process, sample
 
 import sgmcmc_mx as sg
-from sgmcmc_mx.store import files, folder, writer
+from sgmcmc_mx.store import books, files, writer
 
 
 def steps(path):
@@ -140,7 +140,8 @@ def test_the_folder_goes_away_and_comes_back(tmp_path):
     go(net, tr, data, 2)
     tr.samples.flush()
     shutil.move(tmp_path / "run", tmp_path / "elsewhere")
-    with pytest.raises(sg.StoreError, match="run.*could not be written: No such file or directory.*mend the folder"):
+    with pytest.raises(sg.StoreError, match=r"run is not there any more, and with it what was kept there: 2 samples "
+                                            r"\(steps 1 to 2\) and the checkpoints. Put the folder back"):
         for _ in range(4):
             go(net, tr, data, tr.num_steps + 1)
     assert steps(tmp_path / "elsewhere") == [1, 2]
@@ -164,7 +165,7 @@ def test_a_number_that_is_not_finite(tmp_path):
 # ---------------------------------------------------------------- samples that go
 
 def test_the_last_k(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "_DEAD", 10)
+    monkeypatch.setattr(books, "_DEAD", 10)
     store, path = sg.FolderStore(tmp_path / "a", keep_last=3), tmp_path / "a"
     for k in range(1, 40):
         store.append(sample(k))
@@ -185,11 +186,11 @@ def test_the_last_k(tmp_path, monkeypatch):
 
 def test_a_compaction_that_fails_at_its_end(tmp_path, monkeypatch):
     """The new manifest is in its place, and only the folder could not be forced to the disk: lines go on from there."""
-    monkeypatch.setattr(folder, "_DEAD", 5)
+    monkeypatch.setattr(books, "_DEAD", 5)
     store, real, failed = sg.FolderStore(tmp_path / "a", keep_last=2), files._sync_folder, []
 
     def sync(path):
-        if (path / "manifest.jsonl").exists() and store._lines > 5 + 2 and not failed:
+        if (path / "manifest.jsonl").exists() and store._books.lines > 5 + 2 and not failed:
             failed.append(True)
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         real(path)
