@@ -11,9 +11,9 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import predict, report, step, update
+from . import predict, report, step, store, update
 
-PARTS = ("update", "tensors", "step", "predict", "memory")
+PARTS = ("update", "tensors", "step", "predict", "memory", "store")
 
 
 class Pace(NamedTuple):
@@ -88,6 +88,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         predict.averaging(found, pace, threads)
     elif part == "memory":
         predict.memory(found, pace)
+    elif part == "store":
+        store.by_samples(found, pace)
     else:
         from . import tuning
 

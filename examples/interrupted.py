@@ -6,7 +6,6 @@ bit for bit, however often the run was interrupted, and another folder with the 
 """
 import argparse
 import hashlib
-from pathlib import Path
 
 import _common as common
 import mxnet as mx
@@ -27,13 +26,13 @@ def arguments() -> argparse.Namespace:
 
 def start(args, net, loss_fn, loader) -> sg.BayesianTrainer:
     """The run of this folder: the one that is there, or a new one."""
-    if (Path(args.folder) / "manifest.jsonl").exists():
-        trainer = sg.BayesianTrainer.resume(args.folder, net, data=loader)
-        print(f"resumed at step {trainer.num_steps}, with {len(trainer.samples)} samples")
-        return trainer
     settings = {"learning_rate": 0.05, "num_data": loader.place.length, "wd": 10.0}
-    return sg.BayesianTrainer(net, "sgnht", settings, loss_fn, burn_in=args.burn_in, thin=100, seed=args.seed,
-                              kvstore=None, store=args.folder, checkpoint_every=100, data=loader)
+    trainer = sg.BayesianTrainer.begin_or_resume(net, "sgnht", settings, loss_fn, burn_in=args.burn_in,
+                                                 thin=100, seed=args.seed, kvstore=None, store=args.folder,
+                                                 checkpoint_every=100, data=loader)
+    if trainer.num_steps:
+        print(f"resumed at step {trainer.num_steps}, with {len(trainer.samples)} samples")
+    return trainer
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ class FolderStore(StoredSamples):
 
     def _open(self, folder: Path) -> None:
         self.path, self._writer = folder, Writer()
-        if folder.is_symlink() and not folder.exists():
+        if os.path.islink(folder) and not os.path.exists(folder):
             raise StoreError(f"store={str(folder)!r} is a link to {os.readlink(folder)}, which is not there; make that "
                              "folder, remove the link, or write the path of a folder of yours")
         try:

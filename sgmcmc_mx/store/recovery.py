@@ -27,7 +27,7 @@ class Findings(NamedTuple):
     """The samples there are, and how they came to be known."""
 
     entries: List[manifests.Entry]
-    step: int           # of the checkpoint
+    step: Optional[int]     # of the checkpoint; None where the run has none that can be read
     expected: int       # samples, by the checkpoint
     before: int         # of them in the manifest
     back: int           # taken back from their files
@@ -38,7 +38,7 @@ def compared(folder: Path, found: manifests.Manifest, tallies) -> Optional[Findi
     """What the run's newest checkpoint counts against what the manifest has; None where nothing is missing."""
     step, tally = next(((s, t) for run, s, t in tallies if run == _run(found)), (None, None))
     if tally is None:
-        return None
+        return _uncounted(folder, found)
     keep = found.header.get("keep_last")
     missing = _missing(found.entries, step, tally, keep)
     if not missing:
@@ -52,6 +52,15 @@ def compared(folder: Path, found: manifests.Manifest, tallies) -> Optional[Findi
     entries = [merged[s] for s in sorted(merged)][-(keep or 0):]
     return Findings(entries, step, tally.kept, max(0, tally.kept - missing), len(back),
                     _missing(entries, step, tally, keep))
+
+
+def _uncounted(folder: Path, found: manifests.Manifest) -> Optional[Findings]:
+    """Where there are checkpoints and none is of the run, or whole: the samples that lie there, whoever counts them."""
+    if _run(found) is None or not checkpoints.steps(folder):
+        return None
+    entries = with_all_files(folder, found).entries[-(found.header.get("keep_last") or 0):]
+    back = len({e.step for e in entries} - {e.step for e in found.entries})
+    return Findings(entries, None, len(entries), len(found.entries), back, 0)
 
 
 def with_all_files(folder: Path, found: manifests.Manifest) -> manifests.Manifest:
@@ -115,6 +124,12 @@ def refuse_others(folder: Path, found: manifests.Manifest) -> None:
 
 def warn_of(folder: Path, findings: Findings) -> None:
     """Tell what was missing."""
+    if findings.step is None:
+        warn(f"{folder} has checkpoints, and none that can be read is of the run of its {MANIFEST}, so that its samples "
+             f"cannot be counted: the {findings.before} in the manifest are there"
+             + (f", and {findings.back} taken back from their files" if findings.back else "")
+             + f"; put a copy of {MANIFEST} and of the checkpoints there, if you have one")
+        return
     lost = (f"{findings.lost} {'are' if findings.lost > 1 else 'is'} lost: put a copy of {MANIFEST} and of the files "
             "there, if you have one" if findings.lost else "none is lost")
     warn(f"{folder / MANIFEST} has {findings.before} of the {findings.expected} samples that the checkpoint of step "

@@ -71,10 +71,10 @@ def same(found, whole):
         np.testing.assert_array_equal(found[name], whole[name], err_msg=name)
 
 
-def finish(zygote, folder, whole):
+def finish(zygote, folder, whole, **options):
     """Resume until the end; all that was acknowledged before is still there, and what comes out is the whole run."""
     acknowledged = [e.sha256 for e in sg.load(folder)._entries] if (folder / "manifest.jsonl").exists() else []
-    code, found = zygote.run(folder)
+    code, found = zygote.run(folder, **options)
     assert code == 0, zygote.errors()[-3000:]
     same(found, whole)
     entries = sg.load(folder)._entries
@@ -142,7 +142,7 @@ def test_asked_to_end(zygote, whole, tmp_path, kind, step):
     code, found = zygote.run(folder, {"step": step, "kind": kind}, checkpoint_every=1000)
     assert code == -getattr(signal, kind) and found is None
     assert checkpoints.newest(folder) == step + 1
-    finish(zygote, folder, whole)
+    finish(zygote, folder, whole, checkpoint_every=1000)
 
 
 @pytest.fixture(scope="module")

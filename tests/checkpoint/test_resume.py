@@ -5,7 +5,23 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import gluon, lr_scheduler, nd
-from runs import BATCH, ONE, STEPS, TWO, X, Y, assert_equal, give_up, go, loader, network, options, outcome, step, trainer
+from runs import (
+    BATCH,
+    ONE,
+    STEPS,
+    TWO,
+    X,
+    Y,
+    assert_equal,
+    give_up,
+    go,
+    loader,
+    network,
+    options,
+    outcome,
+    step,
+    trainer,
+)
 
 import sgmcmc_mx as sg
 

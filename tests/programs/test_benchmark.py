@@ -28,11 +28,12 @@ def needs_native():
 
 def test_quick_run(tmp_path):
     needs_native()
-    done = benchmark("--quick", "--only", "tensors,step,predict,memory", "--out", tmp_path)
+    done = benchmark("--quick", "--only", "tensors,step,predict,memory,store", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "benchmark.md").read_text()
     for part in ("Update, µs by number of tensors", "Whole training step", "Prediction for 2,000 images", "Memory",
-                 "## Bars", "| pass |", "SGNHT step, MLP 784-400-400-10, batch 100", "arrays of the weights' size"):
+                 "## Bars", "| pass |", "SGNHT step, MLP 784-400-400-10, batch 100", "arrays of the weights' size",
+                 "A sample and its checkpoint, forced to the disk, by samples in the folder"):
         assert part in text and part in done.stdout
     numbers = json.loads((tmp_path / "benchmark.json").read_text())
     assert {"what", "measured", "at_most"} == set(numbers["bars"][0])

@@ -214,6 +214,19 @@ def test_a_manifest_of_another_run(folder, other):
         resumed(folder)
 
 
+@pytest.mark.parametrize("damaged", [True, False])
+def test_samples_that_no_checkpoint_counts(folder, other, damaged):
+    """All checkpoints are damaged, or of another run than the manifest."""
+    whole = contents(sg.load(folder))
+    cut(folder, 0.4)
+    for path in folder.glob("checkpoint-*.json"):
+        path.write_bytes(b"{}" if damaged else (other / path.name).read_bytes())
+    with pytest.warns(UserWarning, match="none that can be read is of the run .* and 1[0-9] taken back from their files"):
+        assert contents(sg.load(folder)) == whole
+    with pytest.raises(sg.CheckpointError, match="damaged" if damaged else "of another run"):
+        resumed(folder)
+
+
 def test_samples_of_another_run(folder, other):
     shutil.copy(other / "sample-000000007.params", folder / "sample-000000007.params")
     with pytest.raises(sg.StoreError, match="sample-000000007.params is of another run than the manifest"):
@@ -393,7 +406,8 @@ def test_samples_are_pickled_as_arrays(folder, tmp_path):
 
     from mxnet import nd
     loaded, store = sg.load(folder), sg.FolderStore(tmp_path / "own")
-    store.append(sg.Sample({"w": nd.ones((2, 3), dtype="float16")}, 4, 0.5, potential=nd.array([3.0]), hyper={"w": 2.0}))
+    store.append(sg.Sample({"w": nd.ones((2, 3), dtype="float16")}, 4, 0.5, potential=nd.array([3.0]),
+                           hyper={"w": 2.0}))
     waiting = sg.MemoryStore([store[0], sg.Sample({"w": nd.ones((2,)) + nd.ones((2,))}, 1, potential=nd.array([1.5]))])
     for samples in (loaded, loaded[3:9:2], store, waiting):
         for again in (pickle.loads(pickle.dumps(samples)), copy.deepcopy(samples)):
