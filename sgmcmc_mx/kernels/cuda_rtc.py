@@ -10,7 +10,7 @@ from mxnet import context, rtc
 from mxnet import ndarray as nd
 from mxnet.base import _LIB, MXNetError, check_call
 
-from .cuda_source import THREADS, Program, stream_signature
+from .cuda_source import OPTIONS, THREADS, Program, stream_signature, stream_source
 
 __all__ = ["kernels", "upload", "partials", "normals", "words"]
 
@@ -28,9 +28,9 @@ class _Module(rtc.CudaModule):
 
 def _compile(source: str) -> rtc.CudaModule:
     try:
-        return _Module(source)
+        return _Module(source, options=OPTIONS)
     except MXNetError:      # MXNet asks for the code of the GPU, which may be newer than its compiler
-        return _Module(source, options=(_OLDER,))
+        return _Module(source, options=(*OPTIONS, _OLDER))
 
 
 @functools.lru_cache(maxsize=None)
@@ -86,5 +86,5 @@ def _stream(name, kind, dtype, first_group, groups, seed, step, parameter, strea
 
 @functools.lru_cache(maxsize=None)
 def _stream_kernel(name: str, kind: str):
-    module = _compile(Program("float", "none", False).source(1))
+    module = _compile(stream_source())
     return module.get_kernel(name, stream_signature(kind))

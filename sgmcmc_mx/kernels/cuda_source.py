@@ -1,7 +1,7 @@
 """The CUDA source of a step, and how its arguments are laid out. Needs neither MXNet nor a GPU.
 
 ``src/step.cu`` stands alone; a few definitions in front of it say which step it is. What :meth:`Program.source`
-returns compiles with ``mx.rtc``, nvcc and CuPy's ``RawModule``.
+returns compiles with NVRTC (``mx.rtc``, CuPy) and nvcc, by :data:`OPTIONS`.
 """
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import functools
 import os
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-__all__ = ["KINDS", "FORMS", "THREADS", "CHUNK", "Program", "form_of", "plan", "stream_signature"]
+__all__ = ["KINDS", "FORMS", "THREADS", "CHUNK", "OPTIONS", "Program", "form_of", "plan", "stream_source",
+           "stream_signature"]
 
 KINDS = ("none", "friction", "tensor", "element", "shared")     # in the order of the numbers in step.cu, and
 FORMS = ("euler", "aboba", "badodab", "kick", "fluctuate")      # so are these
 THREADS = 256       # of a block, and
 CHUNK = 4096        # elements that a block carries out: as in step.cu
+OPTIONS = ("--fmad=false",)     # of NVRTC and nvcc: what the source does not merge stays apart, on every GPU alike
 _SUMS = ("tensor", "shared")    # kinds whose thermostat needs a sum over several elements
 _LIMIT = 4096       # bytes of arguments that a kernel takes
 _COMMON = 4 * 8     # of these for what all tensors have in common
@@ -75,11 +77,12 @@ class Program(NamedTuple):
         """CUDA C of the kernels ``step`` and, where there are sums, ``finish`` for ``count`` tensors."""
         return f"{self._definitions(count)}{_text()}"
 
-    def _definitions(self, count: int) -> str:
+    def _definitions(self, count: int, stream: bool = False) -> str:
         tensors = " ".join(f"X({i})" for i in range(count))
         return (f"#define REAL {self.real}\n#define KIND {KINDS.index(self.kind)}\n"
                 f"#define FORM {FORMS.index(self.form)}\n#define ESTIMATE {int(self.estimate)}\n"
-                f"#define SCALED {int(self.scaled)}\n#define COUNT {count}\n#define TENSORS(X) {tensors}\n")
+                f"#define SCALED {int(self.scaled)}\n#define COUNT {count}\n#define TENSORS(X) {tensors}\n"
+                f"#define STREAM {int(stream)}\n")
 
     def step_signature(self, count: int) -> str:
         """Arguments of ``step``: table, partials and the shared thermostat where they are used, then the tensors'."""
@@ -115,6 +118,11 @@ def _arrays(program: Program) -> Tuple[str, ...]:
 @functools.lru_cache(maxsize=None)
 def _names(program: Program) -> Tuple[str, ...]:
     return tuple(name.rpartition(" ")[2] for name in _arrays(program))
+
+
+def stream_source() -> str:
+    """CUDA C of the kernels ``words`` and ``normals``."""
+    return f"{Program('float', 'none', False)._definitions(1, stream=True)}{_text()}"
 
 
 def stream_signature(kind: str) -> str:

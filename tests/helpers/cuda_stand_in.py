@@ -6,21 +6,15 @@ Both take NDArrays of the CPU, and hold a launch to what mx.rtc demands of it: t
 
 import ctypes
 import functools
-import hashlib
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 
 import numpy as np
+from gpu_checks import host
+from gpu_checks.host import COMPILER  # noqa: F401 (tests ask whether there is one)
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 from mxnet.ndarray import NDArray
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++"))), None)
-FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas")
 TYPES = {"float": np.float32, "double": np.float64, "int": np.int32}
 POINTER = ctypes.c_void_p
 
@@ -30,7 +24,7 @@ class Module:
 
     launches = []       # (kernel, arguments, blocks) of every launch, for tests to look at
 
-    def __init__(self, source):
+    def __init__(self, source, options=()):
         self.source = source
 
     def get_kernel(self, name, signature):
@@ -81,34 +75,7 @@ class Host(Module):
     backwards = False
 
     def run(self, kernel, values, blocks, threads):
-        pointers = [POINTER(v.ctypes.data) if v.ndim else v for v in values]
-        addresses = [ctypes.addressof(p) if isinstance(p, POINTER) else p.ctypes.data for p in pointers]
-        function = getattr(on_host(self.source), f"run_{kernel}")
-        args = (POINTER * len(addresses))(*addresses)
-        assert function(args, blocks, threads, int(self.backwards)) == 0, "not all threads reached the barrier"
-
-
-@functools.lru_cache(maxsize=None)
-def on_host(source):
-    """The library of one source; compiled once."""
-    kernels = ["step", "words", "normals"]
-    if re.search(r"^#define KIND [24]$", source, re.MULTILINE):
-        kernels.append("finish")
-    text = "\n".join(['#include "cuda_on_host.h"', source, *(f"RUN_ON_HOST({name})" for name in kernels), ""])
-    base = os.path.join(folder().name, hashlib.sha1(text.encode()).hexdigest())
-    with open(base + ".cpp", "w") as f:
-        f.write(text)
-    subprocess.run([COMPILER, *FLAGS, "-I", folder().name, "-I", HERE, "-o", base + ".so", base + ".cpp"], check=True)
-    return ctypes.CDLL(base + ".so")
-
-
-@functools.lru_cache(maxsize=None)
-def folder():
-    """Where sources and libraries are put, and the header in front of them, compiled, which GCC reads faster."""
-    made = tempfile.TemporaryDirectory()
-    header = [os.path.join(HERE, "cuda_on_host.h"), "-o", os.path.join(made.name, "cuda_on_host.h.gch")]
-    subprocess.run([COMPILER, *(f for f in FLAGS if f != "-Wall"), "-x", "c++-header", *header], check=True)
-    return made
+        host.run(self.source, kernel, values, blocks, threads, self.backwards)
 
 
 class CuPy(Module):

@@ -13,7 +13,7 @@ from cuda_stand_in import COMPILER, CuPy, Host, Module, cupy_missing
 from mxnet import nd
 from steps import ARRAYS, SEED, arrays, assert_close, job, run, tensor
 
-from sgmcmc_mx.kernels import cuda, cuda_rtc, cuda_source, ndarray, noise
+from sgmcmc_mx.kernels import cuda, cuda_plan, cuda_rtc, cuda_source, ndarray, noise
 from sgmcmc_mx.kernels.cuda_source import CHUNK, FORMS, KINDS, Program, form_of, plan
 from sgmcmc_mx.kernels.job import INTEGRATORS
 
@@ -148,7 +148,8 @@ def test_the_numbers_are_those_of_the_source():
               "RATE": "rate"}
     for k, name in enumerate(values.values()):
         setattr(j.tensors[2], name, 1.5 + k)
-    table, end = cuda._table(cuda._divided(j)[0], j, j.shared, 10)
+    tasks, _ = cuda_plan.divided(j, cuda._OnMXNet(mx.cpu()))
+    table, end = cuda_plan._table(tasks, j, j.shared, 10)
     assert end == 14 and table.size == len(head) - 1 + 3 * (len(row) - 1) + 1
     by_name = dict(zip(row, table[len(head) - 1 + 2 * (len(row) - 1):]))
     assert (by_name["FIRST"], by_name["SIZE"]) == (12, CHUNK + 1) and row[:3] == ["FIRST", "SIZE", "ORDINAL"]
@@ -213,6 +214,7 @@ def test_mxnet_takes_the_signatures_and_arguments(monkeypatch, program):
         kernel = module.get_kernel(name, signature)
         assert all(kernel._is_ndarray)
         kernel.launch([x] * (signature.count(",") + 1), mx.gpu(0), (1, 1, 1), (256, 1, 1))
+    module = cuda_rtc._Module(cuda_source.stream_source())
     for name, kind in (("words", "int"), ("normals", "float")):
         kernel = module.get_kernel(name, cuda_source.stream_signature(kind))
         kernel.launch([x, 1, 0, -1, 2 ** 31 - 1, -2 ** 31, 0, 0], mx.gpu(0), (1, 1, 1), (256, 1, 1))
@@ -230,12 +232,12 @@ def test_gpu_newer_than_the_compiler(monkeypatch):
     class Older:
         def __init__(self, source, options=()):
             asked.append(options)
-            if not options:
+            if "--gpu-architecture=compute_60" not in options:
                 raise mx.base.MXNetError("nvrtc: error: invalid value for --gpu-architecture (-arch)")
 
     monkeypatch.setattr(cuda_rtc, "_Module", Older)
     assert isinstance(cuda_rtc._compile("source"), Older)
-    assert asked == [(), ("--gpu-architecture=compute_60",)]
+    assert asked == [("--fmad=false",), ("--fmad=false", "--gpu-architecture=compute_60")]
 
 
 # ---------------------------------------------------------------- the stream

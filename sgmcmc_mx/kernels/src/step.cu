@@ -12,13 +12,18 @@
  *     SCALED      1 with a preconditioner of the step size, else 0
  *     COUNT       number of tensors, at most THREADS
  *     TENSORS(X)  X(0) X(1) ... X(COUNT - 1)
+ *     STREAM      1 for the kernels that give the stream of noise by itself, else 0
+ *
+ * It is compiled with --fmad=false: no multiplication is merged with an addition but where fmaf says so. A step
+ * waits for memory and not for arithmetic, so that this should cost little; every result is what the source says.
  *
  * Arrays are arguments of their own, `weight0, grad0, momentum0, weight1, ...`, because that is how mx.rtc learns what
  * a launch reads and writes. Numbers come in one table of doubles, which hold 32-bit words exactly: as arguments they
  * would take more than the 4 KB there are. The table is a head, COUNT rows, and at last where the chunks end.
  *
  * A block carries out a chunk of one tensor, and every sum is formed in an order that depends on the sizes of the
- * tensors alone: the same bits on every run and every GPU of one compiler. Chunks are numbered through the launches of
+ * tensors alone. So a step has the same bits on every run, every GPU and a host; but for exp and expm1, which are the
+ * device's, where a thermostat by element, or one of doubles, is split off ('aboba', 'badodab'). Chunks are numbered through the launches of
  * a step: each has its own place for what it adds to a sum.
  */
 
@@ -42,6 +47,7 @@
 #define SCALED 0
 #define COUNT 1
 #define TENSORS(X) X(0)
+#define STREAM 1
 #endif
 
 #define THREADS 256     /* of a block; a power of two */
@@ -77,14 +83,62 @@ static inline __device__ void philox(const unsigned key[2], unsigned c0, const u
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* sqrt(-2 ln u) (cos th, sin th), u = ((x0 >> 1) + 1/2) / 2^31, th = pi int32(x1) / 2^31. The angle is taken in units
- * of pi: nothing is rounded between the integer's conversion and the sine. */
+/* Logarithm, sine and cosine are written out, from fmaf and operations that are not contracted: the same bits on every
+ * GPU, by every compiler, and on a host. Those of the device's library are allowed an ulp or two. The series are those
+ * of kernel_body.h. */
+
+union Bits {
+    float number;
+    int word;
+};
+
+/* sqrt(-2 ln u) for u = ((x >> 1) + 1/2) / 2^31. With u = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2):
+ * ln u = e ln 2 + f - f^2/2 + f^3 P(f), ln 2 in two parts. */
+static inline __device__ float radius_of(unsigned x)
+{
+    Bits u;
+    u.number = ((float)(int)(x >> 1) + 0.5f) * 4.656612873077393e-10f;      /* 2^-31 */
+    const int e = (u.word - 0x3F3504F3) >> 23;
+    const float k = (float)e;
+    u.word -= e * 0x800000;
+    const float f = u.number - 1.0f, z = f * f;
+    float p = fmaf(7.0376836292e-2f, f, -1.1514610310e-1f);
+    p = fmaf(p, f, 1.1676998740e-1f);
+    p = fmaf(p, f, -1.2420140846e-1f);
+    p = fmaf(p, f, 1.4249322787e-1f);
+    p = fmaf(p, f, -1.6668057665e-1f);
+    p = fmaf(p, f, 2.0000714765e-1f);
+    p = fmaf(p, f, -2.4999993993e-1f);
+    p = fmaf(p, f, 3.3333331174e-1f);
+    const float y = fmaf(p * f, z, fmaf(-2.12194440e-4f, k, -0.5f * z));
+    return sqrtf(-2.0f * fmaf(0.693359375f, k, f + y));
+}
+
+/* Cosine and sine of the angle 2 pi x / 2^32. The nearest quarter turn is split off the integer, exactly; the rest lies
+ * in [-pi/4, pi/4). */
+static inline __device__ void direction_of(unsigned x, float *cosine, float *sine)
+{
+    const unsigned turned = x + 0x20000000u;        /* the two top bits: the quarter */
+    const float a = (float)((int)(turned & 0x3FFFFFFFu) - 0x20000000) * 1.46291807926715968e-9f;    /* 2 pi / 2^32 */
+    const float z = a * a;
+    float s = fmaf(-1.9515295891e-4f, z, 8.3321608736e-3f);
+    s = fmaf(s, z, -1.6666654611e-1f);
+    s = fmaf(s * z, a, a);
+    float c = fmaf(2.443315711809948e-5f, z, -1.388731625493765e-3f);
+    c = fmaf(c, z, 4.166664568298827e-2f);
+    c = fmaf(c * z, z, fmaf(-0.5f, z, 1.0f));
+    const bool swap = (turned & 0x40000000u) != 0;
+    const float along = swap ? s : c, across = swap ? c : s;
+    *cosine = ((turned + 0x40000000u) & 0x80000000u) ? -along : along;
+    *sine = (turned & 0x80000000u) ? -across : across;
+}
+
+/* sqrt(-2 ln u) (cos th, sin th), u = ((x0 >> 1) + 1/2) / 2^31, th = pi int32(x1) / 2^31. */
 static inline __device__ void box_muller(unsigned x0, unsigned x1, float *n0, float *n1)
 {
-    const float u = ((float)(int)(x0 >> 1) + 0.5f) * 4.656612873077393e-10f;    /* 2^-31 */
-    const float r = sqrtf(-2.0f * logf(u));
+    const float r = radius_of(x0);
     float c, s;
-    sincospif((float)(int)x1 * 4.656612873077393e-10f, &s, &c);
+    direction_of(x1, &c, &s);
     *n0 = r * c;
     *n1 = r * s;
 }
@@ -478,6 +532,7 @@ finish(const double *table, const double *partials TENSORS(ALPHA_WRITTEN))
 
 /* ---------------------------------------------------------------- the stream by itself */
 
+#if STREAM
 /* Groups of 64 elements of the stream of one parameter from first_group on, a thread a block of the stream. mx.rtc knows
  * no unsigned types: words come as signed ones. Counter word 3 holds the stream above the high bits of the step. */
 #define STREAM_OF int groups, int first_group, int seed_low, int seed_high, int parameter, int step_low, int word3
@@ -507,3 +562,4 @@ extern "C" __global__ void normals(float *out, STREAM_OF)
     for (int j = 0; j < 4; j++)
         out[element_of(b) + 16 * j] = n[j];
 }
+#endif

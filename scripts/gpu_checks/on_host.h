@@ -2,6 +2,7 @@
  * as fibers that take turns between barriers. Slow, and exact about what a barrier is: forwards and backwards give
  * different results where threads race, and threads that do not all reach one are an error. */
 #include <math.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <ucontext.h>
 
@@ -17,31 +18,50 @@ struct HostIndex {
 };
 static HostIndex threadIdx, blockIdx, blockDim, gridDim;
 
-static inline void sincospif(float x, float *s, float *c)
-{
-    *s = (float)sin(M_PI * (double)x);
-    *c = (float)cos(M_PI * (double)x);
-}
-
 namespace host {
 
 const int MOST = 1024, STACK = 65536;
 
 struct Fiber {
-    ucontext_t context;
+    ucontext_t context;     /* by which it is entered, once; from then on the two jump to and fro, which is faster */
+    jmp_buf here;
     char *stack;
     bool over;
 };
 static Fiber fibers[MOST];
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static int current;
 static void (*body)(void **);
 static void **arguments;
 
-static void enter()
+static void pause()
 {
-    body(arguments);
-    fibers[current].over = true;
+    if (!_setjmp(fibers[current].here))
+        _longjmp(scheduler, 1);
+}
+
+/* A fiber's whole life: one thread of each block. */
+static void live()
+{
+    for (;;) {
+        fibers[current].over = false;
+        body(arguments);
+        fibers[current].over = true;
+        pause();
+    }
+}
+
+static __attribute__((noinline)) void resume(Fiber &f)
+{
+    if (_setjmp(scheduler))
+        return;
+    if (f.stack)
+        _longjmp(f.here, 1);
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack = (char *)malloc(STACK);
+    f.context.uc_stack.ss_size = STACK;
+    makecontext(&f.context, live, 0);
+    setcontext(&f.context);
 }
 
 /* Every thread of a block up to the next barrier. Returns how many have ended, and -1 where only some have. */
@@ -51,7 +71,7 @@ static int round(int threads, bool backwards)
     for (int i = 0; i < threads; i++) {
         current = backwards ? threads - 1 - i : i;
         threadIdx.x = current;
-        swapcontext(&scheduler, &fibers[current].context);
+        resume(fibers[current]);
         over += fibers[current].over;
     }
     return over == 0 || over == threads ? over : -1;
@@ -59,17 +79,6 @@ static int round(int threads, bool backwards)
 
 static bool block(int threads, bool backwards)
 {
-    for (int i = 0; i < threads; i++) {
-        Fiber &f = fibers[i];
-        if (!f.stack)
-            f.stack = (char *)malloc(STACK);
-        getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack;
-        f.context.uc_stack.ss_size = STACK;
-        f.context.uc_link = &scheduler;
-        f.over = false;
-        makecontext(&f.context, enter, 0);
-    }
     int over;
     while ((over = round(threads, backwards)) == 0)
         ;
@@ -85,7 +94,7 @@ static int grid(void (*kernel)(void **), void **args, unsigned blocks, unsigned 
     for (unsigned b = 0; b < blocks; b++) {
         blockIdx.x = backwards ? blocks - 1 - b : b;
         if (!block((int)threads, backwards))
-            return 1;
+            return 1;       /* the library is of no use any more: its fibers are where they are */
     }
     return 0;
 }
@@ -107,7 +116,7 @@ static void call(void (*kernel)(A...), void **args)
 
 static inline void __syncthreads()
 {
-    swapcontext(&host::fibers[host::current].context, &host::scheduler);
+    host::pause();
 }
 
 /* After the source, for each kernel. Returns 0, or 1 where the threads of a block did not all reach a barrier. */
