@@ -12,45 +12,56 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from typing import Sequence
 
 import numpy as np
 
-__all__ = ["COMPILER", "run"]
+__all__ = ["COMPILER", "library", "run"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER = "on_host.h"
+_lock = threading.Lock()
 COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++"))), None)
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-Wall", "-Werror",
          "-Wno-unknown-pragmas")
 
 
 def run(source: str, kernel: str, values: Sequence[np.ndarray], blocks: int, threads: int,
-        backwards: bool = False) -> None:
+        backwards: bool = False, first: int = 0) -> None:
     """Run a kernel of a source. ``values``: for a pointer the array, in place; for a number an array without axes.
 
-    ``backwards`` lets the threads of a block, and the blocks, take turns in reverse.
+    ``backwards`` lets the threads of a block, and the blocks, take turns in reverse. Blocks before ``first`` are left
+    out.
     """
     pointers = [ctypes.c_void_p(v.ctypes.data) if v.ndim else v for v in values]
     addresses = [ctypes.addressof(p) if isinstance(p, ctypes.c_void_p) else p.ctypes.data for p in pointers]
     args = (ctypes.c_void_p * len(addresses))(*addresses)
-    if getattr(_library(source), f"run_{kernel}")(args, blocks, threads, int(backwards)):
+    if getattr(library(source), f"run_{kernel}")(args, first, blocks, threads, int(backwards)):
         raise RuntimeError(f"{kernel}: not all threads of a block reached the barrier")
 
 
 @functools.lru_cache(maxsize=None)
-def _library(source: str) -> ctypes.CDLL:
+def library(source: str) -> ctypes.CDLL:
     """The library of one source; compiled once."""
     kernels = ["step"]
     defined = dict(re.findall(r"^#define (KIND|STREAM) (\w+)$", source.split("\n/*")[0], re.MULTILINE))
     kernels += ["finish"] if defined["KIND"] in "24" else []
     kernels += ["words", "normals"] if defined["STREAM"] == "1" else []
     text = "\n".join([f'#include "{HEADER}"', source, *(f"RUN_ON_HOST({name})" for name in kernels), ""])
-    base = os.path.join(_folder().name, hashlib.sha1(text.encode()).hexdigest())
+    with _lock:     # several sources are compiled at once, and there is one folder
+        folder = _folder().name
+    base = os.path.join(folder, hashlib.sha1(text.encode()).hexdigest())
     with open(base + ".cpp", "w") as f:
         f.write(text)
-    subprocess.run([COMPILER, *FLAGS, "-I", _folder().name, "-I", HERE, "-o", base + ".so", base + ".cpp"], check=True)
+    _compile(["-I", folder, "-I", HERE, "-o", base + ".so", base + ".cpp"])
     return ctypes.CDLL(base + ".so")
+
+
+def _compile(arguments: Sequence[str]) -> None:
+    done = subprocess.run([COMPILER, *FLAGS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{COMPILER} does not compile step.cu: {done.stdout.strip()}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -58,5 +69,5 @@ def _folder() -> tempfile.TemporaryDirectory:
     """Where sources and libraries are put, and the header in front of them, compiled, which GCC reads faster."""
     made = tempfile.TemporaryDirectory()
     header = [os.path.join(HERE, HEADER), "-o", os.path.join(made.name, HEADER + ".gch")]
-    subprocess.run([COMPILER, *(f for f in FLAGS if f != "-Wall"), "-x", "c++-header", *header], check=True)
+    _compile(["-Wno-all", "-x", "c++-header", *header])
     return made

@@ -85,14 +85,15 @@ static bool block(int threads, bool backwards)
     return over == threads;
 }
 
-static int grid(void (*kernel)(void **), void **args, unsigned blocks, unsigned threads, int backwards)
+static int grid(void (*kernel)(void **), void **args, unsigned first, unsigned blocks, unsigned threads,
+                int backwards)
 {
     body = kernel;
     arguments = args;
     gridDim.x = blocks;
     blockDim.x = threads;
-    for (unsigned b = 0; b < blocks; b++) {
-        blockIdx.x = backwards ? blocks - 1 - b : b;
+    for (unsigned b = first; b < blocks; b++) {
+        blockIdx.x = backwards ? first + blocks - 1 - b : b;
         if (!block((int)threads, backwards))
             return 1;       /* the library is of no use any more: its fibers are where they are */
     }
@@ -121,7 +122,8 @@ static inline void __syncthreads()
 
 /* After the source, for each kernel. Returns 0, or 1 where the threads of a block did not all reach a barrier. */
 #define RUN_ON_HOST(kernel) \
-    extern "C" int run_##kernel(void **args, unsigned blocks, unsigned threads, int backwards) \
+    extern "C" int run_##kernel(void **args, unsigned first, unsigned blocks, unsigned threads, int backwards) \
     { \
-        return host::grid([](void **a) { host::call(kernel, a); }, args, blocks, threads, backwards); \
+        return host::grid([](void **a) { host::call(kernel, a); }, args, first, blocks, threads, \
+                          backwards); \
     }

@@ -12,11 +12,22 @@ with a thermostat of its own has no closed form: there a plain NumPy simulation 
 import math
 
 import numpy as np
-from scipy.optimize import brentq
 
-__all__ = ["sgld_variance", "sghmc_variance", "kinetic", "thermostat_mean", "shared_thermostat_mean",
+__all__ = ["sgld_variance", "sghmc_variance", "kinetic", "thermostat_mean", "shared_thermostat_mean", "root",
            "thermostat_spread", "second_moments", "Moments", "simulate_sgnht", "stationary_covariance", "splitting",
            "splitting_thermostat"]
+
+
+def root(f, low, high):
+    """Where f changes its sign, by halving. (The file needs NumPy alone: scripts/gpu_check reads it, too.)"""
+    below = f(low) < 0
+    if (f(high) < 0) == below:
+        raise ValueError(f"f({low}) = {f(low)} and f({high}) = {f(high)} have the same sign; there may be no root")
+    while True:
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            return middle
+        low, high = (middle, high) if (f(middle) < 0) == below else (low, middle)
 
 
 def sgld_variance(eta, T=1.0, V=0.0, k=1.0):
@@ -58,7 +69,7 @@ def shared_thermostat_mean(groups, a, T=1.0):
                     for d, eta, V, k in groups)
         return total / sum(d for d, *_ in groups)
 
-    return brentq(lambda alpha: temperature(alpha) - T, a / 2, 0.99)
+    return root(lambda alpha: temperature(alpha) - T, a / 2, 0.99)
 
 
 def _moment_map(alpha, eta, k):
@@ -145,7 +156,7 @@ def splitting_thermostat(integrator, eta, a, mass, T=1.0, V=0.0, k=1.0):
     def excess(alpha):
         return np.mean(splitting(integrator, eta, alpha, a, T, V, k=k)[1]) - eta * T
 
-    alpha = brentq(excess, a / 4, 5.0)
+    alpha = root(excess, a / 4, 5.0)
     seen = splitting(integrator, eta, alpha, a, T, V, k=k)[1]
     return alpha, alpha + (0.5 * (seen[1] - eta * T) / mass if len(seen) > 1 else 0.0)
 
