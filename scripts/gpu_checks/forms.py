@@ -23,6 +23,7 @@ PART = "every form of the step, against a host's results"
 STORED = Path(__file__).with_name("forms.npz")
 SEED = 0xDEADBEEF12345678
 STEPS = 2
+HEAT, SHARE = 0.01, 0.002
 SIZES = (17, 1, 47, cuda_source.CHUNK + 1031)
 SAMPLED = 16    # of a longer array that many values are stored
 TYPES = {"float": np.float32, "double": np.float64}
@@ -83,7 +84,7 @@ def _tensor(form: Form, place: int, size: int, device: CheckedDevice) -> Any:
 
     t = job.Tensor(array(0), array(1, scale=2.0), 2 ** 31 + place, 2 ** 40 + 5, drift=0.05, prior=0.3 + place / 8,
                    noise=0.0 if place == 1 else 0.07)
-    t.friction, t.heat, t.inverse_mass, t.share = 0.1, 0.01, 0.4, 0.002
+    t.friction, t.heat, t.inverse_mass, t.share = 0.1, HEAT, 0.4, SHARE
     t.ratio, t.alpha_ratio, t.cold = 1.1, 0.9, 0.0 if place == 2 else 0.003
     if form.kind != "none":
         t.momentum = array(2, scale=0.25)
@@ -251,13 +252,13 @@ class Difference(NamedTuple):
     of: int
 
 
-def difference(x: np.ndarray, digest: int, values: np.ndarray) -> Difference:
-    """How an array differs from the stored one."""
+def difference(x: np.ndarray, digest: int, values: np.ndarray, largest: float = 0.0) -> Difference:
+    """How an array differs from the stored one. ``largest``: of what is rounded, where that is more than is stored."""
     if _digest(x) == digest:
         return Difference(True, 0.0, 0, values.size)
     ours = _sampled(x).astype(np.float64)
     theirs = values.astype(np.float64)
-    unit = float(np.spacing(np.abs(values).max()))
+    unit = float(np.spacing(np.append(np.abs(values), values.dtype.type(largest)).max()))
     apart = np.abs(ours - theirs)
     worst = float(apart.max()) / unit if np.isfinite(ours).all() else np.inf
     return Difference(False, worst, int((apart != 0).sum()), values.size)
@@ -268,7 +269,7 @@ def faults(form: Form, found: Dict[str, np.ndarray], kept: Dict[str, Tuple[int, 
     worst, same, wrong = 0.0, True, []
     allowed = 0 if form.exact else ULPS
     for name, x in found.items():
-        d = difference(x, *kept[name])
+        d = difference(x, *kept[name], _summed(found) if name == "excess" else 0.0)
         worst, same = max(worst, d.ulps), same and d.same
         if d.same or (not form.exact and d.ulps <= ULPS):
             continue
@@ -277,6 +278,12 @@ def faults(form: Form, found: Dict[str, np.ndarray], kept: Dict[str, Tuple[int, 
             where = "those of its values that are stored are the same, others are not"
         wrong.append(f"{describe(form)}: {name}: {where}; {allowed} are allowed")
     return Compared(form, same, worst, wrong)
+
+
+def _summed(found: Dict[str, np.ndarray]) -> float:
+    """What the account is the small difference of: the sum of v^2, and the heat that it should be."""
+    v = found["momentum"].astype(np.float64)
+    return SHARE * float((v * v).sum() + v.size * HEAT)
 
 
 def describe(form: Form) -> str:

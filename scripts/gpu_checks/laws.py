@@ -201,9 +201,16 @@ def expected(law: Law, counts: Counts) -> Dict[str, Any]:
 
 
 def _sghmc(law: Law, eta: float, scale: float) -> float:
-    told = law.V if law.estimate else law.told
+    told = _estimated(law) if law.estimate else law.told
     injected = max(2.0 * law.a * eta - law.eta ** 2 * told - law.cold, 0.0)
     return theory.second_moments(law.a, eta, injected + eta ** 2 * law.V)[0]
+
+
+def _estimated(law: Law) -> float:
+    """What half the mean squared difference of gradients comes to: V, and the change that a step makes, v times the
+    curvature, which holds the last gradient's noise times eta."""
+    P = theory.second_moments(law.a, law.eta, 2.0 * law.a * law.eta)[2]
+    return law.V * (1.0 + DATA * law.eta) + DATA ** 2 * P / 2.0
 
 
 def _by_scale(law: Law, counts: Counts, variance) -> Any:

@@ -15,6 +15,8 @@ from mxnet import nd
 from mxnet.base import _LIB, check_call
 from mxnet.ndarray import NDArray
 
+from sgmcmc_mx.kernels.cuda_source import OPTIONS
+
 TYPES = {"float": np.float32, "double": np.float64, "int": np.int32}
 POINTER = ctypes.c_void_p
 
@@ -84,7 +86,7 @@ class CuPy(Module):
     @functools.cached_property
     def module(self):
         import cupy
-        return cupy.RawModule(code=self.source)
+        return cupy.RawModule(code=self.source, options=OPTIONS)
 
     def run(self, kernel, values, blocks, threads):
         import cupy

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cuda_stand_in import COMPILER, CuPy, Host, Module, cupy_missing
 from mxnet import nd
+from ptx import assert_nothing_is_left_open
 from steps import ARRAYS, SEED, arrays, assert_close, job, run, tensor
 
 from sgmcmc_mx.kernels import cuda, cuda_plan, cuda_rtc, cuda_source, ndarray, noise
@@ -173,9 +174,11 @@ def compile_with_nvcc(tmp_path, text, name, most=None):
     source = tmp_path / f"{name}.cu"
     source.write_text(text)
     for architecture in architectures()[:most]:
-        subprocess.run(["nvcc", f"-arch={architecture}", "-ptx", "-Werror", "all-warnings", "-o",
+        subprocess.run(["nvcc", f"-arch={architecture}", *cuda_source.OPTIONS, "-ptx", "-Werror", "all-warnings", "-o",
                         str(tmp_path / f"{name}.ptx"), str(source)], check=True)
-        assert ".entry step(" in (tmp_path / f"{name}.ptx").read_text()
+        ptx = (tmp_path / f"{name}.ptx").read_text()
+        assert ".entry step(" in ptx
+        assert_nothing_is_left_open(ptx)
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")

@@ -22,9 +22,9 @@
  * would take more than the 4 KB there are. The table is a head, COUNT rows, and at last where the chunks end.
  *
  * A block carries out a chunk of one tensor, and every sum is formed in an order that depends on the sizes of the
- * tensors alone. So a step has the same bits on every run, every GPU and a host; but for exp and expm1, which are the
- * device's, where a thermostat by element, or one of doubles, is split off ('aboba', 'badodab'). Chunks are numbered through the launches of
- * a step: each has its own place for what it adds to a sum.
+ * tensors alone. So a step has the same bits on every run, every GPU and a host. Only exp and expm1 are the device's:
+ * with 'aboba' and 'badodab', a thermostat by element, and all that is double, may differ by some ulps between devices.
+ * Chunks are numbered through the launches of a step: each has its own place for what it adds to a sum.
  */
 
 #define NONE 0

@@ -1,0 +1,13 @@
+"""What the code that a CUDA compiler makes of the step has to be like."""
+
+import re
+
+__all__ = ["assert_nothing_is_left_open"]
+
+
+def assert_nothing_is_left_open(ptx):
+    """Every product and sum is rounded as it stands, for the driver may merge those that do not say so. And no array of
+    a thread lies in memory, where every access would cost as much as a parameter's."""
+    merged = re.search(r"\b(?:mul|add|sub)\.(?:ftz\.)?f(?:32|64)\b.*", ptx)
+    assert merged is None, merged.group()
+    assert ".local" not in ptx and ".approx" not in ptx
