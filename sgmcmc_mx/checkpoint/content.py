@@ -78,10 +78,10 @@ def updaters_of(trainer) -> list:
 
 
 def plain_likelihood(likelihood):
-    """One of this package's as (class, sigma); any other as it is."""
+    """One of this package's as (class, sigma), or (class, arguments by name); any other as it is."""
     cls = type(likelihood)
     if getattr(likelihoods, cls.__name__, None) is cls:
-        return (cls.__name__, getattr(likelihood, "sigma", None))
+        return (cls.__name__, likelihood.arguments() or getattr(likelihood, "sigma", None))
     return likelihood
 
 
@@ -93,4 +93,6 @@ def made_likelihood(kept):
     if name not in likelihoods.__all__:
         raise ValueError(f"{name!r} is no likelihood")
     cls = getattr(likelihoods, name)
+    if isinstance(sigma, dict):
+        return cls(**sigma)
     return cls() if sigma is None else cls(sigma)

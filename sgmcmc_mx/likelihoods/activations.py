@@ -8,19 +8,24 @@ import numpy as np
 from mxnet import gluon
 
 from .base import Likelihood
-from .distributions import floats, sigmoid, softmax
+from .distributions import class_axis, floats, sigmoid, softmax
 
 __all__ = ["as_predictive"]
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid, "identity": floats}
 
 
-def as_predictive(activation: Any) -> Callable[[np.ndarray], np.ndarray]:
+def as_predictive(activation: Any, axis: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """The function from network outputs to probabilities (or means), both NumPy arrays, that ``activation`` means.
 
-    'softmax' (over the last axis), 'sigmoid', 'identity', a :class:`Likelihood` (its ``predictive``), or a callable
-    from NumPy array to NumPy array. Anything else is a ValueError.
+    'softmax' (over ``axis``), 'sigmoid', 'identity', a :class:`Likelihood` (its ``predictive``), or a callable from
+    NumPy array to NumPy array. Anything else is a ValueError. ``axis`` is the axis of classes, for 'softmax' only;
+    where it is not given that is the last, and outputs of four or more axes, whose last may be a width, are an error.
     """
+    if axis is not None:
+        return _over(activation, axis)
+    if isinstance(activation, str) and activation == "softmax":
+        return _softmax_of_few_axes
     if isinstance(activation, Likelihood):
         return activation.predictive
     if isinstance(activation, str) and activation in _ACTIVATIONS:
@@ -38,3 +43,26 @@ def as_predictive(activation: Any) -> Callable[[np.ndarray], np.ndarray]:
                             "NumPy array. Write lambda out: f(mx.nd.array(out)).asnumpy() around an MXNet function.")
         return result
     return checked
+
+
+def _over(activation: Any, axis: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Softmax over an axis; any other activation has no use for one."""
+    if isinstance(activation, Likelihood):
+        raise ValueError(f"axis: got {axis!r} beside {activation!r}, a likelihood, which knows its own. Leave axis "
+                         "out, or write Categorical(axis=1).")
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
+        as_predictive(activation)   # raises what is wrong with the activation itself
+        raise ValueError(f"axis: got {axis!r} beside a function, which is given the outputs as they are. Leave axis "
+                         "out, and choose the axis in the function.")
+    if activation != "softmax":
+        raise ValueError(f"axis: got {axis!r} beside {activation!r}, which takes every output by itself. Leave axis "
+                         "out; it is the axis of classes of activation='softmax'.")
+    class_axis(axis)
+    return lambda output: softmax(output, axis)
+
+
+def _softmax_of_few_axes(output: np.ndarray) -> np.ndarray:
+    if np.ndim(output) > 3:
+        raise ValueError(f"axis: is not given, and in outputs of shape {np.shape(output)} the classes of 'softmax' may "
+                         "be the second axis or the last. Write axis=1 for (N, C, H, W), axis=-1 where they are last.")
+    return softmax(output)

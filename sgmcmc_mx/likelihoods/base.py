@@ -1,4 +1,4 @@
-"""What all likelihoods share: the checks, the sum over outputs, and -log p = infinity where a label is impossible."""
+"""What all likelihoods share: checks, the sum over outputs, weights, and -log p = infinity for impossible labels."""
 from __future__ import annotations
 
 from typing import Any, Callable, List
@@ -9,7 +9,9 @@ from mxnet.ndarray import NDArray
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
-__all__ = ["Likelihood", "equal", "only_where", "watch"]
+from .weighted import Weighted, as_weights
+
+__all__ = ["Likelihood", "equal", "watch"]
 
 _watching: List[Callable] = []      # who is told of every loss
 
@@ -22,19 +24,30 @@ class Likelihood(gluon.loss.Loss):
 
     kind: str = ""  #: 'classification' (predictive = probabilities) or 'regression' (predictive = the mean of y)
     discrete: bool = False
+    noise_in_label: bool = False  #: the spread of y comes with each label, so that of a new y has to be given
 
     def __init__(self, **kwargs: Any) -> None:
-        for name in ("weight", "batch_axis"):
+        for name, remedy in (("weight", "weights belong to the examples: call loss(output, label, weight)"),
+                             ("batch_axis", "leave it out, the batch is the first axis")):
             if name in kwargs:
-                raise TypeError(f"{name}: {type(self).__name__} has none, because a weighted likelihood is not a "
-                                "likelihood. Leave it out; the batch is the first axis.")
+                raise TypeError(f"{name}: {type(self).__name__} takes none when it is made, got {kwargs[name]!r}; "
+                                f"{remedy}.")
         super().__init__(weight=None, batch_axis=0, **kwargs)
+        # A block of its own: a compiled graph has a fixed number of inputs, and a loss may be called either way.
+        self._weighted = Weighted(self.hybrid_forward)
+
+    def arguments(self) -> dict:
+        """Arguments, other than a sigma, with which one like this is made. A checkpoint keeps them."""
+        return {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    def forward(self, output: Any, label: Any) -> Any:
-        """-log p(label | output), shape (batch,). Shapes are checked before anything is queued on the device."""
+    def forward(self, output: Any, label: Any, weight: Any = None) -> Any:
+        """-log p(label | output) of each example, times its weight; shape (batch,).
+
+        Shapes are checked before anything is queued on the device.
+        """
         if isinstance(output, NDArray):
             if not isinstance(label, NDArray):
                 raise TypeError(f"label: need an NDArray like the output, got {type(label).__name__}. "
@@ -47,10 +60,12 @@ class Likelihood(gluon.loss.Loss):
                 output = output.astype("float32")
             if label.dtype != output.dtype:
                 label = label.astype(output.dtype)
+            if weight is not None:
+                weight = as_weights(weight, output)
         elif not isinstance(output, Symbol):
             raise TypeError(f"output: need the network's output, an NDArray, got {type(output).__name__}. Write "
                             "mx.nd.array(output), or predictive(output) for NumPy.")
-        loss = super().forward(output, label)
+        loss = super().forward(output, label) if weight is None else self._weighted(output, label, weight)
         if isinstance(loss, NDArray):
             for note in tuple(_watching):
                 note(self, loss)
@@ -87,7 +102,7 @@ class Likelihood(gluon.loss.Loss):
 
 def equal(some: Any, other: Any) -> bool:
     """Whether two likelihoods of this package are the same function."""
-    return (isinstance(some, Likelihood) and type(some) is type(other)
+    return (isinstance(some, Likelihood) and type(some) is type(other) and some.arguments() == other.arguments()
             and np.array_equal(getattr(some, "sigma", None), getattr(other, "sigma", None)))
 
 
@@ -95,9 +110,3 @@ def watch(note: Callable[[Likelihood, NDArray], None]) -> Callable[[], None]:
     """Have ``note(likelihood, loss)`` called with every loss that a likelihood gives; returns what ends that."""
     _watching.append(note)
     return lambda: _watching.remove(note)
-
-
-def only_where(F: Any, possible: Any, loss: Any) -> Any:
-    """``loss`` where the label is possible (1), and an infinite or undefined value AND gradient where it is not (0)."""
-    # Division by a constant reaches the gradient; where(possible, loss, nan) would spoil that of every example.
-    return loss / F.BlockGrad(possible)

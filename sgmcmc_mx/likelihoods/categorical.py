@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import Likelihood, only_where
-from .distributions import softmax
+from .base import Likelihood
+from .distributions import class_axis, softmax
+from .weighted import only_where
 
 __all__ = ["Categorical"]
 
@@ -15,29 +16,82 @@ class Categorical(Likelihood):
     """One of several classes: -log softmax(output)[label], summed over extra positions such as the steps of a sequence.
 
     ``output``: logits (batch, ..., classes); ``label``: class numbers 0 .. classes - 1, shape (batch, ...), any dtype.
-    ``predictive`` gives softmax over the last axis. With one label per example this is Gluon's ``SoftmaxCELoss``; over
+    ``predictive`` gives softmax over the classes. With one label per example this is Gluon's ``SoftmaxCELoss``; over
     the positions of a sequence that one averages.
+
+    ignore_label : int, optional
+        A label that is no evidence, such as the -1 of padding: loss and gradient there are exactly 0. Default: none,
+        and a label that is no class has an infinite loss.
+    axis : int, default -1
+        The axis of the classes. 1 for classes of pixels, ``output`` (N, C, H, W) and ``label`` (N, H, W).
     """
 
     kind = "classification"
 
+    def __init__(self, ignore_label: int | None = None, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if ignore_label is not None and not _whole(ignore_label):
+            raise TypeError(f"ignore_label: need the whole number that stands for no label, got {ignore_label!r}. "
+                            "Write ignore_label=-1, or leave it out.")
+        self._ignore_label = None if ignore_label is None else int(ignore_label)
+        self._axis = class_axis(axis)
+
+    @property
+    def ignore_label(self) -> int | None:
+        """The label that is no evidence, or None. Fixed at construction."""
+        return self._ignore_label
+
+    @property
+    def axis(self) -> int:
+        """The axis of the classes. Fixed at construction."""
+        return self._axis
+
+    def arguments(self) -> dict:
+        """What differs from ``Categorical()``, as arguments."""
+        given = {"ignore_label": (self._ignore_label, None), "axis": (self._axis, -1)}
+        return {name: value for name, (value, default) in given.items() if value != default}
+
+    def __repr__(self) -> str:
+        return f"Categorical({', '.join(f'{name}={value}' for name, value in self.arguments().items())})"
+
     def predictive(self, output: np.ndarray) -> np.ndarray:
-        """Probabilities, softmax over the last axis; same shape as ``output``."""
-        return softmax(output)
+        """Probabilities, softmax over the axis of classes; same shape as ``output``.
+
+        With further axes in front of the batch, such as samples, only a negative axis still means the classes.
+        """
+        return softmax(output, self._axis)
 
     def _nll(self, F: Any, output: Any, label: Any) -> Any:
-        label = F.reshape_like(label, output, lhs_begin=0, lhs_end=None, rhs_begin=0, rhs_end=-1)
-        loss = -F.pick(F.log_softmax(output, axis=-1), label, axis=-1)
-        nearest = F.take(F.contrib.arange_like(output, axis=-1), label, axis=0, mode="clip")
-        return only_where(F, nearest == label, loss)
+        label = self._reshaped(F, output, label)
+        if self._ignore_label is not None:
+            evidence = label != self._ignore_label
+            label = label * evidence    # class 0 in its place
+        loss = -F.pick(F.log_softmax(output, axis=self._axis), label, axis=self._axis)
+        nearest = F.take(F.contrib.arange_like(output, axis=self._axis), label, axis=0, mode="clip")
+        loss = only_where(F, nearest == label, loss)
+        return loss if self._ignore_label is None else F.where(evidence, loss, F.zeros_like(loss))
+
+    def _reshaped(self, F: Any, output: Any, label: Any) -> Any:
+        """The label in the shape of the output without its classes."""
+        if self._axis == -1:
+            return F.reshape_like(label, output, lhs_begin=0, lhs_end=None, rhs_begin=0, rhs_end=-1)
+        one = F.slice_axis(F.BlockGrad(output), axis=self._axis, begin=0, end=1)
+        return F.reshape_like(label, F.sum(one, axis=self._axis))
 
     def _label_shape(self, output_shape: tuple) -> tuple:
         if len(output_shape) < 2:
-            raise ValueError(f"output: Categorical() needs logits of shape (batch, ..., classes), got {output_shape}. "
+            raise ValueError(f"output: {self!r} needs logits of shape (batch, ..., classes), got {output_shape}. "
                              "For one logit per example use Bernoulli().")
-        return output_shape[:-1]
+        axis = class_axis(self._axis, output_shape)
+        return output_shape[:axis] + output_shape[axis + 1:]
 
     def _label_hint(self, output_shape: tuple, label_shape: tuple) -> str:
         if label_shape == output_shape:
-            return "For one-hot labels write label.argmax(axis=-1)."
+            return f"For one-hot labels write label.argmax(axis={self._axis})."
+        if self._axis == -1 and len(output_shape) > 2 and label_shape == output_shape[:1] + output_shape[2:]:
+            return "Where the classes are the second axis of the output write Categorical(axis=1)."
         return "Pass one class number per example (and position)."
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

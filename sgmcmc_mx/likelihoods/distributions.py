@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["floats", "like", "normal_cdf", "poisson_cdf", "sigmoid", "softmax"]
+__all__ = ["class_axis", "floats", "like", "normal_cdf", "poisson_cdf", "sigmoid", "softmax"]
 
 
 def floats(output: Any, name: str = "output") -> np.ndarray:
@@ -22,28 +22,43 @@ def floats(output: Any, name: str = "output") -> np.ndarray:
         np.float32 if array.dtype == np.float16 else np.float64)
 
 
-def like(y: Any, mean: np.ndarray) -> np.ndarray:
+def like(y: Any, mean: np.ndarray, name: str = "y") -> np.ndarray:
     """``y`` as float64 in the shape of ``mean``; (n,) against (n, 1) means one per example, never (n, n)."""
-    y = floats(y, "y").astype(np.float64)
+    y = floats(y, name).astype(np.float64)
     if y.ndim and y.shape + (1,) == mean.shape[mean.ndim - y.ndim - 1:]:
         y = y[..., np.newaxis]
     try:
         return np.broadcast_to(y, mean.shape)
     except ValueError:
-        raise ValueError(f"y: shape {y.shape} does not fit the mean of shape {mean.shape}. "
+        raise ValueError(f"{name}: shape {y.shape} does not fit the mean of shape {mean.shape}. "
                          "Pass one value per example and output, or a single number.") from None
 
 
-def softmax(output: Any) -> np.ndarray:
+def class_axis(axis: Any, shape: tuple | None = None) -> int:
+    """``axis`` as an int, and in an output of this shape as one >= 1: the axis of its classes."""
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"axis: need the number of the axis of classes, got {axis!r}. Write axis=1 for outputs of "
+                        "shape (N, C, H, W), axis=-1 where the classes are last.")
+    found = int(axis) if shape is None else int(axis) + (len(shape) if axis < 0 else 0)
+    if axis == 0 or (shape is not None and not 0 < found < len(shape)):
+        outputs = "" if shape is None else f" of outputs of shape {shape}"
+        raise ValueError(f"axis: got {axis}, which is no axis of classes{outputs}; the first is that of the examples. "
+                         "Write axis=1 for outputs of shape (N, C, H, W), axis=-1 where the classes are last.")
+    return found
+
+
+def softmax(output: Any, axis: int = -1) -> np.ndarray:
     shifted = floats(output)
-    if shifted.ndim == 0 or shifted.shape[-1] == 0:
+    if axis == -1 and (shifted.ndim == 0 or shifted.shape[-1] == 0):
         raise ValueError(f"output: softmax needs a last axis of classes, got shape {shifted.shape}.")
+    if axis != -1:
+        axis = class_axis(axis, shifted.shape)
     # Classes first: NumPy takes a maximum or a sum over few numbers in a row several times more slowly.
-    p = np.array(np.moveaxis(shifted, -1, 0), order="C")
+    p = np.array(np.moveaxis(shifted, axis, 0), order="C")
     p -= p.max(axis=0)
     np.exp(p, out=p)
     p /= p.sum(axis=0)
-    return np.moveaxis(p, 0, -1)
+    return np.moveaxis(p, 0, axis)
 
 
 def sigmoid(output: Any) -> np.ndarray:

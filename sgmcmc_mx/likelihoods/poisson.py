@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import Likelihood, only_where
+from .base import Likelihood
 from .distributions import floats, like, poisson_cdf
+from .weighted import only_where
 
 __all__ = ["Poisson"]
 

@@ -12,6 +12,7 @@ P = np.array([[0.2, 0.8], [0.6, 0.4]])
 EACH = np.stack([P, P])
 FLAT = np.zeros((2, 4))
 SIGMA, OUTPUT = "Pass the noise's standard deviation: a number > 0", "Pass the network's outputs"
+IGNORE, AXIS, WEIGHT = "Write ignore_label=-1", "axis=-1 where the classes are last", "Write mx.nd.array(weight"
 NUMBERS, EQUAL, BINS = "dtype=float)", "Leave it out for equal ones", "Write bins=15"
 FIGURE, BASELINES = "leave it out for a new figure", "write {'SGD network': 5.0}"
 
@@ -56,6 +57,34 @@ LIKELIHOODS = [
     ("NDArray y", lambda w: Poisson().cdf(array(3), np.zeros(3)), TypeError, "y: ", "NDArray", "Write y.asnumpy()"),
     ("y of another length", lambda w: Poisson().cdf(np.zeros(4), np.zeros(3)), ValueError, "y: ", "(4,)",
      "Pass one value per example"),
+    ("ignored word", lambda w: Categorical(ignore_label="pad"), TypeError, "ignore_label", "got 'pad'", IGNORE),
+    ("ignored half", lambda w: Categorical(ignore_label=-0.5), TypeError, "ignore_label", "got -0.5", IGNORE),
+    ("ignored yes", lambda w: Categorical(ignore_label=True), TypeError, "ignore_label", "got True", IGNORE),
+    ("ignored list", lambda w: Categorical([-1, 255]), TypeError, "ignore_label", "got [-1, 255]", IGNORE),
+    ("axis of examples", lambda w: Categorical(axis=0), ValueError, "axis", "got 0", AXIS),
+    ("no axis", lambda w: Categorical(axis=None), TypeError, "axis", "got None", AXIS),
+    ("half an axis", lambda w: Categorical(axis=1.5), TypeError, "axis", "got 1.5", AXIS),
+    ("axis that is not there", lambda w: Categorical(axis=4)(array(2, 3, 4, 5), array(2, 4, 5)), ValueError, "axis",
+     "got 4, which is no axis of classes of outputs of shape (2, 3, 4, 5)", AXIS),
+    ("label of classes last", lambda w: Categorical()(array(2, 3, 4, 5), array(2, 4, 5)), ValueError, "label",
+     "got (2, 4, 5)", "Categorical(axis=1)"),
+    ("weight when made", lambda w: Poisson(weight=2.0), TypeError, "weight", "got 2.0",
+     "call loss(output, label, weight)"),
+    ("list of weights", lambda w: Gaussian()(array(2), array(2), [1, 2]), TypeError, "weight", "got list", WEIGHT),
+    ("number for weight", lambda w: Gaussian()(array(2), array(2), 2.0), TypeError, "weight", "got float", WEIGHT),
+    ("NumPy weights", lambda w: Bernoulli()(array(2), array(2), P[0]), TypeError, "weight", "got ndarray", WEIGHT),
+    ("weights of another batch", lambda w: Poisson()(array(2), array(2), array(3)), ValueError, "weight", "got (3,)",
+     "shape (2,)"),
+    ("weights of outputs", lambda w: Poisson()(array(2, 3), array(2, 3), array(2, 3)), ValueError, "weight",
+     "got (2, 3)", "one number an example"),
+    ("weights in a row", lambda w: Poisson()(array(2, 3), array(2, 3), array(1, 2)), ValueError, "weight", "got (1, 2)",
+     "shape (2,)"),
+    ("label without its sigma", lambda w: Gaussian("label")(array(2, 3), array(2, 3)), ValueError, "label",
+     "got (2, 3)", "np.concatenate([y, sigma], axis=-1)"),
+    ("noise of a new point", lambda w: Gaussian("label").noise_variance(np.zeros(3)), ValueError, "noise_std",
+     "is not given", "Pass its standard deviation"),
+    ("noise that is known", lambda w: Gaussian(2.0).cdf(0.0, np.zeros(3), 1.0), ValueError, "noise_std",
+     "Gaussian(sigma=2.0)", "Leave it out"),
     ("no classes", lambda w: Categorical().predictive(np.zeros((3, 0))), ValueError, "output", "(3, 0)",
      "needs a last axis of classes"),
 ]

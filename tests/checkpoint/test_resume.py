@@ -306,6 +306,21 @@ def test_a_likelihood_of_ones_own(folder):
     again.close()
 
 
+@pytest.mark.parametrize("make", [
+    sg.likelihoods.Categorical, lambda: sg.likelihoods.Categorical(ignore_label=-1),
+    lambda: sg.likelihoods.Categorical(axis=1), lambda: sg.likelihoods.Categorical(-1, 1),
+    lambda: sg.likelihoods.Gaussian(0.5), lambda: sg.likelihoods.Gaussian([1, 2, 3]),
+    lambda: sg.likelihoods.Gaussian("label"), sg.likelihoods.Poisson], ids=lambda make: repr(make()))
+def test_a_likelihood_keeps_its_arguments(make, folder):
+    net, loss = network(), make()
+    tr = sg.BayesianTrainer(net, "sgld", options(), loss, seed=1, store=folder, checkpoint_every=1)
+    step(net, tr, nd.array(X[:BATCH]), nd.ones(loss._label_shape((BATCH, 3))))
+    tr.close()
+    again = sg.BayesianTrainer.resume(folder, network())
+    assert type(again.likelihood) is type(loss) and repr(again.likelihood) == repr(loss)
+    again.close()
+
+
 class OurSampler(sg.SGLD):
     """Registered nowhere."""
 

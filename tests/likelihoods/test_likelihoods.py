@@ -2,65 +2,12 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import autograd, gluon, nd, npx
+from likelihood_cases import CASES, NAMES, SIGMAS, K, N
+from likelihood_cases import evaluate as _evaluate
+from mxnet import gluon, nd
 from scipy import special, stats
 
 from sgmcmc_mx.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood, Poisson, as_predictive
-
-N, K = 6, 3
-SIGMAS = [0.5, 1.0, 4.0]
-
-
-def _log_softmax(x):
-    return x - special.logsumexp(x, axis=-1, keepdims=True)
-
-
-def _cases():
-    """name -> (likelihood, outputs, labels, exact -log p per example, exact gradient of their sum), all float64."""
-    rng = np.random.RandomState(0)
-    out, real = rng.randn(N, K), rng.randn(N, K)
-    yes, counts = rng.randint(0, 2, (N, K)), rng.poisson(2.0, (N, K))
-    sequence, steps = rng.randn(N, 4, 5), rng.randint(0, 5, (N, 4))
-    wide = rng.randn(N, 2 * K)
-    mean, sigma = wide[:, :K], np.exp(wide[:, K:])
-    total = lambda logp: -logp.reshape(N, -1).sum(axis=1)  # noqa: E731
-    residual = real - mean
-    return {
-        "categorical": (Categorical, out, yes[:, 0] * 2, total(_log_softmax(out)[np.arange(N), yes[:, 0] * 2]),
-                        special.softmax(out, -1) - np.eye(K)[yes[:, 0] * 2]),
-        "categorical-sequence": (Categorical, sequence, steps,
-                                 total(np.take_along_axis(_log_softmax(sequence), steps[..., None], -1)),
-                                 special.softmax(sequence, -1) - np.eye(5)[steps]),
-        "bernoulli": (Bernoulli, out, yes, total(stats.bernoulli.logpmf(yes, special.expit(out))),
-                      special.expit(out) - yes),
-        "gaussian": (lambda: Gaussian(0.7), out, real, total(stats.norm.logpdf(real, out, 0.7)), (out - real) / 0.49),
-        "gaussian-per-output": (lambda: Gaussian(SIGMAS), out, real, total(stats.norm.logpdf(real, out, SIGMAS)),
-                                (out - real) / np.square(SIGMAS)),
-        "gaussian-learned": (lambda: Gaussian("learned"), wide, real, total(stats.norm.logpdf(real, mean, sigma)),
-                             np.concatenate([-residual / sigma ** 2, 1 - (residual / sigma) ** 2], axis=1)),
-        "poisson": (Poisson, out, counts, total(stats.poisson.logpmf(counts, np.exp(out))), np.exp(out) - counts),
-    }
-
-
-CASES = _cases()
-NAMES = sorted(CASES)
-
-
-def _evaluate(loss, out, label, array=nd.array, dtype="float64", label_dtype=None):
-    x, y = array(out, dtype=dtype), array(label, dtype=label_dtype or dtype)
-    x.attach_grad()
-    with autograd.record():
-        value = loss(x, y)
-    value.backward()
-    return value, x.grad.asnumpy()
-
-
-@pytest.fixture
-def numpy_mode():
-    npx.set_np()
-    yield
-    npx.reset_np()
-
 
 # ---------------------------------------------------------------- values and gradients
 
@@ -115,9 +62,11 @@ def test_lower_precision(name, dtype, rtol):
 
 
 @pytest.mark.parametrize("label_dtype", ["int32", "int64", "uint8", "float16", "float64"])
-@pytest.mark.parametrize("name", ["categorical", "bernoulli", "poisson"])
+@pytest.mark.parametrize("name", ["categorical", "categorical-padded", "categorical-pixels", "bernoulli", "poisson"])
 def test_labels_of_any_dtype(name, label_dtype):
     make, out, label, exact, _ = CASES[name]
+    if name == "categorical-padded" and label_dtype == "uint8":     # which has no -1
+        make, label = lambda: Categorical(ignore_label=255), label % 256
     for loss in (make(), make()):
         loss.hybridize()
         value, _ = _evaluate(loss, out, label, dtype="float32", label_dtype=label_dtype)
@@ -220,6 +169,71 @@ def test_an_impossible_label_is_never_taken_for_another(loss, out, bad, hybrid):
         assert (np.isfinite(grad.reshape(3, -1)).all(axis=1) == ~wrong).all()
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_padding_is_no_evidence_to_the_last_bit(hybrid):
+    _, out, label, _, _ = CASES["categorical-padded"]
+    for ignored in (-1, 255, 2):        # a class may be ignored, too
+        loss = Categorical(ignore_label=ignored)
+        if hybrid:
+            loss.hybridize()
+        value, grad = _evaluate(loss, out, np.where(label < 0, ignored, label), dtype="float32")
+        skipped = (label < 0) | (label == ignored)
+        assert (grad[skipped] == 0).all() and (grad[~skipped] != 0).all()
+        assert (value.asnumpy()[skipped.all(axis=1)] == 0).all() and skipped.all(axis=1).any()
+    # Another label that is no class keeps its infinite loss, and is not taken for padding.
+    value, _ = _evaluate(Categorical(ignore_label=-1), out, np.where(label < 0, -2, label))
+    assert (np.isinf(value.asnumpy()) == (label < 0).any(axis=1)).all()
+    assert np.isinf(_evaluate(Categorical(), out, label)[0].asnumpy()).any()
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("axis", [1, 2, 3, -3, -2])
+def test_classes_along_any_axis(axis, hybrid):
+    rng = np.random.RandomState(4)
+    out = rng.randn(N, 3, 3, 3)         # equal lengths: no shape can tell the axes apart
+    label = rng.randint(0, 3, (N, 3, 3))
+    label[0, 0, 0] = -1
+    loss = Categorical(ignore_label=-1, axis=axis)
+    if hybrid:
+        loss.hybridize()
+    value, grad = _evaluate(loss, out, label)
+    last = np.moveaxis(out, axis, -1)
+    kept = (label >= 0)[..., None]
+    exact = -np.take_along_axis(last - special.logsumexp(last, axis=-1, keepdims=True), label[..., None], -1) * kept
+    gradient = np.moveaxis((special.softmax(last, -1) - np.eye(3)[label]) * kept, -1, axis)
+    np.testing.assert_allclose(value.asnumpy(), exact.reshape(N, -1).sum(axis=1), rtol=1e-10)
+    np.testing.assert_allclose(grad, gradient, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(loss.predictive(out), special.softmax(out, axis=axis), rtol=1e-12)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("sigma", [0.0, -1.0, np.nan])
+def test_an_impossible_sigma_of_a_label(sigma, hybrid):
+    _, out, label, exact, _ = CASES["gaussian-label"]
+    label = label.copy()
+    label[1, K + 1] = sigma
+    loss = Gaussian("label")
+    if hybrid:
+        loss.hybridize()
+    value, grad = _evaluate(loss, out, label)
+    wrong = np.arange(N) == 1
+    assert (np.isfinite(value.asnumpy()) == ~wrong).all() and (np.isfinite(grad).all(axis=1) == ~wrong).all()
+    np.testing.assert_allclose(value.asnumpy()[~wrong], exact[~wrong])
+
+
+def test_sigma_of_a_label_with_one_output_and_with_steps():
+    rng = np.random.RandomState(5)
+    mean, y, sigma = rng.randn(N), rng.randn(N), rng.gamma(2.0, 1.0, N)
+    label = np.stack([y, sigma], axis=-1)
+    for out in (mean, mean[:, None]):
+        np.testing.assert_allclose(_evaluate(Gaussian("label"), out, label)[0].asnumpy(),
+                                   -stats.norm.logpdf(y, mean, sigma))
+    mean, y, sigma = rng.randn(N, 4, 2), rng.randn(N, 4, 2), rng.gamma(2.0, 1.0, (N, 4, 2))
+    np.testing.assert_allclose(
+        _evaluate(Gaussian("label"), mean, np.concatenate([y, sigma], axis=-1))[0].asnumpy(),
+        -stats.norm.logpdf(y, mean, sigma).sum(axis=(1, 2)))
+
+
 # ---------------------------------------------------------------- the predictive, in NumPy
 
 def test_kinds_and_names():
@@ -227,6 +241,7 @@ def test_kinds_and_names():
         "regression"] * 2
     assert [repr(x) for x in (Categorical(), Gaussian(), Gaussian([1, 2]), Gaussian("learned"))] == [
         "Categorical()", "Gaussian(sigma=1.0)", "Gaussian(sigma=[1.0, 2.0])", "Gaussian(sigma='learned')"]
+    assert repr(Categorical(-1, 1)) == "Categorical(ignore_label=-1, axis=1)"
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (2, 5, 4)])
@@ -272,6 +287,20 @@ def test_gaussian_cdf_equals_scipy():
     assert Gaussian().cdf([-np.inf, np.inf], np.zeros(2)).tolist() == [0, 1]
 
 
+def test_noise_that_is_given_for_new_points():
+    loss, rng = Gaussian("label"), np.random.RandomState(6)
+    out, sigma, y = rng.randn(3, 5, 2), rng.gamma(2.0, 1.0, (5, 2)), rng.randn(5, 2)
+    np.testing.assert_array_equal(loss.predictive(out), out)
+    for noise_std in (sigma, sigma[:1], sigma[0], 0.7):
+        scale = np.broadcast_to(noise_std, out.shape)
+        np.testing.assert_allclose(loss.noise_variance(out, noise_std), scale ** 2)
+        np.testing.assert_allclose(loss.cdf(y, out, noise_std), stats.norm.cdf(y, out, scale), rtol=1e-7, atol=4e-16)
+    np.testing.assert_allclose(loss.cdf(y[:, :1], out[..., :1], sigma[:, 0]),       # (n,) is one an example
+                               stats.norm.cdf(y[:, :1], out[..., :1], sigma[:, :1]), rtol=1e-7, atol=4e-16)
+    sure = np.where(np.arange(2) == 1, 0.0, sigma)      # without noise y is the mean
+    assert (loss.cdf(out[0], out, sure)[..., 1] == (out[0] >= out)[..., 1]).all()
+
+
 @pytest.mark.parametrize("rate", [0.0, 1e-3, 0.5, 3.0, 40.0, 1000.0])
 def test_poisson_cdf_equals_scipy(rate):
     y = np.unique(np.round(np.concatenate([np.arange(-2, 9), rate + np.sqrt(rate) * np.linspace(-9, 9, 41)], 0)))
@@ -298,6 +327,10 @@ def test_as_predictive():
     np.testing.assert_array_equal(as_predictive("identity")(out), out)
     np.testing.assert_array_equal(as_predictive(np.tanh)(out), np.tanh(out))
     np.testing.assert_array_equal(as_predictive(Poisson())(out), np.exp(out))
+    three, four = np.random.RandomState(3).randn(4, 3, 2), np.random.RandomState(3).randn(4, 3, 2, 5)
+    np.testing.assert_allclose(as_predictive("softmax")(three), special.softmax(three, axis=-1))
+    for axis in (1, 2, 3, -1, -2, np.int64(-3)):
+        np.testing.assert_allclose(as_predictive("softmax", axis)(four), special.softmax(four, axis=axis))
 
 
 # ---------------------------------------------------------------- refusals
@@ -333,21 +366,31 @@ def test_sigma_is_fixed_and_not_an_ndarray():
     (lambda: Categorical()(nd.zeros((4, 3)), nd.zeros((4, 3))), r"label: .*got \(4, 3\)\. For one-hot.*argmax"),
     (lambda: Categorical()(nd.zeros((4, 5, 3)), nd.zeros(4)), r"label: .*needs shape \(4, 5\)"),
     (lambda: Categorical()(nd.zeros(4), nd.zeros(4)), r"output: .*got \(4,\).*Bernoulli\(\)"),
+    (lambda: Categorical()(nd.zeros((4, 3, 2, 5)), nd.zeros((4, 2, 5))), r"label: .*needs shape \(4, 3, 2\).*axis=1"),
+    (lambda: Categorical(axis=1)(nd.zeros((4, 3, 5)), nd.zeros((4, 3, 5))), r"label: .*\(4, 5\).*argmax\(axis=1\)"),
+    (lambda: Categorical(axis=2)(nd.zeros((4, 3)), nd.zeros(4)), r"axis: got 2, .*shape \(4, 3\).*axis=1"),
+    (lambda: Categorical(axis=-2)(nd.zeros((4, 3)), nd.zeros(4)), r"axis: got -2, .*the first is that of the examples"),
+    (lambda: Categorical(axis=2).predictive(np.zeros((4, 3))), r"axis: got 2, .*shape \(4, 3\)"),
+    (lambda: Gaussian("label")(nd.zeros((4, 3)), nd.zeros((4, 3))), r"label: .*needs shape \(4, 6\).*y and then its"),
+    (lambda: Gaussian("label")(nd.zeros(4), nd.zeros(4)), r"label: .*needs shape \(4, 2\)"),
+    (lambda: Gaussian("label")(nd.zeros((4, 1)), nd.zeros((4, 2, 1))), r"label: .*last axis.*got \(4, 2, 1\)"),
+    (lambda: Gaussian("label").noise_variance(np.zeros(3)), r"noise_std: is not given.*a number or array"),
+    (lambda: Gaussian("label").cdf(0.0, np.zeros((4, 2)), np.ones(3)), r"noise_std: shape \(3,\) does not fit"),
+    (lambda: Gaussian(2.0).cdf(0.0, np.zeros(3), 1.0), r"noise_std: Gaussian\(sigma=2.0\) knows its own.*'label'"),
+    (lambda: as_predictive("softmax")(np.zeros((2, 3, 4, 5))), r"axis: is not given.*axis=1 for \(N, C, H, W\)"),
+    (lambda: as_predictive("softmax", 4)(np.zeros((2, 3, 4, 5))), r"axis: got 4, .*\(2, 3, 4, 5\)"),
+    (lambda: as_predictive("softmax", 0), r"axis: got 0, which is no axis of classes; the first"),
+    (lambda: as_predictive("sigmoid", 1), r"axis: got 1 beside 'sigmoid', which takes every output by itself"),
+    (lambda: as_predictive("identity", 1), r"axis: got 1 beside 'identity', which takes every output by itself"),
+    (lambda: as_predictive(np.tanh, 1), r"axis: got 1 beside a function"),
+    (lambda: as_predictive(Categorical(), 1), r"axis: got 1 beside Categorical\(\).*Categorical\(axis=1\)"),
+    (lambda: as_predictive("relu", 1), r"activation: got 'relu'"),
     (lambda: Gaussian().cdf(np.zeros(3), np.zeros((4, 2))), r"y: shape \(3,\) does not fit.*\(4, 2\)"),
     (lambda: Categorical().predictive(np.float64(1.0)), r"output: softmax needs a last axis"),
 ])
 def test_shapes_that_do_not_fit(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.parametrize("make", [Categorical, Bernoulli, Gaussian, Poisson])
-def test_a_likelihood_has_no_weights(make):
-    for name in ("weight", "batch_axis"):
-        with pytest.raises(TypeError, match=f"^{name}: .*a weighted likelihood is not a likelihood"):
-            make(**{name: 1})
-    with pytest.raises(TypeError):
-        make()(nd.zeros((2, 2)), nd.zeros(2), nd.ones(2))
 
 
 @pytest.mark.parametrize("make", [Categorical, Bernoulli, Gaussian, Poisson])
