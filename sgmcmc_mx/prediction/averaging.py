@@ -1,7 +1,7 @@
 """The Bayesian model average of a sequence of samples: what is asked for, checked, and handed to the arithmetic."""
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from ..batches.inputs import warn_of_order
 from ..likelihoods import as_predictive
 from . import mixture
 from . import regression as regressions
+from .new_noise import NewNoise, checked_noise_std
 
 __all__ = ["predict"]
 
 
-def predict(net, chain: Sequence, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
-            batch_size: int = 1000, context=None):
+def predict(net, chain: Sequence, data, activation=None, *, axis: Optional[int] = None, samples: bool = False,
+            quantiles: Sequence[float] = (), noise_std=None, batch_size: int = 1000, context=None):
     """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over samples from anywhere.
 
     Parameters
@@ -30,10 +31,16 @@ def predict(net, chain: Sequence, data, activation=None, *, samples: bool = Fals
         are the outputs on given inputs (``FolderStore(inputs=...)``), just those.
     activation : 'softmax', 'sigmoid', 'identity', callable or likelihood
         What makes a prediction of the network's output.
+    axis : int, optional
+        The axis of classes for 'softmax'. Default: the last, of outputs that have two or three; of more it must be
+        given, such as axis=1 for pixels (n, classes, height, width). A likelihood knows its own.
     samples : bool, default False
         Return the prediction of every sample, shape (samples, n, ...).
     quantiles : sequence of float, optional
         Quantiles of y to compute, for a regression likelihood.
+    noise_std : float or array, optional
+        For ``Gaussian(sigma='label')`` and for no other: the standard deviation of new observations, which no label
+        tells, of a shape that broadcasts to the prediction's; (n,) is one an example. 0 is the curve without noise.
     batch_size : int, default 1000
         Rows in a forward pass, where ``data`` is an array.
     context : mxnet.Context, optional
@@ -41,8 +48,9 @@ def predict(net, chain: Sequence, data, activation=None, *, samples: bool = Fals
 
     Returns
     -------
-    numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes); for a regression likelihood a
-    :class:`~sgmcmc_mx.Regression` (mean, std, noise_std, weight_std, quantiles).
+    numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes), classes on the axis
+    where the network has them; for a regression likelihood a :class:`~sgmcmc_mx.Regression` (mean, std, noise_std,
+    weight_std, quantiles).
     """
     check_block(net)
     if not hasattr(chain, "weights") or not hasattr(chain, "__getitem__"):
@@ -58,14 +66,17 @@ def predict(net, chain: Sequence, data, activation=None, *, samples: bool = Fals
                         "trainer.samples")
     regression = getattr(activation, "kind", None) == "regression" and not samples
     quantiles = _checked_quantiles(quantiles, regression)
-    transform = as_predictive(activation)
+    transform = as_predictive(activation, axis)
+    noise_std = checked_noise_std(noise_std, activation, regression)
     warn_of_order(data)
     if context is None:
         context = next(iter(net.collect_params().values())).list_ctx()[0]
     if samples:
         result = mixture.every_sample(net, chain, data, transform, context, batch_size)
     elif regression:
-        result = regressions.regression(net, chain, chain.weights, data, activation, context, batch_size, quantiles)
+        noise = NewNoise(noise_std, data.shape[0] if len(getattr(data, "shape", ())) else None)
+        result = regressions.regression(net, chain, chain.weights, data, activation, context, batch_size, quantiles,
+                                        noise)
     else:
         result = mixture.average(net, chain, chain.weights, data, transform, context, batch_size)
     if not np.isfinite(result.mean if regression else result).all():

@@ -7,6 +7,7 @@ import numpy as np
 
 from .chunks import chunks, rows_at_once
 from .forward import outputs
+from .new_noise import NewNoise
 
 __all__ = ["Regression", "regression"]
 
@@ -27,44 +28,48 @@ class Regression(NamedTuple):
 
 
 def regression(net, samples, weights, data, likelihood, context, batch_size: int,
-               quantiles: Sequence[float] = ()) -> Regression:
+               quantiles: Sequence[float] = (), new_noise: Optional[NewNoise] = None) -> Regression:
     """Mean, standard deviations and quantiles of the mixture over samples."""
     # Quantiles need the outputs of all samples at once: fewer rows at a time then.
     rows = rows_at_once(len(samples)) if len(quantiles) else None
-    parts = []
+    parts, new_noise = [], new_noise or NewNoise(None)
     for chunk in chunks(data, context, batch_size, net, samples, rows):
         with outputs(net, samples, chunk, context) as outs:
             if len(quantiles):
                 outs = list(outs)
-            moments = _moments(outs, weights, likelihood)
-        parts.append(moments + ((_quantiles(outs, weights, likelihood, quantiles),) if len(quantiles) else ()))
+            given, moments = _moments(outs, weights, likelihood, new_noise)
+        parts.append(moments + ((_quantiles(outs, weights, likelihood, quantiles, given),) if len(quantiles) else ()))
     columns = list(zip(*parts))
     mean, noise, spread = (np.concatenate(c) for c in columns[:3])
+    new_noise.finish(mean)
     q = np.concatenate(columns[3], axis=1) if len(quantiles) else None
     return Regression(mean, np.sqrt(noise + spread), np.sqrt(noise), np.sqrt(spread), q)
 
 
-def _moments(outs, weights, likelihood):
-    """Mean, mean noise variance, and variance of the mean, in one stable pass (West 1979)."""
+def _moments(outs, weights, likelihood, new_noise):
+    """The noise given of these rows; mean, mean noise variance, variance of the mean in one stable pass (West 1979)."""
     total = mean = noise = spread = 0.0
+    given = None
     for w, out in zip(weights, outs):
         m = np.asarray(likelihood.predictive(out), dtype=np.float64)
+        if given is None:
+            given = new_noise.take(m)
         total += w
         delta = m - mean
         mean = mean + (w / total) * delta
         spread = spread + w * delta * (m - mean)
-        noise = noise + w * np.asarray(likelihood.noise_variance(out), dtype=np.float64)
-    return mean, np.broadcast_to(noise / total, mean.shape), spread / total
+        noise = noise + w * np.asarray(likelihood.noise_variance(out, **given), dtype=np.float64)
+    return given, (mean, np.broadcast_to(noise / total, mean.shape), spread / total)
 
 
-def _quantiles(outs, weights, likelihood, quantiles):
+def _quantiles(outs, weights, likelihood, quantiles, given):
     """Quantiles of the mixture by bisection of its distribution function, shape (quantiles, rows, outputs)."""
     means = [np.asarray(likelihood.predictive(o), dtype=np.float64) for o in outs]
-    stds = [np.sqrt(likelihood.noise_variance(o)) for o in outs]
+    stds = [np.sqrt(likelihood.noise_variance(o, **given)) for o in outs]
     whole = getattr(likelihood, "discrete", False)
 
     def below(y, q):
-        return sum(w * likelihood.cdf(y, o) for w, o in zip(weights, outs)) < q
+        return sum(w * likelihood.cdf(y, o, **given) for w, o in zip(weights, outs)) < q
 
     found = []
     for q in quantiles:

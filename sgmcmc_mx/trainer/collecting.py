@@ -1,7 +1,7 @@
 """What every chain of networks shares, however it moves: it keeps samples, and predicts with their average."""
 from __future__ import annotations
 
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 from mxnet import cpu
@@ -74,15 +74,15 @@ class Collecting:
     def __exit__(self, *exception):
         self.close()
 
-    def predict(self, data, activation=None, *, samples: bool = False, quantiles: Sequence[float] = (),
-                batch_size: int = 1000):
+    def predict(self, data, activation=None, *, axis: Optional[int] = None, samples: bool = False,
+                quantiles: Sequence[float] = (), noise_std=None, batch_size: int = 1000):
         """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
 
         Parameters
         ----------
         activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
             What makes a prediction of the network's output. Default: what the chain's likelihood knows.
-        data, samples, quantiles, batch_size
+        data, axis, samples, quantiles, noise_std, batch_size
             As for :func:`sgmcmc_mx.predict`.
 
         Returns
@@ -94,8 +94,8 @@ class Collecting:
         activation = self._activation(activation)
         for key, message in self._unsound():
             self._warn_once(key, message)
-        return predict(self.net, self.samples, data, activation, samples=samples, quantiles=quantiles,
-                       batch_size=batch_size, context=self._context())
+        return predict(self.net, self.samples, data, activation, axis=axis, samples=samples, quantiles=quantiles,
+                       noise_std=noise_std, batch_size=batch_size, context=self._context())
 
     def _activation(self, activation):
         if activation is None:

@@ -88,6 +88,9 @@ STEPS = [
 ]
 
 
+MEASURED = likelihoods.Gaussian("label")
+
+
 class TwoOutputs(gluon.Block):
     """A network that predicts two things."""
 
@@ -181,6 +184,39 @@ PREDICTIONS = [
      "need a regression likelihood", "use samples=True and numpy.quantile"),
     ("quantiles of samples", lambda w: w.regression.predict(w.x, samples=True, quantiles=[0.5]), ValueError,
      "quantiles", "samples=False", "numpy.quantile"),
+    # axis, noise_std
+    ("axis of examples", lambda w: w.trainer.predict(w.x, "softmax", axis=0), ValueError, "axis", "got 0", "axis=-1"),
+    ("axis that is not there", lambda w: w.trainer.predict(w.x, "softmax", axis=2), ValueError, "axis", "(20, 3)",
+     "axis=-1"),
+    ("word for axis", lambda w: w.trainer.predict(w.x, "softmax", axis="C"), TypeError, "axis", "got 'C'", "axis=-1"),
+    ("axis of yes and no", lambda w: w.trainer.predict(w.x, "sigmoid", axis=1), ValueError, "axis", "'sigmoid'",
+     "Leave axis out"),
+    ("axis of a function", lambda w: w.trainer.predict(w.x, np.tanh, axis=1), ValueError, "axis", "got 1",
+     "choose the axis in the function"),
+    ("axis beside a likelihood", lambda w: w.trainer.predict(w.x, axis=1), ValueError, "axis", "beside Categorical()",
+     "write Categorical(axis=1)"),
+    ("noise that nobody knows", lambda w: w.regression.predict(w.x, MEASURED), ValueError, "noise_std", "is not given",
+     "write noise_std=0.1"),
+    ("noise that is known", lambda w: w.regression.predict(w.x, noise_std=1.0), ValueError, "noise_std",
+     "Gaussian(sigma=1.0)", "leave it out"),
+    ("noise of classes", lambda w: w.trainer.predict(w.x, noise_std=1.0), ValueError, "noise_std", "Categorical()",
+     "leave it out"),
+    ("noise of samples", lambda w: w.regression.predict(w.x, MEASURED, samples=True, noise_std=1.0), ValueError,
+     "noise_std", "where none are asked for", "leave it out"),
+    ("negative noise", lambda w: w.regression.predict(w.x, MEASURED, noise_std=[-1.0]), ValueError, "noise_std",
+     "got -1.0", "write standard deviations"),
+    ("NaN noise", lambda w: w.regression.predict(w.x, MEASURED, noise_std=NAN), ValueError, "noise_std", "got nan",
+     "write standard deviations"),
+    ("word for noise", lambda w: w.regression.predict(w.x, MEASURED, noise_std="1"), TypeError, "noise_std", "got str",
+     "dtype=float"),
+    ("NDArray of noise", lambda w: w.regression.predict(w.x, MEASURED, noise_std=nd.ones(20)), TypeError, "noise_std",
+     "NDArray", "Write noise_std.asnumpy()"),
+    ("noise of fewer", lambda w: w.regression.predict(w.x, MEASURED, noise_std=np.ones((7, 1))), ValueError,
+     "noise_std", "has 7 rows", "one row for each"),
+    ("row of noise of fewer", lambda w: w.regression.predict(w.x, MEASURED, noise_std=np.ones(7)), ValueError,
+     "noise_std", "has 7 rows", "one row for each"),
+    ("noise of three axes", lambda w: w.regression.predict(w.x, MEASURED, noise_std=np.ones((20, 1, 2))), ValueError,
+     "noise_std", "(20, 1, 2)", "Pass one value per example"),
 ]
 
 

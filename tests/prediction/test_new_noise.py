@@ -1,0 +1,112 @@
+"""Predictions of a regression whose labels bring their sigma: that of new points is given, or nobody knows it."""
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from scipy import optimize, stats
+
+import sgmcmc_mx as sg
+
+N, D = 8, 3
+SAMPLES = 5
+LEVELS = (0.05, 0.5, 0.9)
+
+
+def chain_of(outputs):
+    """A linear network of so many outputs, and samples of it that differ."""
+    rng = np.random.RandomState(outputs)
+    x, y = rng.randn(N, D).astype("float32"), rng.randn(N, outputs)
+    label = nd.array(np.concatenate([y, rng.gamma(2.0, 0.5, (N, outputs))], axis=1))
+    net, loss = gluon.nn.Dense(outputs, in_units=D), sg.likelihoods.Gaussian("label")
+    net.initialize(mx.init.Normal(0.5))
+    trainer = sg.BayesianTrainer(net, "sgld", {"num_data": N, "learning_rate": 0.2}, loss, seed=1)
+    for _ in range(SAMPLES):
+        with autograd.record():
+            value = loss(net(nd.array(x)), label)
+        value.backward()
+        trainer.step(N)
+    return trainer, x
+
+
+@pytest.fixture(scope="module")
+def two():
+    return chain_of(2)
+
+
+def exact(trainer, x, sigma):
+    """Mean, standard deviations and quantiles of the mixture, by SciPy."""
+    means = trainer.predict(x, "identity", samples=True).astype("float64")
+    w = np.asarray(trainer.samples.weights)[:, None, None]
+    mean = (w * means).sum(axis=0)
+    spread = (w * (means - mean) ** 2).sum(axis=0)
+    sigma = np.broadcast_to(sigma, mean.shape)
+    quantiles = np.empty((len(LEVELS),) + mean.shape)
+    for index in np.ndindex(mean.shape):
+        for i, q in enumerate(LEVELS):
+            m, s = means[(slice(None),) + index], sigma[index]
+            quantiles[(i,) + index] = optimize.brentq(
+                lambda y: (w.ravel() * stats.norm.cdf(y, m, s)).sum() - q, -60, 60, xtol=1e-13)  # noqa: B023
+    return mean, np.sqrt(sigma ** 2 + spread), sigma, np.sqrt(spread), quantiles
+
+
+SIGMA = np.random.RandomState(9).gamma(2.0, 0.5, (N, 2))
+
+
+@pytest.mark.parametrize("sigma", [0.7, SIGMA[0], SIGMA[:1], SIGMA[:, :1], SIGMA, 2], ids=repr)
+def test_spread_and_quantiles_equal_scipys(two, sigma):
+    trainer, x = two
+    truth = exact(trainer, x, sigma)
+    assert truth[3].min() > 0.01
+    loader = gluon.data.DataLoader(gluon.data.ArrayDataset(x), batch_size=3)
+    for data, more in ((x, {}), (x, {"batch_size": 3}), (loader, {})):
+        for quantiles in (LEVELS, ()):
+            got = trainer.predict(data, noise_std=sigma, quantiles=quantiles, **more)
+            for found, wanted in zip(got[:4], truth):
+                assert found.shape == (N, 2)
+                np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+            if quantiles:
+                np.testing.assert_allclose(got.quantiles, truth[4], rtol=1e-5, atol=1e-6)
+    by_hand = sg.predict(trainer.net, trainer.samples, x, sg.likelihoods.Gaussian("label"), noise_std=sigma)
+    np.testing.assert_array_equal(by_hand.std, trainer.predict(x, noise_std=sigma).std)
+
+
+def test_with_one_output_a_row_of_numbers_is_one_an_example():
+    trainer, x = chain_of(1)
+    sigma = SIGMA[:, 0]
+    truth = exact(trainer, x, sigma[:, None])
+    got = trainer.predict(x, noise_std=sigma, quantiles=LEVELS, batch_size=3)
+    for found, wanted in zip(got, truth):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_without_noise_it_is_the_curve_itself(two):
+    trainer, x = two
+    got = trainer.predict(x, noise_std=0, quantiles=LEVELS)
+    assert (got.noise_std == 0).all()
+    np.testing.assert_array_equal(got.std, got.weight_std)
+    means, w = trainer.predict(x, "identity", samples=True), trainer.samples.weights
+    order = np.argsort(means, axis=0)
+    below = np.cumsum(np.asarray(w)[order], axis=0)
+    for q, found in zip(LEVELS, got.quantiles):
+        at = (below < q).sum(axis=0)[None]      # the first of the samples' means that reaches the level
+        np.testing.assert_allclose(found, np.take_along_axis(np.sort(means, axis=0), at, 0)[0], rtol=1e-6, atol=1e-9)
+
+
+def test_it_has_to_be_given_for_a_spread_and_for_nothing_else(two):
+    trainer, x = two
+    with pytest.raises(ValueError, match="noise_std is not given.*noise_std=0.1.*noise_std=0 for the curve itself"):
+        trainer.predict(x)
+    assert trainer.predict(x, samples=True).shape == (SAMPLES, N, 2)
+
+
+@pytest.mark.parametrize("rows", [5, 7, 9])
+def test_another_number_of_rows(two, rows):
+    trainer, x = two
+    before = trainer.net.weight.data().asnumpy()
+    loader = gluon.data.DataLoader(gluon.data.ArrayDataset(x), batch_size=3)
+    for data in (x, loader):
+        with pytest.raises(ValueError, match=f"noise_std has {rows} rows.*write one row for each"):
+            trainer.predict(data, noise_std=np.ones((rows, 1)))
+    with pytest.raises(ValueError, match=rf"noise_std: shape \({rows},\) does not fit"):
+        trainer.predict(x, noise_std=np.ones(rows))
+    np.testing.assert_array_equal(trainer.net.weight.data().asnumpy(), before)
