@@ -136,7 +136,7 @@ def test_native_step_builds_without_openmp(tmp_path):
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    program(tmp_path, "cc", f'case "$*" in *fopenmp*) exit 1 ;; esac; exec {compiler} "$@"')
+    program(tmp_path, "cc", f'case "$*" in *fopenmp*) exit 1 ;; esac; exec {compiler} "$@" -O0')
     _, built = build_step(tmp_path, str(tmp_path / "cc"))
     assert len(built) == 1 and [path.name for path in built[0].parent.iterdir()] == ["_step.so"]
 
