@@ -108,7 +108,7 @@ class Chains:
         self.w = [nd.array(x) for x in (start[0].T if by_weight else start)]
         self.optimizer = mx.optimizer.create(name, learning_rate=learning_rate, num_data=N, wd=1.0, seed=seed,
                                              rescale_grad=1.0 / BATCH, **options)
-        self.updater = mx.optimizer.get_updater(self.optimizer)
+        self.updater, self.grads = mx.optimizer.get_updater(self.optimizer), [nd.zeros(w.shape) for w in self.w]
 
     def positions(self):
         """(groups, walkers, 5)"""
@@ -118,8 +118,9 @@ class Chains:
     def run(self, steps):
         for _ in range(steps):
             g = self.problem.gradient_sum(self.positions().reshape(-1, D), self.rng).reshape(self.shape)
-            g = nd.array(g[0].T if self.by_weight else g)
-            self.updater(list(range(len(self.w))), [g[i] for i in range(len(self.w))], self.w)
+            for gradient, sums in zip(self.grads, g[0].T if self.by_weight else g):
+                gradient._sync_copyfrom(np.ascontiguousarray(sums, dtype=np.float32))
+            self.updater(list(range(len(self.w))), self.grads, self.w)
         return self
 
     def averages(self, steps, every=5):

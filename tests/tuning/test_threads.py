@@ -100,9 +100,39 @@ def test_bad_numbers(bad, error):
     assert in_force() == before
 
 
-def test_default_is_all_usable_cores():
+@pytest.fixture(scope="module")
+def one_process():
+    """What one process prints, for it takes MXNet seconds to be imported: (label, numbers...) by the test that asks."""
+    body = BODY + """
+net = mx.gluon.nn.Dense(3, in_units=2)
+net.initialize()
+before = now()
+t = mx.gluon.Trainer(net.collect_params(), 'sgnht', dict(num_data=5), kvstore=None)
+with mx.autograd.record():
+    loss = net(mx.nd.ones((4, 2))).sum()
+loss.backward()
+t.step(4)
+mx.nd.waitall()
+print("unasked", before, now(), flush=True)
+threads.tune_threads()
+print("default", now(), flush=True)
+threads.tune_threads(1)
+import os
+pid = os.fork()
+if pid == 0:
+    threads.tune_threads(CORES)
+    print("child", now(), flush=True)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print("parent", now())
+""".replace("CORES", str(CORES))
+    words = iter(script(body))
+    return {label: [next(words) for _ in range(2 if label == "unasked" else 1)] for label in words}
+
+
+def test_default_is_all_usable_cores(one_process):
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else CORES
-    assert script(BODY + "before = now(); sgmcmc_mx.tuning.threads.tune_threads(); print(now())") == [str(usable)]
+    assert one_process["default"] == [str(usable)]
 
 
 def test_default_is_what_the_environment_says():
@@ -115,12 +145,8 @@ def test_one_core_is_one_thread():
         assert script(body + "threads.tune_threads(); print(now())") == ["1"]
 
 
-def test_nothing_changes_unasked():
-    body = ("import mxnet as mx, ctypes\n" + BODY + "net = mx.gluon.nn.Dense(3, in_units=2); net.initialize()\n"
-            "before = now(); t = mx.gluon.Trainer(net.collect_params(), 'sgnht', dict(num_data=5), kvstore=None)\n"
-            "with mx.autograd.record(): loss = net(mx.nd.ones((4, 2))).sum()\n"
-            "loss.backward(); t.step(4); mx.nd.waitall(); print(before, now())")
-    before, after = script(body)
+def test_nothing_changes_unasked(one_process):
+    before, after = one_process["unasked"]
     assert before == after
 
 
@@ -174,11 +200,8 @@ def test_an_engine_whose_threads_cannot_be_told_apart():
     assert "OMP_NUM_THREADS" in script(body, MXNET_ENGINE_TYPE="ThreadedEngine")
 
 
-def test_after_a_fork():
-    body = BODY + ("import os\nthreads.tune_threads(1)\npid = os.fork()\n"
-                   f"if pid == 0:\n    threads.tune_threads({CORES}); print(now(), flush=True); os._exit(0)\n"
-                   "assert os.waitpid(pid, 0)[1] == 0; print(now())")
-    assert script(body) == [str(CORES), "1"]
+def test_after_a_fork(one_process):
+    assert (one_process["child"], one_process["parent"]) == ([str(CORES)], ["1"])
 
 
 def test_without_a_way_to_the_engine(monkeypatch):
