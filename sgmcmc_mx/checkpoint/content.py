@@ -11,6 +11,7 @@ from ..samplers._device import Device
 from ..samplers._hyper import Hyper
 from ..samplers._momentum import MomentumDevice
 from ..samplers.sgnht import Common, ThermostatDevice
+from .generators import as_arrays
 from .objects import Encoder, name_of
 
 __all__ = ["BROUGHT", "COUNTERS", "SETTINGS", "TRAINER", "known_classes", "made_likelihood", "plain_likelihood", "take",
@@ -42,7 +43,7 @@ def take(trainer, moment) -> Tuple[dict, dict]:
         "ordinals": encode(getattr(sampler, "_ordinals", None), "ordinals"),
         "states": encode([updater.states for updater in updaters_of(trainer)], "states"),
         "on_kvstore": bool(trainer._update_on_kvstore),
-        "generators": encode(moment.generators, "generators"),
+        "generators": encode(as_arrays(moment.generators), "generators"),
         "data": encode(moment.data),
     }
     if "ask" in tree["optimizer"]:      # a sampler of the user's own: what it is comes from him, where it is from here

@@ -25,7 +25,7 @@ class Moment(NamedTuple):
 
     step: int
     data: Optional[dict]
-    generators: dict
+    generators: tuple
 
 
 class Keeper:

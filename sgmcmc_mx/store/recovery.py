@@ -125,8 +125,8 @@ def refuse_others(folder: Path, found: manifests.Manifest) -> None:
 def warn_of(folder: Path, findings: Findings) -> None:
     """Tell what was missing."""
     if findings.step is None:
-        warn(f"{folder} has checkpoints, and none that can be read is of the run of its {MANIFEST}, so that its samples "
-             f"cannot be counted: the {findings.before} in the manifest are there"
+        warn(f"{folder} has checkpoints, and none that can be read is of the run of its {MANIFEST}, so that its "
+             f"samples cannot be counted: the {findings.before} in the manifest are there"
              + (f", and {findings.back} taken back from their files" if findings.back else "")
              + f"; put a copy of {MANIFEST} and of the checkpoints there, if you have one")
         return
