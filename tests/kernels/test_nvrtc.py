@@ -83,7 +83,7 @@ def test_the_stream_compiles():
 @pytest.mark.parametrize("real, kind, most", [("float", "shared", 128), ("float", "element", 128),
                                               ("double", "element", 255)])
 def test_registers(real, kind, most):
-    """Nothing is spilled, and of floats an SM holds two blocks or more: 65,536 registers for 256 threads each."""
+    """Nothing is spilled, and of floats an SM holds two blocks or more: 65,536 registers, 256 threads each."""
     for architecture in (70, 80, 90):
         program = Program(real, kind, True, True, "euler" if kind == "shared" else "badodab")
         _, log = compiled(program.source(3), *cuda_source.OPTIONS, f"--gpu-architecture=sm_{architecture}",
