@@ -55,7 +55,7 @@ def compared(folder: Path, found: manifests.Manifest, tallies) -> Optional[Findi
 
 
 def _uncounted(folder: Path, found: manifests.Manifest) -> Optional[Findings]:
-    """Where there are checkpoints and none is of the run, or whole: the samples that lie there, whoever counts them."""
+    """Where there are checkpoints, and none is whole and of the run: the samples that lie there, uncounted."""
     if _run(found) is None or not checkpoints.steps(folder):
         return None
     entries = with_all_files(folder, found).entries[-(found.header.get("keep_last") or 0):]
