@@ -17,7 +17,6 @@ import sgmcmc_mx as sg
 from sgmcmc_mx.checkpoint import objects
 from sgmcmc_mx.store import arrays, checkpoints, labels, manifest
 
-
 # Who makes a file's checksum fit does so in the manifest; the checkpoint knows another.
 pytestmark = pytest.mark.filterwarnings("ignore:.*that the checkpoint of step:UserWarning")
 
