@@ -126,6 +126,9 @@ TEST = [
     "scikit-learn>=1.0",
     "scipy>=1.6",
     "ruff==0.17.6",
+    # What reads the hints, and what holds values against them.
+    'mypy==2.4.1; python_version >= "3.10"',
+    'typeguard>=4.6,<5; python_version >= "3.10"',
     "setuptools>=70.1",  # the packaging is tested without a download
 ]
 

@@ -6,14 +6,14 @@ import math
 import numbers
 import sys
 import warnings
-from typing import Iterable, Optional
+from typing import Any, Iterable, Optional
 
 import numpy as np
 
 __all__ = ["choice", "closest", "flag", "integer", "not_both", "number", "unknown_option", "warn"]
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     """A value as a message shows it: a list of a million numbers is cut, and what has no repr is named by its type."""
     try:
         text = repr(value)
@@ -22,7 +22,7 @@ def _shown(value) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def number(name: str, value, instead: str, *, low: float = -math.inf, high: float = math.inf,
+def number(name: str, value: object, instead: str, *, low: float = -math.inf, high: float = math.inf,
            open_low: bool = False, open_high: bool = False) -> float:
     """``value`` as a float in [low, high] (ends excluded where open), or an error that says ``instead``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -40,9 +40,10 @@ def number(name: str, value, instead: str, *, low: float = -math.inf, high: floa
     return x
 
 
-def integer(name: str, value, instead: str, *, low: Optional[int] = None, high: Optional[int] = None) -> int:
+def integer(name: str, value: Any, instead: str, *, low: Optional[int] = None, high: Optional[int] = None) -> int:
     """``value`` as an int in [low, high], or an error that says ``instead``. An integral float is accepted."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real:
         raise TypeError(f"{name} must be a whole number, got {_shown(value)} of type {type(value).__name__}; {instead}")
     # Infinity less itself, and NaN, are NaN; a fraction may be above all floats.
     if not isinstance(value, numbers.Integral) and (value - value != 0 or value != int(value)):
@@ -54,14 +55,14 @@ def integer(name: str, value, instead: str, *, low: Optional[int] = None, high: 
     return i
 
 
-def flag(name: str, value, instead: str) -> bool:
+def flag(name: str, value: object, instead: str) -> bool:
     """``value`` if it is True or False, or an error that says ``instead``: 'no' and 2 would count as True."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_shown(value)}; {instead}")
     return bool(value)
 
 
-def choice(name: str, value, options: Iterable[str]) -> str:
+def choice(name: str, value: object, options: Iterable[str]) -> str:
     """``value`` if it is one of the ``options``, or an error that lists them."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
@@ -69,7 +70,7 @@ def choice(name: str, value, options: Iterable[str]) -> str:
     return value
 
 
-def not_both(name: str, value, other: str, others, why: str) -> None:
+def not_both(name: str, value: object, other: str, others: object, why: str) -> None:
     """Raise a ValueError where two arguments are given that say the same."""
     if value is not None and others is not None:
         raise ValueError(f"{name}={_shown(value)} and {other}={_shown(others)} {why}; write one of them")

@@ -20,7 +20,7 @@ import re
 import sys
 import types
 import warnings
-from typing import Any
+from typing import Any, List
 
 __all__ = ["import_mxnet", "serving"]
 
@@ -60,14 +60,14 @@ def _restore_numpy_aliases(numpy: Any) -> None:
             setattr(numpy, name, builtin)
 
 
-def _lend_distutils() -> list[str]:
+def _lend_distutils() -> List[str]:
     """Make ``distutils.version`` importable if it is not; returns the names put into ``sys.modules``."""
     try:
         importlib.import_module("distutils.version")
         return []
     except ImportError:
         package, version = types.ModuleType("distutils"), types.ModuleType("distutils.version")
-        package.__path__ = []  # type: ignore[attr-defined]
+        package.__path__ = []
         version.StrictVersion = version.LooseVersion = _Version  # type: ignore[attr-defined]
         package.version = version  # type: ignore[attr-defined]
         lent = {"distutils": package, "distutils.version": version}
@@ -100,7 +100,7 @@ def import_mxnet() -> types.ModuleType:
         the message says what to install.
     """
     _restore_numpy_aliases(_import_numpy())
-    lent: list[str] = []
+    lent: List[str] = []
     try:
         with warnings.catch_warnings():
             for category in (DeprecationWarning, FutureWarning, SyntaxWarning):

@@ -11,9 +11,10 @@ Logarithms are natural, so entropies and likelihoods are in nats. What cannot be
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["Reliability", "accuracy", "auroc", "brier", "ece", "entropy", "mutual_information", "nll", "reliability"]
 
@@ -31,10 +32,10 @@ class Reliability(NamedTuple):
     edges: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
-    count: np.ndarray
+    count: np.ndarray   # type: ignore[assignment]  # hides tuple.count, which nobody asks of a diagram
 
 
-def accuracy(probs: Any, labels: Any) -> float:
+def accuracy(probs: ArrayLike, labels: ArrayLike) -> float:
     """Fraction of examples whose most probable class is the label: (1/n) sum_i 1[argmax_c p_ic = y_i].
 
     Between equal probabilities the lowest class wins, so P(y = 1) = 0.5 predicts class 0.
@@ -43,7 +44,7 @@ def accuracy(probs: Any, labels: Any) -> float:
     return float(np.mean(p.argmax(axis=1) == y))
 
 
-def nll(probs: Any, labels: Any) -> float:
+def nll(probs: ArrayLike, labels: ArrayLike) -> float:
     """Mean negative log-likelihood in nats, -(1/n) sum_i log p(y_i | x_i): the log score (Good 1952). Lower is better.
 
     A probability that is exactly 0 has underflowed, and would make the mean infinite. It counts as the smallest
@@ -61,7 +62,7 @@ def nll(probs: Any, labels: Any) -> float:
     return float(-np.mean(np.log(np.maximum(chosen, floor[np.minimum(y, 1)])))) + 0.0
 
 
-def brier(probs: Any, labels: Any) -> float:
+def brier(probs: ArrayLike, labels: ArrayLike) -> float:
     """Brier score (Brier 1950), (1/n) sum_i sum_c (p_ic - 1[y_i = c])^2: summed over classes, averaged over examples.
 
     It lies between 0 (perfect) and 2. For two classes it is therefore twice the (p - y)^2 that some libraries report.
@@ -71,7 +72,7 @@ def brier(probs: Any, labels: Any) -> float:
     return float(np.mean(np.sum(p * p, axis=1)))
 
 
-def reliability(probs: Any, labels: Any, bins: int = 15) -> Reliability:
+def reliability(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> Reliability:
     """Accuracy against confidence, max_c p_ic, in equal-width bins that are closed on the right.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2. P(y = 1) alone is treated as two classes, so
@@ -90,7 +91,7 @@ def reliability(probs: Any, labels: Any, bins: int = 15) -> Reliability:
     return Reliability(edges, mean_confidence, mean_accuracy, count)
 
 
-def ece(probs: Any, labels: Any, bins: int = 15) -> float:
+def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error, sum_m (|B_m| / n) |acc(B_m) - conf(B_m)|: Guo et al. 2017, equation 3. In [0, 1].
 
     Empty bins count nothing. The estimate depends on ``bins`` and is biased upwards for small n, so compare values
@@ -102,7 +103,7 @@ def ece(probs: Any, labels: Any, bins: int = 15) -> float:
     return float(np.sum(diagram.count[filled] * gap) / diagram.count.sum())
 
 
-def entropy(probs: Any) -> np.ndarray:
+def entropy(probs: ArrayLike) -> np.ndarray:
     """Entropy of each predictive distribution in nats, H_i = -sum_c p_ic log p_ic with 0 log 0 = 0. Shape (n,).
 
     Between 0 and log(classes). Of an average over posterior samples it is the total uncertainty about y.
@@ -110,7 +111,7 @@ def entropy(probs: Any) -> np.ndarray:
     return _entropy(_probabilities(probs, "probs"))
 
 
-def mutual_information(samples: Any, weights: Any | None = None) -> np.ndarray:
+def mutual_information(samples: ArrayLike, weights: Optional[ArrayLike] = None) -> np.ndarray:
     """What the posterior samples disagree about, I(y; w | x) = H(mean_s p_s) - mean_s H(p_s), in nats. Shape (n,).
 
     Houlsby et al. 2011, "Bayesian Active Learning", equation 2. ``samples`` is (S, n, classes), or (S, n, 1) with
@@ -123,7 +124,8 @@ def mutual_information(samples: Any, weights: Any | None = None) -> np.ndarray:
         raise ValueError(f"samples: need shape (samples, n, classes), none of them 0, got {array.shape}. Pass what "
                          "predict(..., samples=True) returns; for P(y = 1) alone write samples[..., np.newaxis].")
     w = sample_weights(weights, len(array))
-    mean, expected = 0.0, 0.0
+    mean: Any = 0.0         # arrays from the first sample on
+    expected: Any = 0.0
     # One sample at a time: the float64 working copy stays as small as one prediction.
     for number, weight in enumerate(w):
         p = _probabilities(array[number], f"samples[{number}]")
@@ -133,7 +135,7 @@ def mutual_information(samples: Any, weights: Any | None = None) -> np.ndarray:
     return np.maximum(_entropy(mean) - expected, 0.0)
 
 
-def auroc(scores: Any, labels: Any) -> float:
+def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     """Area under the ROC curve: P(score of a positive > score of a negative), a tie counting one half.
 
     Computed as the Mann-Whitney statistic (sum of the positives' mean ranks - n1 (n1 + 1) / 2) / (n1 n0), exact with
@@ -162,7 +164,7 @@ def _entropy(p: np.ndarray) -> np.ndarray:
     return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1) + 0.0
 
 
-def _pair(probs: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+def _pair(probs: ArrayLike, labels: ArrayLike) -> Tuple[np.ndarray, np.ndarray]:
     p = _probabilities(probs, "probs")
     return p, class_labels(labels, len(p), p.shape[1])
 
@@ -171,12 +173,12 @@ def _is_binary(array: np.ndarray) -> bool:
     return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
 
 
-def _float_dtype(array: Any) -> np.dtype:
+def _float_dtype(array: ArrayLike) -> np.dtype:
     dtype = np.asarray(array).dtype
     return dtype if dtype.kind == "f" and dtype.itemsize <= 8 else np.dtype(np.float64)
 
 
-def _numbers(array: Any, name: str) -> np.ndarray:
+def _numbers(array: ArrayLike, name: str) -> np.ndarray:
     """The argument as a NumPy array of real numbers. An NDArray never reaches np.asarray, which would mangle it."""
     first = array[0] if isinstance(array, (list, tuple)) and array else array
     if hasattr(first, "asnumpy"):
@@ -189,7 +191,7 @@ def _numbers(array: Any, name: str) -> np.ndarray:
     return result
 
 
-def _probabilities(probs: Any, name: str) -> np.ndarray:
+def _probabilities(probs: ArrayLike, name: str) -> np.ndarray:
     """A float64 copy of shape (n, classes), every row a distribution."""
     array = _numbers(probs, name)
     if array.ndim not in (1, 2) or array.size == 0:
@@ -216,7 +218,7 @@ def _probabilities(probs: Any, name: str) -> np.ndarray:
     return p
 
 
-def class_labels(labels: Any, n: int, classes: int) -> np.ndarray:
+def class_labels(labels: ArrayLike, n: int, classes: int) -> np.ndarray:
     """Labels as int64 of shape (n,), each one of 0 .. classes - 1."""
     array = _numbers(labels, "labels")
     y = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
@@ -237,7 +239,7 @@ def class_labels(labels: Any, n: int, classes: int) -> np.ndarray:
     return whole
 
 
-def sample_weights(weights: Any | None, number: int) -> np.ndarray:
+def sample_weights(weights: Optional[ArrayLike], number: int) -> np.ndarray:
     """Normalised float64 weights of shape (number,)."""
     w = np.ones(number) if weights is None else _numbers(weights, "weights").astype(np.float64)
     if w.shape != (number,):
@@ -249,7 +251,7 @@ def sample_weights(weights: Any | None, number: int) -> np.ndarray:
     return w / w.sum()
 
 
-def _bins(bins: Any) -> int:
+def _bins(bins: int) -> int:
     try:
         number = operator.index(bins)
     except TypeError:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from ._check import choice, integer, number
 
-__all__ = ["Prior", "Constant", "FanIn", "ByName", "Gamma", "as_prior"]
+__all__ = ["Prior", "Constant", "FanIn", "ByName", "Gamma", "PriorLike", "as_prior"]
 
 _HOW = "write prior=10.0, prior='fan_in' or prior={'.*weight': 'fan_in', '.*bias': 1.0}"
 
@@ -34,10 +34,10 @@ class Prior:
 class Constant(Prior):
     """The same precision for every parameter."""
 
-    def __init__(self, precision: float):
+    def __init__(self, precision: float) -> None:
         self.value = number("prior", precision, "a precision is 1 / variance: " + _HOW, low=0.0)
 
-    def precision(self, names, shape):
+    def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> float:
         return self.value
 
 
@@ -48,10 +48,10 @@ class FanIn(Prior):
     one axis (biases, BatchNorm's gamma and beta) have none and keep the default ``wd``.
     """
 
-    def __init__(self, scale: float = 1.0):
+    def __init__(self, scale: float = 1.0) -> None:
         self.scale = number("scale", scale, "FanIn(scale=2.0) means variance 2 / fan_in", low=0.0, open_low=True)
 
-    def precision(self, names, shape):
+    def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         if len(shape) < 2:
             return None
         fan_in = 1
@@ -67,7 +67,7 @@ class ByName(Prior):
     no parameter is an error, since it is a typing mistake as a rule.
     """
 
-    def __init__(self, patterns: Dict[str, object]):
+    def __init__(self, patterns: Dict[str, Any]) -> None:
         if not isinstance(patterns, dict):
             raise TypeError(f"patterns must be a dictionary of name patterns, got {type(patterns).__name__}; {_HOW}")
         if not patterns:
@@ -86,13 +86,13 @@ class ByName(Prior):
                                 f"select={pattern!r}), with wd for the other parameters")
             self.items.append((compiled, as_prior(value)))
 
-    def precision(self, names, shape):
+    def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         for pattern, prior in self.items:
             if any(pattern.match(n) for n in names):
                 return prior.precision(names, shape)
         return None
 
-    def check(self, names):
+    def check(self, names: Iterable[Sequence[str]]) -> None:
         names = [tuple(n) for n in names]
         for pattern, _ in self.items:
             if names and not any(pattern.match(n) for group in names for n in group):
@@ -130,7 +130,7 @@ class Gamma(Prior):
     """
 
     def __init__(self, shape: float = 1.0, rate: float = 1.0, by: str = "tensor", every: int = 100,
-                 select: Optional[str] = None):
+                 select: Optional[str] = None) -> None:
         self.shape = number("shape", shape, "the shape of a gamma law, shape=1.0", low=0.0, open_low=True)
         self.rate = number("rate", rate, "the rate of a gamma law, rate=1.0", low=0.0, open_low=True)
         self.by = choice("by", by, ("tensor", "layer", "global"))
@@ -155,12 +155,12 @@ class Gamma(Prior):
             return name
         return name.rpartition("." if len(names) > 1 else "_")[0] or ("net" if len(names) > 1 else name)
 
-    def precision(self, names, shape):
+    def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         return None if self.group(names) is None else self.shape / self.rate
 
-    def check(self, names):
+    def check(self, names: Iterable[Sequence[str]]) -> None:
         names = [tuple(n) for n in names]
-        if names and all(self.group(n) is None for n in names):
+        if self.select is not None and names and all(self.group(n) is None for n in names):
             raise ValueError(f"select={self.select.pattern!r} matches no parameter; the parameters are "
                              f"{', '.join('/'.join(group) for group in names[:8])}")
 
@@ -172,7 +172,10 @@ def check_precision(value: float, parameter: str) -> None:
                          "finite and not negative")
 
 
-def as_prior(value) -> Prior:
+PriorLike = Union[float, str, Dict[str, Any], Prior]      # what a user may write: see :func:`as_prior`
+
+
+def as_prior(value: PriorLike) -> Prior:
     """The prior that a user wrote as a number, ``'fan_in'``, a dictionary or a :class:`Prior`."""
     if isinstance(value, Prior):
         return value

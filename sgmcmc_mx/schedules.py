@@ -32,7 +32,7 @@ class PolynomialScheduler(LRScheduler):
         Exponent, in (0, 1].
     """
 
-    def __init__(self, base_lr: float = 0.01, offset: float = 1.0, gamma: float = 0.55):
+    def __init__(self, base_lr: float = 0.01, offset: float = 1.0, gamma: float = 0.55) -> None:
         super().__init__(base_lr=number("base_lr", base_lr, "the first learning rate, such as base_lr=0.01", low=0.0,
                                         open_low=True))
         self.offset = number("offset", offset, "b of the paper, in steps, such as offset=100", low=0.0, open_low=True)
@@ -55,7 +55,7 @@ class PolynomialScheduler(LRScheduler):
         return self.base_lr * (1.0 + max(num_update, 0) / self.offset) ** -self.gamma
 
 
-def _exponent(gamma) -> float:
+def _exponent(gamma: float) -> float:
     return number("gamma", gamma, "the paper's exponent lies in (1/2, 1], gamma=0.55", low=0.0, high=1.0, open_low=True)
 
 
@@ -88,7 +88,7 @@ class CyclicalScheduler(LRScheduler):
     samplers. (MXNet's own replace ``base_lr`` by their default ``learning_rate``, .01 for SGD; give them both.)
     """
 
-    def __init__(self, base_lr: float = 0.01, cycle: int = 1000, exploration: Optional[float] = None):
+    def __init__(self, base_lr: float = 0.01, cycle: int = 1000, exploration: Optional[float] = None) -> None:
         super().__init__(base_lr=number("base_lr", base_lr, "the largest learning rate, such as base_lr=0.1", low=0.0,
                                         open_low=True))
         self.cycle = integer("cycle", cycle, "the number of steps in a cycle, such as cycle=1000", low=1)
@@ -124,7 +124,7 @@ class ScaledScheduler(LRScheduler):
         > 0.
     """
 
-    def __init__(self, schedule: LRScheduler, factor: float):
+    def __init__(self, schedule: LRScheduler, factor: float) -> None:
         if not callable(schedule) or not hasattr(schedule, "base_lr"):
             raise TypeError(f"schedule must be an mxnet.lr_scheduler.LRScheduler, got {schedule!r}; write "
                             "ScaledScheduler(CosineScheduler(10000, base_lr=0.1), 0.5)")

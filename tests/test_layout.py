@@ -13,7 +13,7 @@ PACKAGE = Path(sgmcmc_mx.__file__).resolve().parent
 ROOMS = {
     "__init__": ["data", "datasets", "errors", "full_data", "gradients", "kernels", "likelihoods", "metrics", "plot",
                  "prediction", "priors", "samplers", "schedules", "store", "trainer", "tuning", "_compat", "_version"],
-    "tuning": ["full_data", "gradients", "batches", "samplers", "data", "_check"],
+    "tuning": ["full_data", "gradients", "batches", "samplers", "data", "_network", "_check"],
     "full_data": ["trainer", "checkpoint", "store", "prediction", "batches", "samplers", "kernels", "priors",
                   "_network", "_check"],
     "trainer": ["checkpoint", "store", "prediction", "batches", "data", "samplers", "likelihoods", "errors",

@@ -1,14 +1,19 @@
 """A user's array as one on the network's device, of the network's kind."""
 from __future__ import annotations
 
+from typing import Union
+
 import mxnet as mx
 import numpy as np
 from mxnet import ndarray as nd
+from numpy.typing import DTypeLike
 
-__all__ = ["check_numbers", "classic", "placed"]
+__all__ = ["Array", "check_numbers", "classic", "placed"]
+
+Array = Union[np.ndarray, nd.NDArray]
 
 
-def classic(array):
+def classic(array: nd.NDArray) -> nd.NDArray:
     """The same memory as an mx.nd array, which is what the older operators take."""
     return array.as_nd_ndarray() if isinstance(array, mx.np.ndarray) else array
 
@@ -20,7 +25,7 @@ def check_numbers(array: np.ndarray) -> None:
                         "np.asarray(..., dtype='float32'), and look for rows of different length")
 
 
-def placed(x, context, as_np: bool, dtype):
+def placed(x: Array, context: mx.Context, as_np: bool, dtype: DTypeLike) -> nd.NDArray:
     if isinstance(x, np.ndarray):
         check_numbers(x)
         # NumPy's floats are float64 where nobody thought of it: the network's own type is meant.

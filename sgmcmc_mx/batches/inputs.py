@@ -1,6 +1,8 @@
 """Inputs to predict for, a batch at a time, whatever they come as; labels beside them are left out."""
 from __future__ import annotations
 
+from typing import Any, Iterable, Iterator, Union
+
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
@@ -8,11 +10,14 @@ from mxnet import ndarray as nd
 
 from .._check import warn
 from ..data import ResumableLoader
+from .arrays import Array
 
-__all__ = ["input_batches", "warn_of_order"]
+__all__ = ["Inputs", "input_batches", "warn_of_order"]
+
+Inputs = Union[np.ndarray, nd.NDArray, gluon.data.DataLoader, mx.io.DataIter, Iterable[Any]]
 
 
-def input_batches(data, batch_size: int):
+def input_batches(data: Inputs, batch_size: int) -> Iterator[Array]:
     if isinstance(data, (np.ndarray, nd.NDArray)):
         if data.ndim == 0:
             raise ValueError("data is a single number; write an array whose first axis counts examples")
@@ -36,7 +41,7 @@ def input_batches(data, batch_size: int):
         yield x
 
 
-def warn_of_order(data) -> None:
+def warn_of_order(data: Inputs) -> None:
     """Warn where the rows of a prediction would not be those of the data, one by one."""
     sampler = getattr(data, "_batch_sampler", None)
     shuffled = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler) or (

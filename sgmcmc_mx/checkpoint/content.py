@@ -1,7 +1,7 @@
 """The content of a trainer's checkpoint: all that its next step depends on, as a tree and arrays."""
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Any, Dict, Tuple
 
 from mxnet import lr_scheduler
 from mxnet import optimizer as opt
@@ -23,7 +23,7 @@ TRAINER = "BayesianTrainer"     # what a checkpoint is of that does not say it
 BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes
 
 
-def take(trainer, moment) -> Tuple[dict, dict]:
+def take(trainer: Any, moment: Any) -> Tuple[dict, dict]:
     """Tree and arrays of a checkpoint; the arrays are copies that the engine fills in.
 
     Data and generators are where they were at the ``moment``, the end of the last step.
@@ -65,20 +65,20 @@ def known_classes() -> Dict[str, type]:
     return {name_of(c): c for c in found}
 
 
-def order_of(trainer) -> list:
+def order_of(trainer: Any) -> list:
     """The structural name of each parameter, by its index in the trainer."""
-    names = {}
+    names: Dict[str, str] = {}
     for name, p in trainer._named.items():
         names.setdefault(p.name, name)
     return [names[p.name] for p in trainer._params]
 
 
-def updaters_of(trainer) -> list:
+def updaters_of(trainer: Any) -> list:
     """Who keeps the sampler's states: one for each context, or the kvstore's."""
     return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
 
 
-def plain_likelihood(likelihood):
+def plain_likelihood(likelihood: Any) -> Any:
     """One of this package's as (class, sigma), or (class, arguments by name); any other as it is."""
     cls = type(likelihood)
     if getattr(likelihoods, cls.__name__, None) is cls:
@@ -86,7 +86,7 @@ def plain_likelihood(likelihood):
     return likelihood
 
 
-def made_likelihood(kept):
+def made_likelihood(kept: Any) -> Any:
     """The likelihood that :func:`plain_likelihood` stands for."""
     if not isinstance(kept, tuple):
         return kept

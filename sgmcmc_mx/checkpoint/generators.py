@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from typing import Any, Iterable
 
 import mxnet as mx
 import numpy as np
@@ -22,7 +23,7 @@ def as_arrays(states: tuple) -> dict:
             "python": (version, np.array(state, dtype=np.uint32).view(np.int32), gauss)}
 
 
-def restore_generators(state: dict, numpys=np.random, pythons=random) -> None:
+def restore_generators(state: dict, numpys: Any = np.random, pythons: Any = random) -> None:
     """Put NumPy's and Python's generators back."""
     name, keys, place, has, cached = state["numpy"]
     numpys.set_state((name, keys.view(np.uint32), place, has, cached))
@@ -36,7 +37,7 @@ def reseed(seed: int, step: int) -> None:
     mx.random.seed(int.from_bytes(word, "little") >> 1)
 
 
-def draws(contexts) -> list:
+def draws(contexts: Iterable[mx.Context]) -> list:
     """The next numbers of MXNet's generator on each context, which tell whether it stands where it stood."""
     drawn = []
     for context in dict.fromkeys(contexts):

@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import logging
 import weakref
-from typing import NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional
 
+import mxnet as mx
 import numpy as np
+from mxnet import optimizer as opt
 
 from .._version import __version__
+from ..data.place import Resumable
 from ..errors import CheckpointError, DivergenceError, StoreError
 from ..samplers import Sampler
 from ..schedules import ScaledScheduler
@@ -31,7 +34,7 @@ class Moment(NamedTuple):
 class Keeper:
     """Writes the checkpoints of one trainer into its folder, and goes back to them."""
 
-    def __init__(self, store: FolderStore, checkpoint_every: int, data, seed: int):
+    def __init__(self, store: FolderStore, checkpoint_every: int, data: Optional[Resumable], seed: int) -> None:
         self.store, self.data = store, data
         self._every, self._seed = checkpoint_every, seed    # the seed that MXNet's generator follows
         self._last: Optional[int] = None        # step of the last checkpoint asked for
@@ -54,7 +57,7 @@ class Keeper:
         """Note that what began as a step has moved nothing."""
         self._moving = False
 
-    def after_step(self, trainer, kept: bool) -> None:
+    def after_step(self, trainer: Any, kept: bool) -> None:
         """Write a checkpoint if it is time to; end the process here if it was asked to end."""
         self._ended, self._moving = self._now(trainer), False
         # The first one comes early: a chain that diverges does so soon, and a sample must have one before it.
@@ -66,11 +69,11 @@ class Keeper:
             if self._interruption.pending is not None:
                 self._end(trainer)
 
-    def _now(self, trainer) -> Moment:
+    def _now(self, trainer: Any) -> Moment:
         place = None if self.data is None else _fixed(self.data.state_dict())
         return Moment(trainer.num_steps, place, generators.generators())
 
-    def begin(self, trainer, content: Optional[dict] = None) -> None:
+    def begin(self, trainer: Any, content: Optional[dict] = None) -> None:
         """Begin a run, or go on from the content of a checkpoint."""
         if content is not None:
             self._last = trainer.num_steps
@@ -80,7 +83,7 @@ class Keeper:
         elif all(p._data is not None for p in trainer._named.values()):
             self._reseed(0)     # else the network still draws its first weights
 
-    def checkpoint(self, trainer, again: bool = False) -> None:
+    def checkpoint(self, trainer: Any, again: bool = False) -> None:
         """Have a checkpoint of the end of the last step written beside the chain, if there is none, or ``again``."""
         if self._last == trainer.num_steps and not again:
             return
@@ -93,7 +96,7 @@ class Keeper:
         generators.reseed(self._seed, step)
         self._reseeded = step
 
-    def _end(self, trainer) -> None:
+    def _end(self, trainer: Any) -> None:
         """The last checkpoint, before a signal does what it would have done."""
         if self._drawn(trainer._contexts):
             _log.warning("the network draws from MXNet's generator, whose state cannot be kept: the run will go on "
@@ -101,9 +104,10 @@ class Keeper:
         else:
             self.checkpoint(trainer)
         self.store.flush()
-        self._interruption.deliver()
+        if self._interruption is not None:
+            self._interruption.deliver()
 
-    def _drawn(self, contexts) -> bool:
+    def _drawn(self, contexts: List[mx.Context]) -> bool:
         """Whether somebody has drawn from MXNet's generator since it was last set. It is set again if not."""
         if self._reseeded is None:
             return True
@@ -115,7 +119,7 @@ class Keeper:
 
     # ---------------------------------------------------------------- going back
 
-    def go_back(self, trainer, error: DivergenceError) -> None:
+    def go_back(self, trainer: Any, error: DivergenceError) -> None:
         """Put the trainer back to the last checkpoint, with half the step."""
         self._flush_what_is_well()
         try:
@@ -162,7 +166,7 @@ class Keeper:
         return ("there is no checkpoint yet" if step is None else
                 f"the last good checkpoint is of step {step}, in {self.store.path}")
 
-    def close(self, trainer) -> None:
+    def close(self, trainer: Any) -> None:
         """Write what is left and a last checkpoint, put the handlers of signals back, and let others into the folder.
 
         The checkpoint is of the last step that ended well, whatever has been asked of data and generators since.
@@ -174,11 +178,11 @@ class Keeper:
             self._save(trainer)
         self.store.close()
 
-    def _unsaved(self, trainer) -> bool:
+    def _unsaved(self, trainer: Any) -> bool:
         return (self.store.open and not self._moving and self._ended is not None
                 and self._last != self._ended.step == trainer.num_steps)
 
-    def _save(self, trainer) -> None:
+    def _save(self, trainer: Any) -> None:
         if self._drawn(trainer._contexts):
             self._reseed(trainer.num_steps)
             _log.info("the network draws from MXNet's generator, whose state cannot be kept: a run that is resumed "
@@ -191,7 +195,7 @@ class Keeper:
             _log.warning("%s", e)
 
 
-def _fixed(state):
+def _fixed(state: Any) -> Any:
     """A state that what it came from does not move any more."""
     if isinstance(state, dict):
         return {key: _fixed(value) for key, value in state.items()}
@@ -200,7 +204,7 @@ def _fixed(state):
     return state.copy() if isinstance(state, np.ndarray) else state
 
 
-def slower(optimizer, lr: float, factor: float) -> None:
+def slower(optimizer: opt.Optimizer, lr: float, factor: float) -> None:
     """Half the step from now on: of ``lr``, the one so far, or of ``factor`` times the schedule."""
     if optimizer.lr_scheduler is None:
         optimizer.set_learning_rate(0.5 * lr)
@@ -209,7 +213,7 @@ def slower(optimizer, lr: float, factor: float) -> None:
         optimizer.lr_scheduler = ScaledScheduler(schedule, 0.5 * factor)
 
 
-def unscaled(schedule) -> tuple:
+def unscaled(schedule: Any) -> tuple:
     """A schedule without the factors around it, and their product."""
     factor = 1.0
     while isinstance(schedule, ScaledScheduler):
@@ -217,16 +221,19 @@ def unscaled(schedule) -> tuple:
     return schedule, factor
 
 
-def _before_end(store):
+def _before_end(store: FolderStore) -> Callable[[], None]:
     known = weakref.ref(store)
 
-    def flush():
+    def flush() -> None:
         alive = known()
         if alive is not None:
             alive.flush()
     return flush
 
 
-def seed_of(optimizer) -> int:
+def seed_of(optimizer: opt.Optimizer) -> int:
     """The seed that MXNet's generator follows at checkpoints."""
-    return optimizer.seed if isinstance(optimizer, Sampler) else int(np.random.SeedSequence().entropy % 2 ** 63)
+    if isinstance(optimizer, Sampler):
+        return optimizer.seed
+    drawn: Any = np.random.SeedSequence().entropy
+    return int(drawn % 2 ** 63)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Collection, Dict, Mapping
+from typing import Any, Collection, Dict, List, Mapping, Union
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -26,12 +26,13 @@ def name_of(cls: type) -> str:
 class Encoder:
     """Makes trees of values, and collects their arrays as copies that the engine fills in."""
 
-    def __init__(self, known: Mapping[str, type], brought: Collection[str] = ()):
+    def __init__(self, known: Mapping[str, type], brought: Collection[str] = ()) -> None:
         self.arrays: Dict[str, object] = {}
-        self._known, self._brought, self._seen = known, brought, {}     # brought: places that a reader can fill
-        self._alive = []        # so that no id comes twice
+        self._known, self._brought = known, brought     # brought: places that a reader can fill
+        self._seen: Dict[int, int] = {}
+        self._alive: List[Any] = []     # so that no id comes twice
 
-    def __call__(self, value, at: str = "value"):
+    def __call__(self, value: Any, at: str = "value") -> Any:
         """The tree of a value; ``at`` is its place, which names what must be brought."""
         if value is None or isinstance(value, (bool, str)):
             return value
@@ -51,12 +52,12 @@ class Encoder:
             return {"pattern": value.pattern}
         return self._object(value, at)
 
-    def _array(self, value):
+    def _array(self, value: Union[nd.NDArray, np.ndarray]) -> dict:
         name = f"a{len(self.arrays)}"
         self.arrays[name] = value.copy()
         return {"array" if isinstance(value, nd.NDArray) else "numpy": name}
 
-    def _object(self, value, at: str):
+    def _object(self, value: Any, at: str) -> dict:
         if id(value) in self._seen:
             return {"same": self._seen[id(value)]}
         name = name_of(type(value))
@@ -69,7 +70,7 @@ class Encoder:
         return {"object": number, "class": name, "state": self(dict(value.__dict__) if state is None else state, at)}
 
 
-def decode(tree, arrays: Mapping[str, np.ndarray], known: Mapping[str, type], given: Mapping[str, object]):
+def decode(tree: Any, arrays: Mapping[str, np.ndarray], known: Mapping[str, type], given: Mapping[str, object]) -> Any:
     """The value of a tree. Arrays come on the host.
 
     Raises
@@ -83,10 +84,12 @@ def decode(tree, arrays: Mapping[str, np.ndarray], known: Mapping[str, type], gi
 
 
 class _Decoder:
-    def __init__(self, arrays, known, given):
-        self._arrays, self._known, self._given, self._made = arrays, known, given, {}
+    def __init__(self, arrays: Mapping[str, np.ndarray], known: Mapping[str, type],
+                 given: Mapping[str, object]) -> None:
+        self._arrays, self._known, self._given = arrays, known, given
+        self._made: Dict[int, Any] = {}
 
-    def __call__(self, tree):
+    def __call__(self, tree: Any) -> Any:
         if tree is None or isinstance(tree, (bool, int, float, str)):
             return tree
         if isinstance(tree, list):
@@ -94,7 +97,7 @@ class _Decoder:
         if not isinstance(tree, dict) or not tree:
             raise ValueError(f"{tree!r:.60} is no value")
         kind = next((k for k in _KINDS if k in tree), None)
-        content = tree.get(kind)
+        content: Any = tree.get(kind)
         if kind in ("tuple", "set"):
             return (tuple if kind == "tuple" else set)(self(t) for t in content)
         if kind == "dict":
@@ -108,13 +111,13 @@ class _Decoder:
             return self._given[content]
         if kind == "object":
             return self._object(content, tree)
-        simple = {"float": float, "pattern": re.compile, "same": self._made.__getitem__}.get(kind)
+        simple: Any = {"float": float, "pattern": re.compile, "same": self._made.__getitem__}.get(str(kind))
         if simple is None:
             raise ValueError(f"{', '.join(map(str, tree))!r:.60} is no kind of value")
         return simple(content)
 
-    def _object(self, number: int, tree: dict):
-        cls = self._known.get(tree["class"])
+    def _object(self, number: int, tree: dict) -> Any:
+        cls: Any = self._known.get(tree["class"])
         if cls is None:
             raise ValueError(f"{tree['class']!r} is no class that a checkpoint holds")
         made = self._made[number] = cls.__new__(cls)

@@ -3,15 +3,18 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
+from mxnet import gluon
 from mxnet import optimizer as opt
 
 from .._check import warn
 from ..errors import CheckpointError, StoreError
 from ..likelihoods.base import Likelihood, equal
 from ..samplers._device import check_state
+from ..store.checkpoints import Checkpoint
 from .content import COUNTERS, SETTINGS, TRAINER, known_classes, made_likelihood
 from .generators import restore_generators
 from .objects import decode
@@ -20,7 +23,7 @@ __all__ = ["check_fit", "decoded", "not_one", "telling_what_is_wrong", "unpack"]
 
 
 @contextlib.contextmanager
-def telling_what_is_wrong(checkpoint):
+def telling_what_is_wrong(checkpoint: Checkpoint) -> Iterator[None]:
     """Turn what goes wrong with the content of a checkpoint into an error that says what to do."""
     try:
         yield
@@ -34,7 +37,7 @@ def telling_what_is_wrong(checkpoint):
         raise not_one(checkpoint, f"{type(e).__name__}: {e}") from e
 
 
-def decoded(checkpoint, kind: str, names: Sequence[str], known: Mapping[str, type],
+def decoded(checkpoint: Checkpoint, kind: str, names: Sequence[str], known: Mapping[str, type],
             given: Mapping[str, object]) -> dict:
     """The content of a checkpoint of this kind of chain, with what is kept under these names as objects.
 
@@ -55,7 +58,7 @@ def decoded(checkpoint, kind: str, names: Sequence[str], known: Mapping[str, typ
     return content
 
 
-def _that_of_the_run(given, made, kept):
+def _that_of_the_run(given: Any, made: Any, kept: Any) -> Any:
     """The likelihood that was given, if it is the function that the run had; of a user's class, its name says."""
     if isinstance(made, Likelihood) and made is not given and not equal(given, made):
         raise ValueError(f"likelihood={given!r:.200} is not that of the run, {made!r:.200}; leave likelihood out, or "
@@ -66,7 +69,7 @@ def _that_of_the_run(given, made, kept):
     return given
 
 
-def unpack(checkpoint, given: Mapping[str, object]) -> dict:
+def unpack(checkpoint: Checkpoint, given: Mapping[str, object]) -> dict:
     """The content of a trainer's checkpoint as objects; ``given`` brings those of the user's own classes."""
     content = decoded(checkpoint, TRAINER, ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
                                             "data", "optimizer_state"), known_classes(), given)
@@ -106,12 +109,12 @@ def _check_form(content: dict, arrays: Mapping[str, np.ndarray]) -> None:
     restore_generators(content["generators"], np.random.RandomState(), random.Random())
 
 
-def not_one(checkpoint, why: str) -> CheckpointError:
+def not_one(checkpoint: Checkpoint, why: str) -> CheckpointError:
     return CheckpointError(f"the checkpoint of step {checkpoint.step} does not hold what one holds ({why:.300}); write "
                            "resume(..., checkpoint='previous')")
 
 
-def check_fit(net, content: dict, arrays: Mapping[str, np.ndarray], where, ctx) -> None:
+def check_fit(net: gluon.Block, content: dict, arrays: Mapping[str, np.ndarray], where: Path, ctx: Any) -> None:
     """Raise unless the network is the run's: names, shapes, which parameters move, and the number of devices."""
     named, kept = net._collect_params_with_prefix(), content["parameters"]
     odd = sorted(set(named) ^ set(kept))

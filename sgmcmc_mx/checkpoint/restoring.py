@@ -1,12 +1,14 @@
 """A checkpoint's content put into a network and a trainer."""
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Any, Mapping, Optional
 
 import mxnet as mx
 import numpy as np
+from mxnet import gluon
 from mxnet.util import is_np_array
 
+from ..data.place import Resumable
 from ..errors import StoreError
 from ..samplers import Sampler
 from .content import COUNTERS, updaters_of
@@ -14,7 +16,7 @@ from .content import COUNTERS, updaters_of
 __all__ = ["load_weights", "restore"]
 
 
-def load_weights(net, content: dict, arrays: Mapping[str, np.ndarray], ctx) -> None:
+def load_weights(net: gluon.Block, content: dict, arrays: Mapping[str, np.ndarray], ctx: Any) -> None:
     """Give the network the weights of a checkpoint; one that is not initialised is."""
     done, array = set(), (mx.np if is_np_array() else mx.nd).array
     for name, p in net._collect_params_with_prefix().items():
@@ -28,7 +30,7 @@ def load_weights(net, content: dict, arrays: Mapping[str, np.ndarray], ctx) -> N
                 a[:] = arrays[f"{name}:{k}"]
 
 
-def restore(trainer, content: dict, data) -> None:
+def restore(trainer: Any, content: dict, data: Optional[Resumable]) -> None:
     """Put the rest of a checkpoint into a trainer that was made with its optimizer, settings and weights."""
     states = content["states"]
     if any(states):

@@ -3,14 +3,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Union
+from typing import Any, Iterator, Optional, Union
 
-from mxnet import current_context
+from mxnet import current_context, gluon
 from mxnet.base import MXNetError
 
 from .._check import unknown_option
 from .._network import check_likelihood, check_net
 from ..data import as_resumable
+from ..data.place import Resumable
 from ..errors import CheckpointError
 from ..store import FolderStore, checkpoints
 from . import generators, reading, restoring
@@ -22,13 +23,17 @@ _ODD = (AttributeError, LookupError, ArithmeticError, AssertionError, RecursionE
 _OTHERS = ("data", "checkpoint", "ctx", "progress")
 
 
-def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=None, ctx=None, progress=False, **brought):
+def resume(cls: Any, path: Union[str, os.PathLike], net: gluon.Block, *, data: Any = None,
+           checkpoint: Union[None, int, str] = None, ctx: Any = None, progress: Union[bool, int] = False,
+           **brought: Any) -> Any:
     """See :meth:`sgmcmc_mx.BayesianTrainer.resume`."""
     unknown_option("BayesianTrainer.resume", brought, BROUGHT + _OTHERS)
     check_net(net)
     if brought.get("likelihood") is not None:
         check_likelihood(brought["likelihood"])
-    store, trainer = FolderStore.reopen(path), None
+    store = FolderStore.reopen(path)
+    found: Any = None
+    trainer: Any = None
     try:
         found = checkpoints.read(store.path, checkpoint, store.run)
         content = reading.unpack(found, brought)
@@ -49,17 +54,17 @@ def resume(cls, path: Union[str, os.PathLike], net, *, data=None, checkpoint=Non
         if getattr(trainer, "_keeper", None) is not None:
             trainer.close()
         store.close()
-        if isinstance(e, _ODD):
+        if found is not None and isinstance(e, _ODD):
             raise reading.not_one(found, f"{type(e).__name__}: {e}") from e
         raise
     return trainer
 
 
 @contextlib.contextmanager
-def unless_it_fails(net, data):
+def unless_it_fails(net: gluon.Block, data: Optional[Resumable]) -> Iterator[None]:
     """What is done to weights and data is undone where not all of it can be done."""
     weights = [(a, a.copy()) for p in net.collect_params().values() if p._data is not None for a in p.list_data()]
-    place = None if data is None else data.state_dict()
+    place: Any = None if data is None else data.state_dict()
     try:
         yield
     except BaseException:
@@ -70,7 +75,7 @@ def unless_it_fails(net, data):
         raise
 
 
-def _checked_data(data, content: dict):
+def _checked_data(data: Any, content: dict) -> Optional[Resumable]:
     """What the batches come from, None if the run shall not know."""
     if data is not None and data is not False:
         data = as_resumable(data)

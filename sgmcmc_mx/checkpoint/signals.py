@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import weakref
+from types import FrameType
 from typing import Callable, Optional
 
 __all__ = ["Interruption"]
@@ -27,10 +28,11 @@ class Interruption:
     _all: weakref.WeakSet[Interruption] = weakref.WeakSet()
     _before: dict = {}
 
-    def __init__(self, before_end: Callable[[], None]):
+    def __init__(self, before_end: Callable[[], None]) -> None:
         self.before_end = before_end    # what must be done where the process ends without a word
         self.pending: Optional[int] = None
-        self._ended = self._usual = None
+        self._ended: Optional[float] = None
+        self._usual: Optional[float] = None     # seconds of a step
         self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
             if not self._before:
@@ -79,7 +81,7 @@ class Interruption:
         self._before.clear()
 
 
-def _handle(number, frame) -> None:
+def _handle(number: int, frame: Optional[FrameType]) -> None:
     waiting = [i for i in Interruption._all if i.running()]
     if not waiting or any(i.pending is not None for i in waiting):
         for i in waiting:
@@ -93,13 +95,13 @@ def _handle(number, frame) -> None:
     timer.start()
 
 
-def _remind(number, held) -> None:
+def _remind(number: int, held: Callable[[], Optional[Interruption]]) -> None:
     interruption = held()
     if interruption is not None and interruption.pending is not None:
         os.kill(os.getpid(), number)
 
 
-def _deliver(number, frame=None) -> None:
+def _deliver(number: int, frame: Optional[FrameType] = None) -> None:
     before = Interruption._before.get(number, signal.SIG_DFL)
     if callable(before):
         before(number, frame)

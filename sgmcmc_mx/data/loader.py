@@ -1,7 +1,7 @@
 """Batches of a data set, from a loader that knows its place in the epoch."""
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Iterator, List, Optional, Protocol
 
 from mxnet import gluon
 
@@ -13,6 +13,14 @@ __all__ = ["ResumableLoader"]
 
 _OF_DATALOADER = ("num_workers", "batchify_fn", "thread_pool", "pin_memory", "pin_device_id", "prefetch", "timeout")
 _OWN = ("dataset", "batch_size", "shuffle", "last_batch", "seed")
+
+
+class Dataset(Protocol):
+    """Anything with a length and indices, as Gluon's data sets and lists have."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class ResumableLoader(gluon.data.DataLoader):
@@ -47,8 +55,8 @@ class ResumableLoader(gluon.data.DataLoader):
 
     _worker_pool = None     # looked for at the end of one that was never made
 
-    def __init__(self, dataset, batch_size: int, shuffle: bool = True, last_batch: str = "keep", seed=None,
-                 **loader_kwargs):
+    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool = True, last_batch: str = "keep",
+                 seed: Optional[int] = None, **loader_kwargs: Any) -> None:
         for name in ("sampler", "batch_sampler"):
             if name in loader_kwargs:
                 raise TypeError(f"ResumableLoader got {name}={loader_kwargs[name]!r}, and brings its own; write "
@@ -72,7 +80,7 @@ class ResumableLoader(gluon.data.DataLoader):
         """Batches of the present epoch that the loop has had."""
         return self.place.index
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         lost = None     # the place at which a worker was lost
         while True:
             batches = self._prefetch_iter()
@@ -122,11 +130,11 @@ class ResumableLoader(gluon.data.DataLoader):
 class _Ahead:
     """The rest of the epoch at the place where a loop begins, for workers that ask ahead of it."""
 
-    def __init__(self, place: ResumableSampler):
+    def __init__(self, place: ResumableSampler) -> None:
         self._place = place
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[List[int]]:
         return self._place.batches(self._place.epoch, self._place.index)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._place)

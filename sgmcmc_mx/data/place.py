@@ -1,13 +1,23 @@
 """What the batches of a run come from, as one object that knows its place and can be put back to it."""
 from __future__ import annotations
 
-__all__ = ["Together", "as_resumable"]
+from typing import Any, Protocol, Sequence, Union, cast
+
+__all__ = ["Resumable", "Together", "as_resumable"]
+
+
+class Resumable(Protocol):
+    """What knows its place, and can be put back to it."""
+
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict) -> None: ...
 
 
 class Together:
     """Several things whose state belongs to a run, as one."""
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[Resumable]) -> None:
         self.parts = parts
 
     def state_dict(self) -> dict:
@@ -24,7 +34,7 @@ class Together:
             part.load_state_dict(its)
 
 
-def as_resumable(data):
+def as_resumable(data: Union[Resumable, Sequence[Any]]) -> Resumable:
     """What the batches come from, or a list of such things, as one object that knows its state.
 
     Raises
@@ -38,4 +48,4 @@ def as_resumable(data):
     if missing:
         raise TypeError(f"data must know its place, and {type(data).__name__} has no {missing[0]}(); write "
                         "sgmcmc_mx.data.ResumableLoader(dataset, batch_size), or leave data out")
-    return data
+    return cast(Resumable, data)

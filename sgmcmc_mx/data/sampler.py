@@ -1,7 +1,7 @@
 """Batches of indices whose order is a function of a seed, so that a run can go on in the middle of an epoch."""
 from __future__ import annotations
 
-from typing import Iterator, List
+from typing import Callable, Iterator, List, Optional
 
 import numpy as np
 from mxnet import gluon
@@ -38,7 +38,8 @@ class ResumableSampler(gluon.data.Sampler):
         Epochs finished, and batches of the present one that are done.
     """
 
-    def __init__(self, length: int, batch_size: int, shuffle: bool = True, last_batch: str = "keep", seed=None):
+    def __init__(self, length: int, batch_size: int, shuffle: bool = True, last_batch: str = "keep",
+                 seed: Optional[int] = None) -> None:
         self.length = integer("length", length, "the number of examples, len(dataset)", low=1)
         self.batch_size = integer("batch_size", batch_size, "examples in a batch", low=1)
         self.shuffle = flag("shuffle", shuffle, "True draws a new order every epoch, False keeps the data's own")
@@ -62,7 +63,7 @@ class ResumableSampler(gluon.data.Sampler):
     def __iter__(self) -> Iterator[List[int]]:
         return self.batches(self.epoch, self.index, self.done)
 
-    def batches(self, epoch: int, index: int, done=lambda: None) -> Iterator[List[int]]:
+    def batches(self, epoch: int, index: int, done: Callable[[], None] = lambda: None) -> Iterator[List[int]]:
         """What is left of an epoch from a batch on; ``done`` is called right before each is handed out."""
         order = self.order(epoch)
         for i in range(index, len(self)):

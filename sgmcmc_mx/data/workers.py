@@ -6,6 +6,7 @@ import multiprocessing.pool
 import signal
 import threading
 import time
+from typing import Any
 
 from mxnet.gluon.data.dataloader import _worker_initializer
 from mxnet.util import is_np_array, is_np_shape
@@ -13,7 +14,7 @@ from mxnet.util import is_np_array, is_np_shape
 __all__ = ["Arriving", "WorkerLost", "mark", "renewed"]
 
 
-def mark(pool) -> None:
+def mark(pool: Any) -> None:
     """Note which processes a pool has: it puts others in the place of those that end, and forgets what they owed."""
     pool.sgmcmc_mx_first = {p.pid for p in pool._pool}
 
@@ -28,7 +29,7 @@ class Arriving:
     By itself it would wait for its timeout, or terminate the pool, which waits forever for a lock of a killed process.
     """
 
-    def __init__(self, batches, pool, timeout: float):
+    def __init__(self, batches: Any, pool: Any, timeout: float) -> None:
         self._batches, self._pool, self._timeout = batches, pool, timeout
         self._batches._worker_pool = self       # of which it wants what follows
         self.apply_async = pool.apply_async
@@ -36,10 +37,10 @@ class Arriving:
     def terminate(self) -> None:
         """After an error of the data set the processes stay, for the next loop."""
 
-    def __iter__(self):
+    def __iter__(self) -> Arriving:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         batches, until = self._batches, time.monotonic() + self._timeout
         owed = batches._data_buffer.get(batches._rcvd_idx)
         while owed is not None and not owed.ready() and not self._lost() and time.monotonic() < until:
@@ -62,7 +63,7 @@ class Arriving:
         return first is not None and ({p.pid for p in now} != first or any(p.exitcode is not None for p in now))
 
 
-def renewed(pool, number: int, dataset):
+def renewed(pool: Any, number: int, dataset: Any) -> Any:
     """A pool in place of one that has lost a process.
 
     The old one is not terminated in the ordinary way, which waits for a lock that a killed process may have held.

@@ -11,7 +11,7 @@ import os
 import uuid
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 
 class DatasetError(OSError):
@@ -26,7 +26,7 @@ class FileSpec(NamedTuple):
     sha256: str
 
 
-def _specs(*hashes: str) -> tuple[FileSpec, ...]:
+def _specs(*hashes: str) -> Tuple[FileSpec, ...]:
     shapes = (
         ("train-images-idx3-ubyte", 16 + 60000 * 784),
         ("train-labels-idx1-ubyte", 8 + 60000),
@@ -36,7 +36,7 @@ def _specs(*hashes: str) -> tuple[FileSpec, ...]:
     return tuple(FileSpec(name, size, sha256) for (name, size), sha256 in zip(shapes, hashes))
 
 
-SETS: dict[str, tuple[FileSpec, ...]] = {
+SETS: Dict[str, Tuple[FileSpec, ...]] = {
     "mnist": _specs(
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -70,7 +70,7 @@ def mxnet_folder(name: str) -> Path:
     return Path(home, "datasets", name.replace("_", "-"))
 
 
-def locate(folder: Path, spec: FileSpec) -> Path | None:
+def locate(folder: Path, spec: FileSpec) -> Optional[Path]:
     """The file of ``spec`` in ``folder``, raw or gzipped, under the usual spellings of its name; or None."""
     for name in (spec.name, spec.name.replace("-idx", ".idx")):
         for path in (folder / name, folder / (name + ".gz")):
@@ -115,7 +115,7 @@ def read_checked(path: Path, spec: FileSpec) -> bytes:
     raise DatasetError(f"{path} is {problem}: {wanted}, got {len(content):,} bytes, SHA-256 {found}; {advice}")
 
 
-def read_folder(folder: Path, name: str) -> tuple[bytes, ...]:
+def read_folder(folder: Path, name: str) -> Tuple[bytes, ...]:
     """The four files of the set ``name`` in ``folder``, checked.
 
     Raises FileNotFoundError naming the missing ones (the caller may look elsewhere), DatasetError for a wrong one.
@@ -131,7 +131,7 @@ def read_folder(folder: Path, name: str) -> tuple[bytes, ...]:
     return tuple(read_checked(path, spec) for path, spec in zip(paths, SETS[name]) if path is not None)
 
 
-def store(folder: Path, name: str, contents: tuple[bytes, ...]) -> None:
+def store(folder: Path, name: str, contents: Tuple[bytes, ...]) -> None:
     """Write the four files into ``folder``, gzipped; each appears whole or not at all, whoever else writes there."""
     folder.mkdir(parents=True, exist_ok=True)
     for spec, content in zip(SETS[name], contents):

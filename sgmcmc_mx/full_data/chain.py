@@ -3,19 +3,24 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Optional
+import os
+from typing import Any, Iterable, Optional, Union
 
+from mxnet import gluon
 from mxnet import ndarray as nd
+from mxnet.context import Context
 
 from .._check import flag, integer, number, unknown_option
-from .._network import check_likelihood, check_net
+from .._network import Loss, check_likelihood, check_net
+from ..batches.labelled import LabelledData
 from ..checkpoint.keeper import Keeper
 from ..kernels import noise
 from ..kernels.seeds import as_seed
-from ..priors import Gamma
+from ..priors import Gamma, PriorLike
 from ..samplers import metropolis
 from ..samplers._adapt import DualAveraging, first_step_size
 from ..samplers._hyper import Hyper
+from ..store import FolderStore
 from ..trainer.collecting import Collecting, as_store
 from ..trainer.progress import Progress
 from . import state as states
@@ -37,10 +42,17 @@ class FullDataSampler(Collecting):
 
     _target: float      # the acceptance probability that burn-in tunes to
     _exponent: float    # the step size at that probability goes with the number of weights to this power
+    _step_size: Any     # a number, or None while it is not found
+    _state: Any         # a metropolis.State, or None before the first transition
+    _kept: Any          # the state that was last kept, and the copies made of it
+    _tuning: Any        # the DualAveraging of a burn-in under way, or None
+    _plan: Any          # of the run under way, and how far it has come; a dictionary, or None
 
-    def __init__(self, net, likelihood, data, *, step_size: Optional[float] = None, wd: float = 1.0, prior=None,
-                 temperature: float = 1.0, target_acceptance: Optional[float] = None, batch_size: int = 1000,
-                 seed: Optional[int] = None, store=None, checkpoint_every: int = 1000, **unknown):
+    def __init__(self, net: gluon.Block, likelihood: Loss, data: LabelledData, *, step_size: Optional[float] = None,
+                 wd: float = 1.0, prior: Optional[PriorLike] = None, temperature: float = 1.0,
+                 target_acceptance: Optional[float] = None, batch_size: int = 1000, seed: Optional[int] = None,
+                 store: Union[None, str, os.PathLike, FolderStore] = None, checkpoint_every: int = 1000,
+                 **unknown: Any) -> None:
         unknown_option(type(self).__name__, unknown, _options(type(self)))
         check_net(net)
         check_likelihood(likelihood)
@@ -57,20 +69,20 @@ class FullDataSampler(Collecting):
         self._potential = Potential(net, likelihood, data, batch_size, wd, prior)
         self._hyper = Hyper(self._potential.prior) if isinstance(self._potential.prior, Gamma) else None
         self._state, self._kept = None, None
-        self._tuning = None         # the dual averaging of a burn-in under way
-        self._plan = None           # of the run under way, and how far it has come
+        self._tuning = self._plan = None
         self._made_with = {"step_size": step_size, "wd": wd, "prior": prior, "temperature": temperature,
                            "target_acceptance": target_acceptance, "batch_size": batch_size, "seed": self.seed,
                            "checkpoint_every": checkpoint_every}
         self._forget_counts()
         checkpoint_every = integer("checkpoint_every", checkpoint_every, "transitions between checkpoints", low=1)
         if store is not None:
-            self.samples = as_store(store, sampler=type(self).__name__.lower())
-            self._keeper = Keeper(self.samples, checkpoint_every, None, self.seed)
+            self.samples = folder = as_store(store, sampler=type(self).__name__.lower())
+            self._keeper = Keeper(folder, checkpoint_every, None, self.seed)
             self._keeper.begin(self)
 
     @classmethod
-    def resume(cls, path, net, data, **given) -> FullDataSampler:
+    def resume(cls, path: Union[str, os.PathLike], net: gluon.Block, data: LabelledData,
+               **given: Any) -> FullDataSampler:
         """Go on with a chain from its last checkpoint, bit for bit; :meth:`finish` does what is left of its run.
 
         Parameters
@@ -91,8 +103,8 @@ class FullDataSampler(Collecting):
         return states.resume(cls, path, net, data, **given)
 
     @classmethod
-    def begin_or_resume(cls, net, likelihood, data, *, store, store_options: Optional[dict] = None,
-                        **options) -> FullDataSampler:
+    def begin_or_resume(cls, net: gluon.Block, likelihood: Loss, data: LabelledData, *, store: Union[str, os.PathLike],
+                        store_options: Optional[dict] = None, **options: Any) -> FullDataSampler:
         """The chain of a folder: gone on with if it is there, begun if not, with what the chain itself takes.
 
         Of a chain that is there the options must be those it was begun with. ``chain.num_steps`` says which it was:
@@ -109,21 +121,21 @@ class FullDataSampler(Collecting):
         """
         return states.begin_or_resume(cls, net, likelihood, data, store, store_options, options)
 
-    def take(self, _) -> tuple:
+    def take(self, _: object) -> tuple:
         """All that the next transition depends on, as tree and arrays."""
         return states.take(self)
 
     # ---------------------------------------------------------------- what a sampler defines
 
-    def _evaluate(self, position) -> metropolis.State:
+    def _evaluate(self, position: metropolis.Position) -> metropolis.State:
         """The state at a position."""
         raise NotImplementedError
 
-    def _transition(self, state, step: int) -> tuple:
+    def _transition(self, state: metropolis.State, step: int) -> tuple:
         """The next state and the outcome, with the noise of this step."""
         raise NotImplementedError
 
-    def _probe(self, state, step_size: float) -> float:
+    def _probe(self, state: metropolis.State, step_size: float) -> float:
         """Acceptance probability of a single step that is not taken, for a first guess of the step size."""
         raise NotImplementedError
 
@@ -306,7 +318,7 @@ class FullDataSampler(Collecting):
     def _forget_counts(self) -> None:
         self._transitions = self._accepted = self.num_nonfinite = 0
 
-    def _count(self, outcome) -> None:
+    def _count(self, outcome: metropolis.Outcome) -> None:
         self._transitions += 1
         self._accepted += outcome.accepted
         self.num_nonfinite += not math.isfinite(outcome.change)
@@ -317,7 +329,7 @@ class FullDataSampler(Collecting):
                             f"are nearly all the same; write a step_size below {self.step_size:.3g}, or a longer "
                             "burn_in to have it tuned")
 
-    def _context(self):
+    def _context(self) -> Context:
         return self._potential.context
 
     @property
@@ -328,12 +340,12 @@ class FullDataSampler(Collecting):
         return "and step() keeps nothing; write run(100), or collect() after a step"
 
 
-def _equal(some, others) -> bool:
+def _equal(some: Iterable[nd.NDArray], others: Iterable[nd.NDArray]) -> bool:
     differing = sum((a != b).sum() for a, b in zip(some, others))
     return float(differing.asscalar()) == 0.0
 
 
-def _options(cls) -> set:
+def _options(cls: type) -> set:
     names = set()
     for c in cls.__mro__:
         if issubclass(c, FullDataSampler) and "__init__" in vars(c):

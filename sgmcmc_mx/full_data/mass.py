@@ -2,19 +2,23 @@
 from __future__ import annotations
 
 import re
-from typing import List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from mxnet import gluon
 from mxnet import ndarray as nd
 
 from .._check import number
 
-__all__ = ["as_mass"]
+__all__ = ["MassLike", "as_mass"]
+
+MassLike = Union[float, Dict[str, Any]]     # what a user may write: see :func:`as_mass`
 
 _HOW = "write mass=10.0, or mass={'.*weight': 100.0, '.*bias': 1.0} with numbers or arrays of the parameter's shape"
 
 
-def as_mass(mass, params, names) -> Optional[List[object]]:
+def as_mass(mass: Optional[MassLike], params: Sequence[gluon.Parameter],
+            names: Sequence[Tuple[str, ...]]) -> Optional[List[object]]:
     """For each parameter a number, or an array on its device; None where all masses are 1.
 
     ``mass`` is None, a number, or a dictionary from name patterns, which match from the start of any of a parameter's
@@ -37,7 +41,7 @@ def as_mass(mass, params, names) -> Optional[List[object]]:
     return found
 
 
-def _check_patterns(mass) -> None:
+def _check_patterns(mass: Dict[str, Any]) -> None:
     if not mass:
         raise ValueError(f"mass is an empty dictionary; {_HOW}")
     for pattern in mass:
@@ -49,7 +53,7 @@ def _check_patterns(mass) -> None:
             raise ValueError(f"mass has the key {pattern!r}, which is no regular expression ({e}); {_HOW}") from e
 
 
-def _of(p, value):
+def _of(p: gluon.Parameter, value: Any) -> Union[float, nd.NDArray]:
     if not isinstance(value, (np.ndarray, nd.NDArray)):
         return _number(value)
     if value.shape != p.shape:
@@ -60,5 +64,5 @@ def _of(p, value):
     return nd.array(array, ctx=p.list_ctx()[0], dtype=p.dtype)
 
 
-def _number(value) -> float:
+def _number(value: object) -> float:
     return number("mass", value, _HOW, low=0.0, open_low=True)

@@ -1,17 +1,19 @@
 """The potential of a network's posterior over a whole data set, and its gradient, a minibatch at a time."""
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import mxnet as mx
-from mxnet import autograd
+from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
 from .._check import number
+from .._network import Loss
 from ..batches.arrays import classic
-from ..batches.labelled import Labelled
+from ..batches.labelled import Labelled, LabelledData
 from ..prediction.forward import forward
-from ..priors import as_prior, check_precision
+from ..priors import PriorLike, as_prior, check_precision
+from ..samplers._hyper import Hyper
 
 __all__ = ["Potential", "prior_precisions"]
 
@@ -45,7 +47,8 @@ class Potential:
         Passes over the data so far, with or without the gradient.
     """
 
-    def __init__(self, net, likelihood, data, batch_size: int = 1000, wd: float = 1.0, prior=None):
+    def __init__(self, net: gluon.Block, likelihood: Loss, data: LabelledData, batch_size: int = 1000, wd: float = 1.0,
+                 prior: Optional[PriorLike] = None) -> None:
         self.net, self.likelihood = net, likelihood
         named = net._collect_params_with_prefix()
         everything = list(dict.fromkeys(named.values()))    # a parameter shared by two layers is one
@@ -54,14 +57,15 @@ class Potential:
         if not self.params:
             raise ValueError("net has no parameter to sample: each has grad_req='null' or lr_mult=0")
         self.context = self.params[0].list_ctx()[0]
-        self.num_data, self.passes = None, 0
+        self.num_data: Optional[int] = None
+        self.passes = 0
         self._data = self._labelled(data, batch_size)
         self._finish_initialization()
         self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
         self.prior = None if prior is None else as_prior(prior)
         self.precisions = prior_precisions(self.params, self.names, wd, self.prior)
 
-    def take_draws(self, hyper) -> None:
+    def take_draws(self, hyper: Hyper) -> None:
         """Let the parameters under a hyperprior have the precisions last drawn."""
         for i, (p, names) in enumerate(zip(self.params, self.names)):
             value = hyper.precision(names)
@@ -112,15 +116,15 @@ class Potential:
 
     # ---------------------------------------------------------------- parts
 
-    def _prior(self, position) -> float:
+    def _prior(self, position: Sequence[nd.NDArray]) -> float:
         terms = [nd.square(w.astype("float64")).sum() * (0.5 * precision)
                  for w, precision in zip(position, self.precisions)]
         return float(sum(terms).asscalar())
 
-    def _loss(self, x, y) -> float:
+    def _loss(self, x: nd.NDArray, y: nd.NDArray) -> float:
         return _sum(self._per_example(x, y))
 
-    def _per_example(self, x, y):
+    def _per_example(self, x: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
         loss = self.likelihood(forward(self.net, x), y)
         if not isinstance(loss, nd.NDArray) or loss.shape[:1] != (len(y),):
             raise ValueError(f"likelihood must give one -log p an example, shape ({len(y)},) for a batch of {len(y)}, "
@@ -128,7 +132,7 @@ class Potential:
                              "one of sgmcmc_mx.likelihoods")
         return loss
 
-    def _batches(self):
+    def _batches(self) -> Iterator[Tuple[nd.NDArray, nd.NDArray]]:
         count = 0
         for x, y in self._data:
             count += len(y)
@@ -142,7 +146,7 @@ class Potential:
                              "ones every time: write a DataLoader without a random sampler of its own, or arrays")
         self.passes += 1
 
-    def _labelled(self, data, batch_size) -> Labelled:
+    def _labelled(self, data: LabelledData, batch_size: int) -> Labelled:
         arrays = [p.data(self.context) for p in self.params if p._data is not None]
         as_np = any(isinstance(a, mx.np.ndarray) for a in arrays) or mx.util.is_np_array()
         batches = Labelled(data, batch_size, self.context, as_np, self.params[0].dtype)
@@ -163,7 +167,7 @@ class Potential:
 _EMPTY = "data is empty: a chain needs at least one example; write the training data"
 
 
-def _clear(p, context) -> None:
+def _clear(p: gluon.Parameter, context: mx.Context) -> None:
     g = p.grad(context)
     if g.stype == "default":
         classic(g)[:] = 0
@@ -171,11 +175,11 @@ def _clear(p, context) -> None:
         p.zero_grad()
 
 
-def _sum(loss) -> float:
+def _sum(loss: nd.NDArray) -> float:
     return float(classic(loss).astype("float64").sum().asscalar())
 
 
-def _check_parameters(params) -> None:
+def _check_parameters(params: Iterable[gluon.Parameter]) -> None:
     for p in params:
         if p._data is None and not p._deferred_init:
             raise RuntimeError(f"parameter {p.name} is not initialised; call net.initialize() first")
@@ -190,7 +194,8 @@ def _check_parameters(params) -> None:
                              "net.cast('float32')")
 
 
-def prior_precisions(params, names, wd, prior) -> List[float]:
+def prior_precisions(params: Sequence[gluon.Parameter], names: Sequence[Tuple[str, ...]], wd: float,
+                     prior: Optional[PriorLike]) -> List[float]:
     """Prior precision of each parameter: ``prior`` or ``wd``, times its ``wd_mult``."""
     wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
     prior = None if prior is None else as_prior(prior)

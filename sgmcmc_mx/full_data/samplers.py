@@ -1,13 +1,18 @@
 """Metropolis-Hastings and Hamiltonian Monte Carlo on a network: chains that see all data at every step."""
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import Any, Optional, Tuple
+
+from mxnet import gluon
 
 from .._check import integer, not_both, number
+from .._network import Loss
+from ..batches.labelled import LabelledData
 from ..kernels import noise
 from ..samplers import hmc, metropolis
+from ..samplers.metropolis import Outcome, Position, State
 from .chain import FullDataSampler
-from .mass import as_mass
+from .mass import MassLike, as_mass
 
 __all__ = ["HMC", "MetropolisHastings"]
 
@@ -78,16 +83,16 @@ class MetropolisHastings(FullDataSampler):
 
     _target, _exponent = 0.234, -0.5
 
-    def _evaluate(self, position):
-        return metropolis.State(position, self._potential(position))
+    def _evaluate(self, position: Position) -> State:
+        return State(position, self._potential(position))
 
-    def _transition(self, state, step):
+    def _transition(self, state: State, step: int) -> Tuple[State, Outcome]:
         return self._walk(state, self._step_size, step)
 
-    def _probe(self, state, step_size):
+    def _probe(self, state: State, step_size: float) -> float:
         return self._walk(state, step_size, 0)[1].probability
 
-    def _walk(self, state, step_size, step):
+    def _walk(self, state: State, step_size: float, step: int) -> Tuple[State, Outcome]:
         return metropolis.transition(state, self._potential, step_size, self.temperature,
                                      self._normals(step, noise.PROPOSAL), noise.uniform(self.seed, step, noise.ACCEPT))
 
@@ -145,9 +150,9 @@ class HMC(FullDataSampler):
 
     _target, _exponent = 0.651, -0.25
 
-    def __init__(self, net, likelihood, data, *, num_leapfrog: Optional[int] = None,
-                 integration_time: Optional[float] = None, mass: Union[None, float, dict] = None,
-                 jitter: float = 0.1, **kwargs):
+    def __init__(self, net: gluon.Block, likelihood: Loss, data: LabelledData, *, num_leapfrog: Optional[int] = None,
+                 integration_time: Optional[float] = None, mass: Optional[MassLike] = None,
+                 jitter: float = 0.1, **kwargs: Any) -> None:
         not_both("num_leapfrog", num_leapfrog, "integration_time", integration_time,
                  "both say how long a trajectory is")
         self.num_leapfrog = integer("num_leapfrog", 10 if num_leapfrog is None else num_leapfrog,
@@ -161,10 +166,10 @@ class HMC(FullDataSampler):
         self._made_with.update(num_leapfrog=num_leapfrog, integration_time=integration_time, mass=mass, jitter=jitter)
         self._mass = as_mass(mass, self._potential.params, self._potential.names)
 
-    def _evaluate(self, position):
-        return metropolis.State(position, *self._potential.with_gradient(position))
+    def _evaluate(self, position: Position) -> State:
+        return State(position, *self._potential.with_gradient(position))
 
-    def _transition(self, state, step):
+    def _transition(self, state: State, step: int) -> Tuple[State, Outcome]:
         h = self._step_size * (1.0 + self.jitter * (2.0 * noise.uniform(self.seed, step, noise.JITTER) - 1.0))
         return self._roll(state, h, self._length(), step)
 
@@ -173,26 +178,26 @@ class HMC(FullDataSampler):
             return self.num_leapfrog
         return int(min(max(1, round(self.integration_time / self._step_size)), LONGEST))
 
-    def _probe(self, state, step_size):
+    def _probe(self, state: State, step_size: float) -> float:
         return self._roll(state, step_size, 1, 0)[1].probability
 
-    def _roll(self, state, step_size, steps, step):
+    def _roll(self, state: State, step_size: float, steps: int, step: int) -> Tuple[State, Outcome]:
         return hmc.transition(state, self._potential.with_gradient, step_size, steps, self.temperature,
                               self._normals(step, noise.MOMENTUM), noise.uniform(self.seed, step, noise.ACCEPT),
                               self._mass)
 
-    def _forget_counts(self):
+    def _forget_counts(self) -> None:
         super()._forget_counts()
         self.num_divergences = 0
 
-    def _count(self, outcome):
+    def _count(self, outcome: Outcome) -> None:
         super()._count(outcome)
         self.num_divergences += not outcome.change <= DIVERGED * self.temperature
 
-    def _readings(self):
+    def _readings(self) -> dict:
         return {**super()._readings(), "divergences": float(self.num_divergences)}
 
-    def _warn_of_counts(self):
+    def _warn_of_counts(self) -> None:
         super()._warn_of_counts()
         if self.num_divergences:
             self._warn_once("divergences", f"{self.num_divergences} of {self._transitions} transitions diverged and "

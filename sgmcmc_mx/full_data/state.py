@@ -1,9 +1,10 @@
 """What a chain that sees all data goes on from: taken out of it for a checkpoint, and put into another."""
 from __future__ import annotations
 
-from typing import Tuple
+import os
+from typing import Any, Mapping, Optional, Tuple, Union
 
-from mxnet import current_context
+from mxnet import Context, current_context, gluon
 
 from .._check import unknown_option
 from .._network import check_likelihood, check_net
@@ -14,6 +15,7 @@ from ..checkpoint.restoring import load_weights
 from ..checkpoint.resume import unless_it_fails
 from ..samplers._adapt import DualAveraging
 from ..store import FolderStore, checkpoints
+from ..store.checkpoints import Checkpoint
 from ..store.reading import read_manifest
 from ..trainer.beginning import arguments_of, begin, can_resume, check_folder, check_options, other_run
 
@@ -28,7 +30,7 @@ def _known() -> dict:
     return {**known_classes(), name_of(DualAveraging): DualAveraging}
 
 
-def take(chain) -> Tuple[dict, dict]:
+def take(chain: Any) -> Tuple[dict, dict]:
     """Tree and arrays of a checkpoint."""
     encode = Encoder(_known(), _BROUGHT)
     tree = {"chain": type(chain).__name__, "contexts": 1,
@@ -41,7 +43,8 @@ def take(chain) -> Tuple[dict, dict]:
     return tree, arrays
 
 
-def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
+def resume(cls: Any, path: Union[str, os.PathLike], net: gluon.Block, data: Any, *,
+           checkpoint: Union[None, int, str] = None, ctx: Optional[Context] = None, **brought: Any) -> Any:
     """See :meth:`FullDataSampler.resume`."""
     unknown_option(f"{cls.__name__}.resume", brought, (*_BROUGHT, "checkpoint", "ctx"))
     check_net(net)
@@ -68,7 +71,8 @@ def resume(cls, path, net, data, *, checkpoint=None, ctx=None, **brought):
     return chain
 
 
-def begin_or_resume(cls, net, likelihood, data, store, store_options, options: dict):
+def begin_or_resume(cls: Any, net: gluon.Block, likelihood: Any, data: Any, store: Union[str, os.PathLike],
+                    store_options: Optional[dict], options: dict) -> Any:
     """See :meth:`FullDataSampler.begin_or_resume`."""
     folder, args = check_options(store, store_options), (net, likelihood, data)
     if not can_resume(folder):
@@ -84,11 +88,11 @@ def begin_or_resume(cls, net, likelihood, data, store, store_options, options: d
     return cls.resume(folder, net, data, likelihood=likelihood, prior=given.get("prior"))
 
 
-def _plain(value) -> bool:
+def _plain(value: object) -> bool:
     return isinstance(value, (bool, int, float, str))
 
 
-def _unpacked(cls, checkpoint, brought) -> dict:
+def _unpacked(cls: type, checkpoint: Checkpoint, brought: Mapping[str, object]) -> dict:
     content = decoded(checkpoint, cls.__name__, ("likelihood", "made_with", "state"), _known(), brought)
     with telling_what_is_wrong(checkpoint):
         if set(content["state"]) - set(_STATE):

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, List, Tuple
+from typing import Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
-from mxnet import autograd
+from mxnet import autograd, gluon
 from mxnet import ndarray as nd
+from numpy.typing import DTypeLike
 
-from .._network import check_block
+from .._network import Loss, check_block
 from ..batches.arrays import classic
 from ..prediction.forward import forward
 
@@ -27,7 +28,7 @@ class Gradients:
         ``names`` are the structural names of the trained ones.
     """
 
-    def __init__(self, owner: str, net, loss):
+    def __init__(self, owner: str, net: gluon.Block, loss: Loss) -> None:
         check_block(net)
         if isinstance(loss, type) or not callable(loss):
             raise TypeError("loss must be an object such as sgmcmc_mx.likelihoods.Categorical(), called as "
@@ -58,7 +59,7 @@ class Gradients:
     def others(self) -> List[List[nd.NDArray]]:
         return _by_context(p.list_data() for p in self._others) or [[] for _ in self.contexts]
 
-    def run(self, x, y):
+    def run(self, x: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
         """Forward and backward of one batch; returns the loss, an NDArray of one value an example."""
         with autograd.record():
             loss = self.loss(forward(self.net, x), y)
@@ -69,7 +70,7 @@ class Gradients:
         loss.backward()
         return loss
 
-    def mean(self, batches) -> Tuple[List[nd.NDArray], int]:
+    def mean(self, batches: Iterable[Tuple[nd.NDArray, nd.NDArray]]) -> Tuple[List[nd.NDArray], int]:
         """Mean gradient over all examples of the batches, float32 on the first context, and their number."""
         total, count = [nd.zeros(g.shape, ctx=g.context, dtype="float32") for g in self.grads[0]], 0
         with self.undisturbed():
@@ -97,7 +98,7 @@ class Gradients:
 
 
 @contextlib.contextmanager
-def kept(arrays) -> Iterator[None]:
+def kept(arrays: Sequence[nd.NDArray]) -> Iterator[None]:
     """The arrays have their values again at the end."""
     copies = [a.copy() for a in arrays]
     try:
@@ -106,22 +107,22 @@ def kept(arrays) -> Iterator[None]:
         load(arrays, copies)
 
 
-def load(arrays, values) -> None:
+def load(arrays: Sequence[nd.NDArray], values: Sequence[nd.NDArray]) -> None:
     """Write the values into the arrays, in place."""
     for a, v in zip(arrays, values):
         v.copyto(a)
 
 
-def _by_context(arrays) -> List[List[nd.NDArray]]:
+def _by_context(arrays: Iterable[List[nd.NDArray]]) -> List[List[nd.NDArray]]:
     return [[classic(a) for a in of_one] for of_one in zip(*arrays)]
 
 
-def as_type(array, dtype):
+def as_type(array: nd.NDArray, dtype: DTypeLike) -> nd.NDArray:
     """The array itself where it has the type, else a cast copy."""
     return array if array.dtype == np.dtype(dtype) else array.astype(dtype)
 
 
-def _check(owner: str, p) -> None:
+def _check(owner: str, p: gluon.Parameter) -> None:
     if p._data is None:
         why = (f"the shape of parameter {p.name} is not known yet; run a batch through the network first: net(x)"
                if p._deferred_init else f"parameter {p.name} is not initialised; call net.initialize() first")

@@ -1,19 +1,21 @@
 """Minibatch gradients with less noise: control variates at a fixed centre, and SVRG, whose centre moves."""
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd
+from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
 from .._check import integer, warn
-from .._network import dropping, normalising
-from ..batches.labelled import Labelled
+from .._network import Loss, dropping, normalising
+from ..batches.labelled import Labelled, LabelledData
 from .backward import Gradients, as_type, kept, load
 
 __all__ = ["ControlVariates"]
+
+Batch = Union[nd.NDArray, Sequence[nd.NDArray]]     # on several contexts one for each
 
 
 class ControlVariates:
@@ -85,7 +87,8 @@ class ControlVariates:
     ...     trainer.step(len(x))
     """
 
-    def __init__(self, net, loss, data, batch_size: int = 1000, update_every: Optional[int] = None):
+    def __init__(self, net: gluon.Block, loss: Loss, data: LabelledData, batch_size: int = 1000,
+                 update_every: Optional[int] = None) -> None:
         self.update_every = None if update_every is None else integer(
             "update_every", update_every, "steps between moves of the centre, or None to leave it", low=1)
         self._gradients = g = Gradients("ControlVariates", net, loss)
@@ -145,7 +148,7 @@ class ControlVariates:
 
     # ---------------------------------------------------------------- the step
 
-    def backward(self, x, y) -> Union[nd.NDArray, List[nd.NDArray]]:
+    def backward(self, x: Batch, y: Batch) -> Union[nd.NDArray, List[nd.NDArray]]:
         """Leave the corrected gradient of a batch, summed over its examples, in the parameters.
 
         Parameters
@@ -175,21 +178,21 @@ class ControlVariates:
                 _add(here, c)
         return losses if isinstance(x, (list, tuple)) else losses[0]
 
-    def _correction(self, k: int, x, y) -> List[nd.NDArray]:
+    def _correction(self, k: int, x: nd.NDArray, y: nd.NDArray) -> List[nd.NDArray]:
         """n grad L(w*) - the batch's gradient at w*, in float32, on context k."""
         self._pass_at_center(k, x, y)
         n = len(y)
         return [full * n - as_type(there, full.dtype) for full, there in zip(self._full[k], self._gradients.grads[k])]
 
-    def _pass_at_center(self, k: int, x, y) -> None:
+    def _pass_at_center(self, k: int, x: nd.NDArray, y: nd.NDArray) -> None:
         g = self._gradients
         with kept(g.weights[k] + g.others[k]):
             load(g.weights[k], self._center[k])
             g.run(x, y)
 
-    def _parts(self, x, y) -> list:
+    def _parts(self, x: Batch, y: Batch) -> list:
         contexts = self._gradients.contexts
-        parts = list(zip(x, y)) if isinstance(x, (list, tuple)) and isinstance(y, (list, tuple)) else [(x, y)]
+        parts: list = list(zip(x, y)) if isinstance(x, (list, tuple)) and isinstance(y, (list, tuple)) else [(x, y)]
         arrays = [a for part in parts for a in part]
         if not all(isinstance(a, nd.NDArray) for a in arrays):
             raise TypeError(f"x and y must be NDArrays, or lists of them, got {type(x).__name__} and "
@@ -218,14 +221,14 @@ class ControlVariates:
                  "examples; both should be the data that batches are drawn from")
 
 
-def _add(gradient, correction) -> None:
+def _add(gradient: nd.NDArray, correction: nd.NDArray) -> None:
     if gradient.dtype == correction.dtype:
         gradient += correction
     else:
         nd.cast(gradient.astype(correction.dtype) + correction, dtype=gradient.dtype, out=gradient)
 
 
-def _warn_of_randomness(net) -> None:
+def _warn_of_randomness(net: gluon.Block) -> None:
     drops, norms = dropping(net), normalising(net)
     if drops:
         warn(f"{drops[0]} drops units while training, other ones in each of the two passes: control variates then "

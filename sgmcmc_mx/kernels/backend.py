@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Callable, Optional, Tuple
+
+from .job import Job
 
 __all__ = ["backend", "step"]
 
 _NAMES = ("native", "ndarray")
 _log = logging.getLogger("sgmcmc_mx")
-_chosen = None      # name, step function
+_chosen: Optional[Tuple[str, Callable[[Job], None]]] = None     # name, step function
 
 
 def backend() -> str:
@@ -31,12 +34,12 @@ def backend() -> str:
     return _choose()[0]
 
 
-def step(job) -> None:
+def step(job: Job) -> None:
     """Carry out one :class:`~sgmcmc_mx.kernels.job.Job` with the backend in force."""
     (_chosen or _choose())[1](job)
 
 
-def _choose():
+def _choose() -> Tuple[str, Callable[[Job], None]]:
     global _chosen
     if _chosen is None:
         forced = os.environ.get("SGMCMC_MX_BACKEND") or None
@@ -58,13 +61,13 @@ def _choose():
     return _chosen
 
 
-def _routed(on_cpu):
+def _routed(on_cpu: Callable[[Job], None]) -> Callable[[Job], None]:
     """The step for CPU contexts, and the CUDA one for GPU contexts where this MXNet knows of any."""
     from mxnet import runtime
     if not runtime.Features().is_enabled("CUDA"):
         return on_cpu
 
-    def step(job):
+    def step(job: Job) -> None:
         if job.tensors and job.tensors[0].weight.context.device_type == "gpu":
             from . import cuda
             cuda.step(job)

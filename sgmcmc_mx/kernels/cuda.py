@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 from mxnet import context, runtime
@@ -50,7 +50,7 @@ def available() -> Optional[str]:
     return None
 
 
-def _block(x: nd.NDArray) -> int:
+def _block(x: nd.NDArray) -> Optional[int]:
     """A name for the memory of an array, that its views share: the address of its chunk, an NDArray's first word."""
     return ctypes.c_void_p.from_address(x.handle.value).value
 
@@ -76,7 +76,7 @@ def step(job: Job) -> None:
         _say_once(reason)
         readable.step(job)
         return
-    device = _OnMXNet(job.tensors[0].weight.context) if job.tensors else None
+    device: Any = _OnMXNet(job.tensors[0].weight.context) if job.tensors else None
     tasks, rest = divided(job, device)
     if rest and job.shared is not None and job.integrator == "badodab":
         readable.step(job)      # its thermostat moves in the middle of the step, by a sum over all tensors
@@ -96,10 +96,10 @@ def _say_once(reason: str) -> None:
 class _OnMXNet(Device):
     """Launches are pushed to MXNet's engine."""
 
-    def __init__(self, ctx: context.Context):
+    def __init__(self, ctx: context.Context) -> None:
         self.ctx = ctx
 
-    def block(self, x: nd.NDArray) -> int:
+    def block(self, x: nd.NDArray) -> Optional[int]:
         return _block(x)
 
     def upload(self, numbers: np.ndarray) -> nd.NDArray:

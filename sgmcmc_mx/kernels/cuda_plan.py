@@ -119,8 +119,8 @@ def carry_out(tasks: List[Task], job: Job, shared: Optional[Shared], device: Dev
     """Launch the step of all tasks. ``shared`` is what is left to do of ``job.shared``."""
     launches = _prepared(tasks, job, shared, device)
     _launched(launches, shared, device)
-    halves = [launch for launch in launches if launch.program.second is not None]
-    _launched([launch._replace(program=launch.program.second) for launch in halves], shared, device)
+    halves = [(launch, launch.program.second) for launch in launches]
+    _launched([launch._replace(program=second) for launch, second in halves if second is not None], shared, device)
 
 
 def _prepared(tasks: List[Task], job: Job, shared: Optional[Shared], device: Device) -> List[_Launch]:
@@ -150,7 +150,7 @@ def _launched(launches: List[_Launch], shared: Optional[Shared], device: Device)
             last = launch
         elif program.kind == "tensor":
             _finish(launch, [task.arrays["alpha"] for task in tasks], len(tasks), device)
-    if last is not None:
+    if last is not None and shared is not None:
         _finish(last, [shared.alpha, shared.excess], 1, device)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Dict
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 from mxnet import context, rtc
@@ -22,7 +22,7 @@ _scratch: Dict[context.Context, nd.NDArray] = {}    # partial sums; a device's s
 class _Module(rtc.CudaModule):
     """A module for the life of the process: MXNet aborts where the driver can no longer unload one."""
 
-    def __del__(self):
+    def __del__(self) -> None:
         pass
 
 
@@ -34,7 +34,7 @@ def _compile(source: str) -> rtc.CudaModule:
 
 
 @functools.lru_cache(maxsize=None)
-def kernels(program: Program, count: int):
+def kernels(program: Program, count: int) -> Tuple[rtc.CudaKernel, Any]:
     """Compiled once for each number of tensors: a network keeps its list, or passes its parameters one by one."""
     module = _compile(program.source(count))
     finish = module.get_kernel("finish", program.finish_signature(count)) if program.sums else None
@@ -62,19 +62,21 @@ def partials(ctx: context.Context, count: int) -> nd.NDArray:
 # ---------------------------------------------------------------- the stream by itself
 
 
-def normals(size: int, seed: int, step: int, parameter: int, stream: int = 0, ctx=None) -> np.ndarray:
+def normals(size: int, seed: int, step: int, parameter: int, stream: int = 0,
+            ctx: Optional[context.Context] = None) -> np.ndarray:
     """As :func:`sgmcmc_mx.kernels.noise.normal`, by the GPU ``ctx``."""
     return _stream("normals", "float", np.float32, 0, -(-size // 64), seed, step, parameter, stream, ctx)[:size]
 
 
 def words(first_group: int, groups: int, seed: int, step: int, parameter: int, stream: int = 0,
-          ctx=None) -> np.ndarray:
+          ctx: Optional[context.Context] = None) -> np.ndarray:
     """The integers behind ``groups`` groups of 64 elements, uint32 of shape (groups, 4, 16)."""
     out = _stream("words", "int", np.int32, first_group, groups, seed, step, parameter, stream, ctx)
     return out.view(np.uint32).reshape(groups, 4, 16)
 
 
-def _stream(name, kind, dtype, first_group, groups, seed, step, parameter, stream, ctx) -> np.ndarray:
+def _stream(name: str, kind: str, dtype: type, first_group: int, groups: int, seed: int, step: int, parameter: int,
+            stream: int, ctx: Optional[context.Context]) -> np.ndarray:
     ctx = ctx or context.gpu(0)
     out = nd.zeros((64 * groups,), ctx=ctx, dtype=dtype)
     pieces = [seed & _LOW, seed >> 32, parameter, step & _LOW, (step >> 32) + (stream << 24)]
@@ -85,6 +87,6 @@ def _stream(name, kind, dtype, first_group, groups, seed, step, parameter, strea
 
 
 @functools.lru_cache(maxsize=None)
-def _stream_kernel(name: str, kind: str):
+def _stream_kernel(name: str, kind: str) -> rtc.CudaKernel:
     module = _compile(stream_source())
     return module.get_kernel(name, stream_signature(kind))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 __all__ = ["KINDS", "FORMS", "THREADS", "CHUNK", "OPTIONS", "Program", "form_of", "plan", "stream_source",
            "stream_signature"]
@@ -152,7 +152,8 @@ def plan(programs: Sequence, touched: Sequence[frozenset]) -> List[List[int]]:
     """
     launches: List[List[int]] = []
     most = {program: program.most for program in set(programs)}
-    at, taken = {}, set()       # the launch under way of each program, and what they touch
+    at: Dict[Any, List[int]] = {}   # the launch under way of each program,
+    taken: Set[Any] = set()         # and what they touch
     for i, program in enumerate(programs):
         if not taken.isdisjoint(touched[i]):
             at, taken = {}, set()

@@ -52,6 +52,11 @@ All of it is pushed to MXNet's engine; a backend never waits for a result.
 """
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+
+if TYPE_CHECKING:       # scripts/gpu_check needs this file, and has no MXNet
+    from mxnet.ndarray import NDArray
+
 __all__ = ["INTEGRATORS", "Tensor", "Shared", "Job"]
 
 INTEGRATORS = ("euler", "aboba", "badodab")
@@ -64,7 +69,17 @@ class Tensor:
                  "count", "drift", "prior", "ratio", "alpha_ratio", "friction", "noise", "cold", "heat", "inverse_mass",
                  "share", "rate")
 
-    def __init__(self, weight, grad, ordinal, count, drift, prior, noise):
+    weight: NDArray
+    grad: NDArray
+    momentum: NDArray   # this and the next five are None where the step has none
+    alpha: NDArray
+    previous: NDArray
+    variance: NDArray
+    scale: NDArray
+    half: NDArray
+
+    def __init__(self, weight: Optional[NDArray], grad: Optional[NDArray], ordinal: int, count: int, drift: float,
+                 prior: float, noise: float) -> None:
         self.weight, self.grad = weight, grad
         self.size = 0 if weight is None else weight.size
         self.ordinal, self.count = ordinal, count
@@ -79,9 +94,10 @@ class Shared:
 
     __slots__ = ("alpha", "excess", "settle", "gain")
 
-    def __init__(self, alpha, excess):
+    def __init__(self, alpha: NDArray, excess: NDArray) -> None:
         self.alpha, self.excess = alpha, excess
-        self.settle, self.gain = None, 0.0
+        self.settle: Optional[Tuple[float, float]] = None
+        self.gain = 0.0
 
 
 class Job:
@@ -93,7 +109,8 @@ class Job:
 
     __slots__ = ("tensors", "seed", "rescale", "clip", "shared", "integrator", "plan")
 
-    def __init__(self, tensors, seed, rescale, clip=None, shared=None, integrator="euler"):
+    def __init__(self, tensors: List[Tensor], seed: int, rescale: float, clip: Optional[float] = None,
+                 shared: Optional[Shared] = None, integrator: str = "euler") -> None:
         self.tensors, self.seed, self.rescale, self.clip, self.shared = tensors, seed, rescale, clip, shared
         self.integrator = integrator
-        self.plan = None
+        self.plan: Any = None

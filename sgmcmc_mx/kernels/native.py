@@ -11,7 +11,7 @@ import math
 import os
 import struct
 from operator import attrgetter
-from typing import Optional
+from typing import Any, List, Optional
 
 import numpy as np
 from mxnet import context, runtime
@@ -19,7 +19,7 @@ from mxnet import ndarray as nd
 from mxnet.base import _LIB, MXNetError, check_call
 
 from . import ndarray as readable
-from .job import INTEGRATORS, Job, Shared
+from .job import INTEGRATORS, Job, Shared, Tensor
 
 __all__ = ["ISAS", "instruction_set", "instruction_sets", "is_there", "load", "normal", "step", "threads", "words"]
 
@@ -35,7 +35,7 @@ _ROW = "2Q11d"
 _coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio", "friction",
                            "heat", "inverse_mass", "share", "rate")
 _packers: dict = {}     # number of tensors -> struct.Struct
-_lib: Optional[ctypes.CDLL] = None
+_lib: Any = None        # the ctypes.CDLL, once it is ready
 _some_move = False      # arrays may be laid out afresh, and the library cannot put them back
 
 
@@ -89,7 +89,7 @@ def _forced_instruction_set() -> Optional[str]:
     return forced
 
 
-def _declare(lib) -> None:
+def _declare(lib: ctypes.CDLL) -> None:
     c_int, c_void_p, u64 = ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64
     lib.sg_plan.argtypes = (c_void_p, c_int, c_void_p)
     lib.sg_push.argtypes = (c_void_p, ctypes.c_char_p)
@@ -101,7 +101,7 @@ def _declare(lib) -> None:
         f.restype = None
 
 
-def _blocks_can_be_told_apart(lib) -> bool:
+def _blocks_can_be_told_apart(lib: ctypes.CDLL) -> bool:
     """Whether the first word of an NDArray names its memory: the same for views, another for other arrays."""
     with context.cpu():
         a, b = nd.zeros((4, 3)), nd.zeros((4, 3))
@@ -115,13 +115,13 @@ class Plan:
 
     __slots__ = ("pointer", "_release")
 
-    def __init__(self, pointer: int):
+    def __init__(self, pointer: Optional[int]) -> None:
         self.pointer, self._release = pointer, _lib.sg_release
 
-    def __del__(self):
+    def __del__(self) -> None:
         self._release(self.pointer)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return type(None), ()
 
 
@@ -186,7 +186,8 @@ def _without_movable(job: Job) -> Job:
     Needed only for a build of MXNet that hides the function that puts them back: kernels of convolutions, and
     large matrices.
     """
-    rest, movable = [], []
+    rest: List[Tensor] = []
+    movable: List[Tensor] = []
     for t in job.tensors:
         shape = t.weight.shape
         moves = len(shape) > 2 or (len(shape) == 2 and min(shape) >= 64)

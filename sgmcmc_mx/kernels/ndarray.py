@@ -5,15 +5,19 @@ The noise is formed by NumPy while the engine still works on the gradient; every
 from __future__ import annotations
 
 import math
+from typing import List, Optional, Union
 
 from mxnet import ndarray as nd
 
 from . import noise
+from .job import Job, Shared, Tensor
 
 __all__ = ["step"]
 
+Number = Union[float, nd.NDArray]
 
-def step(job) -> None:
+
+def step(job: Job) -> None:
     """Carry out a :class:`~sgmcmc_mx.kernels.job.Job`; see there for the equations."""
     shared, tensors = job.shared, [t for t in job.tensors if t.weight.size]
     if shared is not None and shared.settle is not None:
@@ -36,13 +40,13 @@ def step(job) -> None:
             nd.cast(t.weight, dtype="float16", out=t.half)
 
 
-def _without_momentum(t, job) -> None:
+def _without_momentum(t: Tensor, job: Job) -> None:
     n = _fresh_noise(t, job)
     _descend(t, job)
     nd.elemwise_add(t.weight, n, out=t.weight)
 
 
-def _descend(t, job) -> None:
+def _descend(t: Tensor, job: Job) -> None:
     """w <- w - drift m G."""
     if t.scale is None:
         nd.sgd_update(t.weight, _grad(t), out=t.weight, lr=t.drift, wd=t.prior, **_clipped(job))
@@ -50,7 +54,7 @@ def _descend(t, job) -> None:
         nd.elemwise_sub(t.weight, _kick(t, job), out=t.weight)
 
 
-def _whole(t, job, shared) -> None:
+def _whole(t: Tensor, job: Job, shared: Optional[Shared]) -> None:
     """A step of 'euler' or 'aboba', whose thermostat moves at its end."""
     w, v, n = t.weight, t.momentum, _fresh_noise(t, job)
     alpha = _alpha(t, shared)
@@ -74,7 +78,7 @@ def _whole(t, job, shared) -> None:
         _regulate(t, 1.0)
 
 
-def _badodab(tensors, job, shared) -> None:
+def _badodab(tensors: List[Tensor], job: Job, shared: Optional[Shared]) -> None:
     for t in tensors:
         if t.previous is not None:
             _estimate(t, job)
@@ -92,7 +96,7 @@ def _badodab(tensors, job, shared) -> None:
         _settle_half(tensors, shared)
 
 
-def _fluctuate(t, alpha, n) -> None:
+def _fluctuate(t: Tensor, alpha: Number, n: nd.NDArray) -> None:
     """The Ornstein-Uhlenbeck part of a step, and what follows it."""
     v = t.momentum
     _multiply(v, _exp(-alpha))
@@ -105,7 +109,7 @@ def _fluctuate(t, alpha, n) -> None:
 # ---------------------------------------------------------------- the thermostat
 
 
-def _alpha(t, shared):
+def _alpha(t: Tensor, shared: Optional[Shared]) -> Number:
     """alpha': an array, or a number where the friction is one."""
     if shared is not None:
         return shared.alpha
@@ -116,16 +120,16 @@ def _alpha(t, shared):
     return t.alpha
 
 
-def _excess(t):
+def _excess(t: Tensor) -> nd.NDArray:
     return t.share * (_dot(t.momentum) - t.size * t.heat)
 
 
-def _settle_half(tensors, shared) -> None:
+def _settle_half(tensors: List[Tensor], shared: Shared) -> None:
     for t in tensors:
         shared.alpha += (0.5 * shared.gain) * _excess(t)
 
 
-def _regulate(t, part: float) -> None:
+def _regulate(t: Tensor, part: float) -> None:
     if t.alpha is None:
         return
     v = t.momentum
@@ -133,16 +137,16 @@ def _regulate(t, part: float) -> None:
     nd.elemwise_add(t.alpha, (square - t.heat) * (part * t.inverse_mass), out=t.alpha)
 
 
-def _dot(v):
+def _dot(v: nd.NDArray) -> nd.NDArray:
     flat = v.reshape((-1,))
     return nd.dot(flat, flat)
 
 
-def _exp(x):
+def _exp(x: Number) -> Number:
     return x.exp() if isinstance(x, nd.NDArray) else math.exp(x)
 
 
-def _spread(alpha):
+def _spread(alpha: Number) -> Number:
     """sqrt((1 - exp(-2 alpha)) / (2 alpha)), 1 at alpha = 0."""
     if not isinstance(alpha, nd.NDArray):
         return math.sqrt(-math.expm1(-2.0 * alpha) / (2.0 * alpha)) if alpha else 1.0
@@ -150,7 +154,7 @@ def _spread(alpha):
     return nd.where(x == 0, nd.ones_like(x), -(nd.expm1(-x) / x)).sqrt()
 
 
-def _multiply(v, factor) -> None:
+def _multiply(v: nd.NDArray, factor: Number) -> None:
     """v <- factor v, with a number, an array of one element or one of the shape of v."""
     if not isinstance(factor, nd.NDArray):
         v *= factor
@@ -163,20 +167,20 @@ def _multiply(v, factor) -> None:
 # ---------------------------------------------------------------- gradient and noise
 
 
-def _grad(t):
+def _grad(t: Tensor) -> nd.NDArray:
     return t.grad if t.grad.dtype == t.weight.dtype else t.grad.astype(t.weight.dtype)
 
 
-def _clipped(job) -> dict:
+def _clipped(job: Job) -> dict:
     return {"rescale_grad": job.rescale, "clip_gradient": -1.0 if job.clip is None else job.clip}
 
 
-def _mean_gradient(t, job):
+def _mean_gradient(t: Tensor, job: Job) -> nd.NDArray:
     g = _grad(t) * job.rescale
     return g if job.clip is None else nd.clip(g, -job.clip, job.clip)
 
 
-def _kick(t, job):
+def _kick(t: Tensor, job: Job) -> nd.NDArray:
     """drift m G."""
     G = _mean_gradient(t, job)
     nd.elemwise_add(G, t.weight * t.prior, out=G)
@@ -184,14 +188,14 @@ def _kick(t, job):
     return G if t.scale is None else G * t.scale
 
 
-def _fresh_noise(t, job):
+def _fresh_noise(t: Tensor, job: Job) -> nd.NDArray:
     """n, once the gradient's variance is brought up to date."""
     if t.previous is not None:
         _estimate(t, job)
     return _noise(t, job)
 
 
-def _noise(t, job):
+def _noise(t: Tensor, job: Job) -> nd.NDArray:
     w = t.weight
     raw = noise.normal(w.size, job.seed, t.count, t.ordinal).reshape(w.shape)
     if t.previous is None and t.scale is None:
@@ -201,7 +205,7 @@ def _noise(t, job):
     return nd.sqrt(nd.relu(s2)) * nd.array(raw, ctx=w.context, dtype=w.dtype)
 
 
-def _estimate(t, job) -> None:
+def _estimate(t: Tensor, job: Job) -> None:
     g = _mean_gradient(t, job)
     if t.rate:
         new = nd.square(g - t.previous) * 0.5

@@ -20,7 +20,10 @@ Words 0 and 1 give one Box-Muller pair, words 2 and 3 the other::
 """
 from __future__ import annotations
 
+from typing import Sequence, Tuple
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["philox4x32", "words", "normal", "uniform", "STEP", "MOMENTUM", "PROPOSAL", "ACCEPT", "JITTER"]
 
@@ -36,7 +39,7 @@ _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 _BLOCKS = 16384     # blocks at a time, a multiple of 16: long enough for NumPy, short enough for the cache
 
 
-def philox4x32(counter, key, rounds: int = 10):
+def philox4x32(counter: Sequence[ArrayLike], key: Tuple[int, int], rounds: int = 10) -> Tuple[np.ndarray, ...]:
     """Philox4x32 of the counters, vectorised.
 
     Parameters
@@ -63,7 +66,7 @@ def philox4x32(counter, key, rounds: int = 10):
     return c0, c1, c2, c3
 
 
-def words(first: int, count: int, seed: int, step: int, parameter: int, stream: int = STEP):
+def words(first: int, count: int, seed: int, step: int, parameter: int, stream: int = STEP) -> Tuple[np.ndarray, ...]:
     """The four words of blocks ``first`` .. ``first + count - 1``, each a uint32 array of ``count``."""
     block = np.arange(first, first + count, dtype=np.uint64)
     high = (step >> 32) + (stream << 24)
@@ -113,7 +116,7 @@ def uniform(seed: int, step: int, stream: int) -> float:
     return ((high << 20 | low >> 12) + 0.5) * 2.0 ** -52
 
 
-def _box_muller(x0: np.ndarray, x1: np.ndarray):
+def _box_muller(x0: np.ndarray, x1: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     u = (x0 >> np.uint32(1)).view(np.int32).astype(np.float32)
     u += np.float32(0.5)
     u *= np.float32(2.0 ** -31)

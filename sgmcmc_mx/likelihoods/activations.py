@@ -1,8 +1,7 @@
 """From a network's outputs to a prediction, by the name of an activation, a likelihood or a function."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 from mxnet import gluon
@@ -10,12 +9,14 @@ from mxnet import gluon
 from .base import Likelihood
 from .distributions import class_axis, floats, sigmoid, softmax
 
-__all__ = ["as_predictive"]
+__all__ = ["Activation", "as_predictive"]
+
+Activation = Union[str, Callable[[np.ndarray], np.ndarray], Likelihood]
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid, "identity": floats}
 
 
-def as_predictive(activation: Any, axis: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+def as_predictive(activation: Activation, axis: Optional[int] = None) -> Callable[[np.ndarray], np.ndarray]:
     """The function from network outputs to probabilities (or means), both NumPy arrays, that ``activation`` means.
 
     'softmax' (over ``axis``), 'sigmoid', 'identity', a :class:`Likelihood` (its ``predictive``), or a callable from
@@ -31,13 +32,12 @@ def as_predictive(activation: Any, axis: int | None = None) -> Callable[[np.ndar
     if isinstance(activation, str) and activation in _ACTIVATIONS:
         return _ACTIVATIONS[activation]
     # Blocks (Gluon's own losses among them) take NDArrays, and a class is a forgotten pair of brackets.
-    usable = callable(activation) and not isinstance(activation, (gluon.Block, type))
-    if not usable:
+    if not callable(activation) or isinstance(activation, (gluon.Block, type)):
         raise ValueError(f"activation: got {activation!r}. Pass one of {sorted(_ACTIVATIONS)}, a likelihood such as "
                          "Categorical(), or a function from NumPy array to NumPy array.")
 
     def checked(output: np.ndarray) -> np.ndarray:
-        result = activation(floats(output))
+        result: Any = activation(floats(output))
         if not isinstance(result, np.ndarray):
             raise TypeError(f"activation: {activation!r} returned {type(result).__name__}; it must take and return a "
                             "NumPy array. Write lambda out: f(mx.nd.array(out)).asnumpy() around an MXNet function.")

@@ -1,7 +1,7 @@
 """What all likelihoods share: checks, the sum over outputs, weights, and -log p = infinity for impossible labels."""
 from __future__ import annotations
 
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional, Union
 
 import numpy as np
 from mxnet import gluon
@@ -14,6 +14,8 @@ from .weighted import Weighted, as_weights
 __all__ = ["Likelihood", "equal", "watch"]
 
 _watching: List[Callable] = []      # who is told of every loss
+
+Outputs = Union[NDArray, Symbol]
 
 
 class Likelihood(gluon.loss.Loss):
@@ -43,7 +45,7 @@ class Likelihood(gluon.loss.Loss):
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    def forward(self, output: Any, label: Any, weight: Any = None) -> Any:
+    def forward(self, output: Outputs, label: Outputs, weight: Optional[Outputs] = None) -> Outputs:
         """-log p(label | output) of each example, times its weight; shape (batch,).
 
         Shapes are checked before anything is queued on the device.
@@ -71,7 +73,7 @@ class Likelihood(gluon.loss.Loss):
                 note(self, loss)
         return loss
 
-    def hybrid_forward(self, F: Any, output: Any, label: Any) -> Any:
+    def hybrid_forward(self, F: Any, output: Outputs, label: Outputs) -> Outputs:
         # mx.np arrays share their memory and their gradient with the mx.nd view, so one set of operators does for both.
         loss = self._nll(F, output.as_nd_ndarray(), label.as_nd_ndarray())
         loss = F.sum(loss, axis=0, exclude=True)
@@ -103,7 +105,7 @@ class Likelihood(gluon.loss.Loss):
 def equal(some: Any, other: Any) -> bool:
     """Whether two likelihoods of this package are the same function."""
     return (isinstance(some, Likelihood) and type(some) is type(other) and some.arguments() == other.arguments()
-            and np.array_equal(getattr(some, "sigma", None), getattr(other, "sigma", None)))
+            and np.array_equal(getattr(some, "sigma", ()), getattr(other, "sigma", ())))
 
 
 def watch(note: Callable[[Likelihood, NDArray], None]) -> Callable[[], None]:

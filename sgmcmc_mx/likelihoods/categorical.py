@@ -1,7 +1,7 @@
 """One of several classes."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Categorical(Likelihood):
 
     kind = "classification"
 
-    def __init__(self, ignore_label: int | None = None, axis: int = -1, **kwargs: Any) -> None:
+    def __init__(self, ignore_label: Optional[int] = None, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if ignore_label is not None and not _whole(ignore_label):
             raise TypeError(f"ignore_label: need the whole number that stands for no label, got {ignore_label!r}. "
@@ -37,7 +37,7 @@ class Categorical(Likelihood):
         self._axis = class_axis(axis)
 
     @property
-    def ignore_label(self) -> int | None:
+    def ignore_label(self) -> Optional[int]:
         """The label that is no evidence, or None. Fixed at construction."""
         return self._ignore_label
 
@@ -63,13 +63,14 @@ class Categorical(Likelihood):
 
     def _nll(self, F: Any, output: Any, label: Any) -> Any:
         label = self._reshaped(F, output, label)
+        evidence: Any = None
         if self._ignore_label is not None:
             evidence = label != self._ignore_label
             label = label * evidence    # class 0 in its place
         loss = -F.pick(F.log_softmax(output, axis=self._axis), label, axis=self._axis)
         nearest = F.take(F.contrib.arange_like(output, axis=self._axis), label, axis=0, mode="clip")
         loss = only_where(F, nearest == label, loss)
-        return loss if self._ignore_label is None else F.where(evidence, loss, F.zeros_like(loss))
+        return loss if evidence is None else F.where(evidence, loss, F.zeros_like(loss))
 
     def _reshaped(self, F: Any, output: Any, label: Any) -> Any:
         """The label in the shape of the output without its classes."""

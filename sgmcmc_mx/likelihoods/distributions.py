@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def like(y: Any, mean: np.ndarray, name: str = "y") -> np.ndarray:
                          "Pass one value per example and output, or a single number.") from None
 
 
-def class_axis(axis: Any, shape: tuple | None = None) -> int:
+def class_axis(axis: Any, shape: Optional[tuple] = None) -> int:
     """``axis`` as an int, and in an output of this shape as one >= 1: the axis of its classes."""
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
         raise TypeError(f"axis: need the number of the axis of classes, got {axis!r}. Write axis=1 for outputs of "

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .base import Likelihood
 from .distributions import floats, like, normal_cdf
@@ -34,17 +34,17 @@ class Gaussian(Likelihood):
 
     kind = "regression"
 
-    def __init__(self, sigma: float | Sequence[float] | np.ndarray | str = 1.0, **kwargs: Any) -> None:
+    def __init__(self, sigma: Union[float, Sequence[float], np.ndarray, str] = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._sigma = _valid_sigma(sigma)
 
     @property
-    def sigma(self) -> Any:
+    def sigma(self) -> Union[float, np.ndarray, str]:
         """A float, a NumPy array with one entry per output, 'learned' or 'label'. Fixed at construction."""
         return self._sigma.copy() if isinstance(self._sigma, np.ndarray) else self._sigma
 
     @property
-    def noise_in_label(self) -> bool:
+    def noise_in_label(self) -> bool:  # type: ignore[override]  # of the others it is a constant
         """Whether sigma comes with each label, so that nothing here knows that of a new y."""
         return self._says("label")
 
@@ -55,14 +55,14 @@ class Gaussian(Likelihood):
         """The mean of y: ``output`` itself, or the first half of its last axis where sigma is learned."""
         return self._mean_and_rest(output)[0]
 
-    def noise_variance(self, output: np.ndarray, noise_std: Any = None) -> np.ndarray:
+    def noise_variance(self, output: np.ndarray, noise_std: Optional[ArrayLike] = None) -> np.ndarray:
         """Variance of y for given weights, sigma^2; the shape of the mean.
 
         ``noise_std`` is for sigma='label' only: the sigma of each y that is asked about, broadcast to the mean.
         """
         return self._moments(output, noise_std)[1] ** 2
 
-    def cdf(self, y: Any, output: np.ndarray, noise_std: Any = None) -> np.ndarray:
+    def cdf(self, y: ArrayLike, output: np.ndarray, noise_std: Optional[ArrayLike] = None) -> np.ndarray:
         """P(Y <= y) for given weights, Phi((y - m) / sigma), float64, the shape of the mean; ``y`` broadcasts to it.
 
         ``noise_std`` as for :meth:`noise_variance`; where it is 0, y is m.
@@ -127,7 +127,7 @@ class Gaussian(Likelihood):
         self._label_shape(output.shape)
         return tuple(np.split(output, 2, axis=-1)) if self._says("learned") else (output, None)
 
-    def _moments(self, output: np.ndarray, noise_std: Any = None) -> tuple:
+    def _moments(self, output: np.ndarray, noise_std: Optional[ArrayLike] = None) -> tuple:
         """(mean, sigma), both in the mean's shape."""
         mean, log_sigma = self._mean_and_rest(output)
         if self.noise_in_label:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .base import Likelihood
 from .distributions import floats, like, poisson_cdf
@@ -30,7 +31,7 @@ class Poisson(Likelihood):
         """Variance of y for given weights: of a Poisson law, its rate."""
         return self.predictive(output)
 
-    def cdf(self, y: Any, output: np.ndarray) -> np.ndarray:
+    def cdf(self, y: ArrayLike, output: np.ndarray) -> np.ndarray:
         """P(Y <= y) for given weights, float64; ``y`` broadcasts to ``output``. A step function of y."""
         log_rate = floats(output).astype(np.float64)
         return poisson_cdf(like(y, log_rate), log_rate)

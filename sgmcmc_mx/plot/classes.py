@@ -1,15 +1,19 @@
 """Pictures of class probabilities: are they right as often as they say, what is averaging worth, what is unsure."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Optional, Sequence
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import metrics
 from .._check import flag
 from . import arguments as given
 from .axes import axes_of, legend_above, plain_decades, pyplot
+
+if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["error_by_samples", "reliability", "uncertain_images"]
 
@@ -17,7 +21,8 @@ ERROR_BARS = 1.0    # standard errors
 DOTS = 60           # samples drawn one by one where a spread over samples is shown
 
 
-def reliability(probs: Any, labels: Any, bins: int = 15, ax: Any = None, label: str = "network") -> Any:
+def reliability(probs: ArrayLike, labels: ArrayLike, bins: int = 15, ax: Optional[Axes] = None,
+                label: str = "network") -> Axes:
     """Reliability diagram: how often the predictions of each confidence were right (Guo et al. 2017, figure 1).
 
     A point for every bin that is not empty, with one standard error; its area grows with the number of examples. Below
@@ -50,8 +55,9 @@ def reliability(probs: Any, labels: Any, bins: int = 15, ax: Any = None, label: 
     return ax
 
 
-def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mapping[str, float]] = None, ax: Any = None,
-                     ylabel: str = "test error (%)", log: bool = False) -> Any:
+def error_by_samples(average: ArrayLike, single: Optional[ArrayLike] = None,
+                     baselines: Optional[Mapping[str, float]] = None, ax: Optional[Axes] = None,
+                     ylabel: str = "test error (%)", log: bool = False) -> Axes:
     """What averaging is worth: the score of the average over the first 1, 2, ... samples.
 
     Parameters
@@ -89,8 +95,9 @@ def error_by_samples(average: Any, single: Any = None, baselines: Optional[Mappi
     return ax
 
 
-def uncertain_images(images: Any, samples: Any, labels: Any = None, count: int = 6, weights: Any = None,
-                     classes: Optional[Sequence[str]] = None, figure: Any = None) -> np.ndarray:
+def uncertain_images(images: ArrayLike, samples: ArrayLike, labels: Optional[ArrayLike] = None, count: int = 6,
+                     weights: Optional[ArrayLike] = None, classes: Optional[Sequence[object]] = None,
+                     figure: Optional[Figure] = None) -> np.ndarray:
     """The images whose predictive distribution has the largest entropy, and that distribution.
 
     Beside each image a bar for the average probability of every class, darker for the true one, and a dot for what
@@ -148,14 +155,14 @@ def uncertain_images(images: Any, samples: Any, labels: Any = None, count: int =
     return axes
 
 
-def _draw_image(ax, pixels, truth):
+def _draw_image(ax: Axes, pixels: np.ndarray, truth: Optional[str]) -> None:
     ax.imshow(pixels, cmap="gray_r", interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     if truth is not None:
         ax.set_title(f"is {truth}", fontsize=9)
 
 
-def _draw_distribution(ax, mean, each, names, truth):
+def _draw_distribution(ax: Axes, mean: np.ndarray, each: np.ndarray, names: List[str], truth: Optional[int]) -> None:
     at = np.arange(len(names))
     ax.bar(at, mean, color=["#1f5f99" if c == truth else "#9cc3e6" for c in at], width=0.8)
     some = each[np.unique(np.linspace(0, len(each) - 1, min(DOTS, len(each))).astype(int))]

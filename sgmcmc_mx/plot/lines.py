@@ -1,19 +1,23 @@
 """Lines over an axis: a quantity of the chain over its steps, a regression over its input."""
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Optional, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._check import number
 from . import arguments as given
 from .axes import axes_of, legend_above
 
+if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
+    from matplotlib.axes import Axes
+
 __all__ = ["band", "trace"]
 
 
-def trace(steps: Any, values: Any, target: Optional[float] = None, ax: Any = None, ylabel: str = "",
-          label: Optional[str] = None, target_label: str = "target") -> Any:
+def trace(steps: ArrayLike, values: ArrayLike, target: Optional[float] = None, ax: Optional[Axes] = None,
+          ylabel: str = "", label: Optional[str] = None, target_label: str = "target") -> Axes:
     """A quantity of the chain over its steps, and the value it should have.
 
     Parameters
@@ -40,8 +44,10 @@ def trace(steps: Any, values: Any, target: Optional[float] = None, ax: Any = Non
     return ax
 
 
-def band(x: Any, mean: Any, std: Any = None, weight_std: Any = None, quantiles: Any = None, ax: Any = None,
-         data: Any = None, truth: Any = None, label: str = "prediction") -> Any:
+def band(x: ArrayLike, mean: ArrayLike, std: Optional[ArrayLike] = None, weight_std: Optional[ArrayLike] = None,
+         quantiles: Optional[Tuple[ArrayLike, ArrayLike]] = None, ax: Optional[Axes] = None,
+         data: Optional[Tuple[ArrayLike, ArrayLike]] = None, truth: Optional[ArrayLike] = None,
+         label: str = "prediction") -> Axes:
     """A one-dimensional regression: the mean, and a band in which a new observation falls.
 
     Parameters
@@ -94,5 +100,5 @@ def band(x: Any, mean: Any, std: Any = None, weight_std: Any = None, quantiles: 
     return ax
 
 
-def _fill(ax, x, mean, std, alpha, label):
+def _fill(ax: Axes, x: np.ndarray, mean: np.ndarray, std: np.ndarray, alpha: float, label: str) -> None:
     ax.fill_between(x, mean - 2 * std, mean + 2 * std, color="C0", alpha=alpha, linewidth=0, label=label)

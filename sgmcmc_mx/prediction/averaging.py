@@ -1,23 +1,30 @@
 """The Bayesian model average of a sequence of samples: what is asked for, checked, and handed to the arithmetic."""
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Union
 
+import mxnet as mx
 import numpy as np
+from mxnet import gluon
+from numpy.typing import ArrayLike
 
 from .._check import warn
 from .._network import check_block
-from ..batches.inputs import warn_of_order
-from ..likelihoods import as_predictive
+from ..batches.inputs import Inputs, warn_of_order
+from ..likelihoods.activations import Activation, as_predictive
 from . import mixture
 from . import regression as regressions
+from .chunks import Samples
 from .new_noise import NewNoise, checked_noise_std
+from .regression import Regression
 
 __all__ = ["predict"]
 
 
-def predict(net, chain: Sequence, data, activation=None, *, axis: Optional[int] = None, samples: bool = False,
-            quantiles: Sequence[float] = (), noise_std=None, batch_size: int = 1000, context=None):
+def predict(net: gluon.Block, chain: Samples, data: Inputs, activation: Optional[Activation] = None, *,
+            axis: Optional[int] = None, samples: bool = False, quantiles: Sequence[float] = (),
+            noise_std: Optional[ArrayLike] = None, batch_size: int = 1000,
+            context: Optional[mx.Context] = None) -> Union[np.ndarray, Regression]:
     """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over samples from anywhere.
 
     Parameters
@@ -67,25 +74,27 @@ def predict(net, chain: Sequence, data, activation=None, *, axis: Optional[int] 
     regression = getattr(activation, "kind", None) == "regression" and not samples
     quantiles = _checked_quantiles(quantiles, regression)
     transform = as_predictive(activation, axis)
-    noise_std = checked_noise_std(noise_std, activation, regression)
+    new_noise = checked_noise_std(noise_std, activation, regression)
     warn_of_order(data)
     if context is None:
         context = next(iter(net.collect_params().values())).list_ctx()[0]
+    result: Union[np.ndarray, Regression]
     if samples:
         result = mixture.every_sample(net, chain, data, transform, context, batch_size)
     elif regression:
-        noise = NewNoise(noise_std, data.shape[0] if len(getattr(data, "shape", ())) else None)
+        shape: tuple = getattr(data, "shape", ())
+        noise = NewNoise(new_noise, shape[0] if len(shape) else None)
         result = regressions.regression(net, chain, chain.weights, data, activation, context, batch_size, quantiles,
                                         noise)
     else:
         result = mixture.average(net, chain, chain.weights, data, transform, context, batch_size)
-    if not np.isfinite(result.mean if regression else result).all():
+    if not np.isfinite(result.mean if isinstance(result, Regression) else result).all():
         warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
              "learning_rate")
     return result
 
 
-def _checked_quantiles(quantiles, regression: bool) -> list:
+def _checked_quantiles(quantiles: Union[float, Sequence[float]], regression: bool) -> list:
     asked = list(np.atleast_1d(quantiles))
     if asked and not regression:
         raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "

@@ -1,17 +1,18 @@
 """Inputs on the network's device, in lists of batches that fit into memory together."""
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet import gluon
 from mxnet import ndarray as nd
 
 from .._check import integer
 from ..batches.arrays import placed
-from ..batches.inputs import input_batches
+from ..batches.inputs import Inputs, input_batches
 
-__all__ = ["CHUNK_BYTES", "Kept", "chunks", "rows_at_once"]
+__all__ = ["CHUNK_BYTES", "Chunk", "Kept", "Samples", "chunks", "rows_at_once"]
 
 CHUNK_BYTES = 1 << 27       # inputs (or outputs of all samples) held at a time
 
@@ -20,7 +21,12 @@ class Kept:
     """In place of inputs: the samples are the outputs on just these."""
 
 
-def chunks(data, context, batch_size: int, net, samples, rows: Optional[int] = None):
+Samples = Sequence[Mapping[str, Any]]     # arrays by structural name
+Chunk = Union[Kept, List[nd.NDArray]]
+
+
+def chunks(data: Inputs, context: mx.Context, batch_size: int, net: gluon.Block, samples: Samples,
+           rows: Optional[int] = None) -> Iterator[Chunk]:
     """Lists of batches on the context, each list within CHUNK_BYTES (and ``rows`` rows, or one batch)."""
     inputs = getattr(samples, "inputs", None)
     if inputs is not None:
@@ -34,7 +40,8 @@ def chunks(data, context, batch_size: int, net, samples, rows: Optional[int] = N
     as_np = any(isinstance(a, mx.np.ndarray) for a in arrays)
     dtype = next((a.dtype for a in arrays if np.dtype(a.dtype).kind == "f"), np.float32)
     batch_size = integer("batch_size", batch_size, "rows in a forward pass, such as batch_size=1000", low=1)
-    chunk, size, count = [], 0, 0
+    size = count = 0
+    chunk: List[nd.NDArray] = []
     for x in input_batches(data, min(batch_size, rows or batch_size)):
         x = placed(x, context, as_np, dtype)
         if not x.shape[0]:
@@ -54,5 +61,5 @@ def rows_at_once(samples: int) -> int:
     return max(1, CHUNK_BYTES // (64 * samples))
 
 
-def _nbytes(x) -> int:
+def _nbytes(x: nd.NDArray) -> int:
     return x.size * np.dtype(x.dtype).itemsize

@@ -2,23 +2,23 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator
+from typing import Any, Iterator, Mapping
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd
+from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 from mxnet.base import MXNetError
 
 from ..batches.arrays import classic
-from .chunks import Kept, chunks
+from .chunks import Chunk, Kept, Samples, chunks
 
 __all__ = ["forward", "outputs", "outputs_on"]
 
 _UNFIT = ("hape", "Incompatible attr", "floating point types")     # in what MXNet says of inputs it cannot take
 
 
-def forward(net, x):
+def forward(net: gluon.Block, x: nd.NDArray) -> Any:
     """The network's output, or a ValueError that says which inputs it cannot take."""
     try:
         return net(x)
@@ -32,7 +32,7 @@ def forward(net, x):
 
 
 @contextlib.contextmanager
-def outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
+def outputs(net: gluon.Block, samples: Samples, chunk: Chunk, context: mx.Context) -> Iterator[Iterator[np.ndarray]]:
     """The network's outputs on the chunk for one sample after another; its own weights come back afterwards."""
     if isinstance(chunk, Kept):
         yield (sample["output"].asnumpy() for sample in samples)
@@ -49,7 +49,7 @@ def outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
                              "were drawn from another network; build the same one")
     own = {name: a.copy() for name, a in params.items()}
 
-    def each():
+    def each() -> Iterator[np.ndarray]:
         for sample in samples:
             _load(params, sample)
             with autograd.pause(train_mode=False):
@@ -62,9 +62,9 @@ def outputs(net, samples, chunk, context) -> Iterator[Iterator[np.ndarray]]:
         _load(params, own)
 
 
-def outputs_on(net, inputs: np.ndarray, context) -> nd.NDArray:
+def outputs_on(net: gluon.Block, inputs: np.ndarray, context: mx.Context) -> nd.NDArray:
     """The network's outputs on an array of inputs, as an array on the host that the engine fills in."""
-    chunk = [x for part in chunks(inputs, context, 1000, net, ()) for x in part]
+    chunk = [x for part in chunks(inputs, context, 1000, net, ()) if not isinstance(part, Kept) for x in part]
     with autograd.pause(train_mode=False):
         outs = [net(x) for x in chunk]
     for out in outs:
@@ -74,13 +74,13 @@ def outputs_on(net, inputs: np.ndarray, context) -> nd.NDArray:
     return nd.concat(*[classic(out).copyto(mx.cpu()) for out in outs], dim=0)
 
 
-def _load(params, values) -> None:
+def _load(params: Mapping[str, nd.NDArray], values: Mapping[str, nd.NDArray]) -> None:
     # In place and not by set_data, which would throw away a kvstore with its optimizer state.
     for name, array in params.items():
         values[name].copyto(array)
 
 
-def _numpy(out) -> np.ndarray:
+def _numpy(out: Any) -> np.ndarray:
     if isinstance(out, (list, tuple)):
         raise ValueError(f"the network returns {len(out)} outputs; prediction needs one: wrap it in a Block that "
                          "returns the one to predict from")

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from typing import Callable, List
 
+import mxnet as mx
 import numpy as np
+from mxnet import gluon
 
-from .chunks import chunks
+from ..batches.inputs import Inputs
+from .chunks import Samples, chunks
 from .forward import outputs
 
 __all__ = ["average", "every_sample"]
 
 
-def average(net, samples, weights, data, transform: Callable, context, batch_size: int) -> np.ndarray:
+def average(net: gluon.Block, samples: Samples, weights: np.ndarray, data: Inputs, transform: Callable,
+            context: mx.Context, batch_size: int) -> np.ndarray:
     """sum_s w_s transform(net(x; w_s)), shape (n, ...)."""
     parts: List[np.ndarray] = []
     for chunk in chunks(data, context, batch_size, net, samples):
@@ -23,7 +27,8 @@ def average(net, samples, weights, data, transform: Callable, context, batch_siz
     return np.ascontiguousarray(np.concatenate(parts))
 
 
-def every_sample(net, samples, data, transform: Callable, context, batch_size: int) -> np.ndarray:
+def every_sample(net: gluon.Block, samples: Samples, data: Inputs, transform: Callable, context: mx.Context,
+                 batch_size: int) -> np.ndarray:
     """transform(net(x; w_s)) of every sample, shape (samples, n, ...)."""
     parts: List[np.ndarray] = []
     for chunk in chunks(data, context, batch_size, net, samples):

@@ -13,8 +13,9 @@ __all__ = ["NewNoise", "checked_noise_std"]
 class NewNoise:
     """``noise_std`` as the user gave it, taken a batch of rows at a time; None, and there is none to take."""
 
-    def __init__(self, noise_std: Optional[np.ndarray], rows: Optional[int] = None):
-        self._values, self._at = noise_std, 0
+    def __init__(self, noise_std: Optional[np.ndarray], rows: Optional[int] = None) -> None:
+        self._values: Any = noise_std
+        self._at = 0
         if rows is not None and noise_std is not None and noise_std.ndim > 1:
             self._check_number(noise_std, rows)
 

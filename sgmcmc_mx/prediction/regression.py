@@ -1,11 +1,14 @@
 """The mixture over samples of a regression: its mean, where its spread comes from, and its quantiles."""
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+import mxnet as mx
 import numpy as np
+from mxnet import gluon
 
-from .chunks import chunks, rows_at_once
+from ..batches.inputs import Inputs
+from .chunks import Samples, chunks, rows_at_once
 from .forward import outputs
 from .new_noise import NewNoise
 
@@ -27,18 +30,19 @@ class Regression(NamedTuple):
     quantiles: Optional[np.ndarray]
 
 
-def regression(net, samples, weights, data, likelihood, context, batch_size: int,
-               quantiles: Sequence[float] = (), new_noise: Optional[NewNoise] = None) -> Regression:
+def regression(net: gluon.Block, samples: Samples, weights: np.ndarray, data: Inputs, likelihood: Any,
+               context: mx.Context, batch_size: int, quantiles: Sequence[float] = (),
+               new_noise: Optional[NewNoise] = None) -> Regression:
     """Mean, standard deviations and quantiles of the mixture over samples."""
     # Quantiles need the outputs of all samples at once: fewer rows at a time then.
     rows = rows_at_once(len(samples)) if len(quantiles) else None
-    parts, new_noise = [], new_noise or NewNoise(None)
+    parts: List[tuple] = []
+    new_noise = new_noise or NewNoise(None)
     for chunk in chunks(data, context, batch_size, net, samples, rows):
         with outputs(net, samples, chunk, context) as outs:
-            if len(quantiles):
-                outs = list(outs)
-            given, moments = _moments(outs, weights, likelihood, new_noise)
-        parts.append(moments + ((_quantiles(outs, weights, likelihood, quantiles, given),) if len(quantiles) else ()))
+            each: Any = list(outs) if len(quantiles) else outs
+            given, moments = _moments(each, weights, likelihood, new_noise)
+        parts.append(moments + ((_quantiles(each, weights, likelihood, quantiles, given),) if len(quantiles) else ()))
     columns = list(zip(*parts))
     mean, noise, spread = (np.concatenate(c) for c in columns[:3])
     new_noise.finish(mean)
@@ -46,10 +50,14 @@ def regression(net, samples, weights, data, likelihood, context, batch_size: int
     return Regression(mean, np.sqrt(noise + spread), np.sqrt(noise), np.sqrt(spread), q)
 
 
-def _moments(outs, weights, likelihood, new_noise):
+def _moments(outs: Iterable[np.ndarray], weights: np.ndarray, likelihood: Any,
+             new_noise: NewNoise) -> Tuple[dict, Tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The noise given of these rows; mean, mean noise variance, variance of the mean in one stable pass (West 1979)."""
-    total = mean = noise = spread = 0.0
-    given = None
+    total = 0.0
+    mean: Any = 0.0     # arrays from the first sample on
+    noise: Any = 0.0
+    spread: Any = 0.0
+    given: Any = None
     for w, out in zip(weights, outs):
         m = np.asarray(likelihood.predictive(out), dtype=np.float64)
         if given is None:
@@ -62,13 +70,14 @@ def _moments(outs, weights, likelihood, new_noise):
     return given, (mean, np.broadcast_to(noise / total, mean.shape), spread / total)
 
 
-def _quantiles(outs, weights, likelihood, quantiles, given):
+def _quantiles(outs: Sequence[np.ndarray], weights: np.ndarray, likelihood: Any, quantiles: Sequence[float],
+               given: dict) -> np.ndarray:
     """Quantiles of the mixture by bisection of its distribution function, shape (quantiles, rows, outputs)."""
     means = [np.asarray(likelihood.predictive(o), dtype=np.float64) for o in outs]
     stds = [np.sqrt(likelihood.noise_variance(o, **given)) for o in outs]
     whole = getattr(likelihood, "discrete", False)
 
-    def below(y, q):
+    def below(y: np.ndarray, q: float) -> np.ndarray:
         return sum(w * likelihood.cdf(y, o, **given) for w, o in zip(weights, outs)) < q
 
     found = []

@@ -34,7 +34,7 @@ class DualAveraging:
     ``settled`` is h, to be used from then on.
     """
 
-    def __init__(self, step_size: float, target: float):
+    def __init__(self, step_size: float, target: float) -> None:
         self.step_size = self.settled = step_size
         self.target, self._mu = target, math.log(10.0 * step_size)
         self._gap, self._t = 0.0, 0

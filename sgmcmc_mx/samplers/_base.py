@@ -3,9 +3,14 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple
+
+from mxnet.context import Context
+from mxnet.ndarray import NDArray
 
 from .. import kernels
 from ._device import Call, Device, check_state, same_arrays, unchanged
+from ._options import Arrays, Index
 from ._roads import Roads
 
 __all__ = ["Sampler"]
@@ -71,30 +76,31 @@ class Sampler(Roads):
 
     # ---------------------------------------------------------------- what a sampler defines
 
-    def _coefficients(self, t, index, device, eta: float, lr: float) -> None:
+    def _coefficients(self, t: kernels.Tensor, index: Index, device: Any, eta: float, lr: float) -> None:
         """Fill in what the step of this sampler needs of tensor ``t``."""
         raise NotImplementedError
 
-    def _prepare(self, t, state, index, device) -> None:
+    def _prepare(self, t: kernels.Tensor, state: Any, index: Index, device: Any) -> None:
         """Hand the arrays of ``state`` to tensor ``t``."""
 
-    def _adapt(self, call) -> None:
+    def _adapt(self, call: Call) -> None:
         """Bring preconditioners up to date, right before a step."""
 
-    def _steady(self, t) -> bool:
+    def _steady(self, t: kernels.Tensor) -> bool:
         """Whether the coefficients of ``t`` would be the same at the next step, if no setting changed."""
         return t.ratio == 1.0 and t.alpha_ratio == 1.0
 
-    def _new_device(self):
+    def _new_device(self) -> Device:
         return Device()
 
-    def thermostats(self):
+    def thermostats(self) -> Iterator[Tuple[str, NDArray]]:
         """(name, array) of every friction that adjusts itself, as it stands."""
         return iter(())
 
     # ---------------------------------------------------------------- the step
 
-    def _step(self, indices, weights, grads, states, halves) -> None:
+    def _step(self, indices: Sequence[Index], weights: Arrays, grads: Arrays, states: Sequence[Any],
+              halves: Arrays) -> None:
         self._update_count(indices)     # first: the schedule must see this step's number
         self._calls += 1
         lr = self._current_learning_rate()
@@ -130,7 +136,8 @@ class Sampler(Roads):
             kernels.step(job)
             device.collect(shared)
 
-    def _gather(self, device, indices, weights, grads, states, halves):
+    def _gather(self, device: Device, indices: Sequence[Index], weights: Arrays, grads: Arrays, states: Sequence[Any],
+                halves: Arrays) -> Call:
         """The arrays of a call, made ready."""
         call = Call(self, indices, weights, grads, states, halves)
         for index, w, g, half, state in zip(indices, weights, grads, halves or [None] * len(indices), states):
@@ -144,9 +151,10 @@ class Sampler(Roads):
             t.size = math.prod(call.shapes[-1])
         return call
 
-    def _fill(self, call, device, lr: float) -> bool:
+    def _fill(self, call: Call, device: Device, lr: float) -> bool:
         """Fill in the coefficients of a call; returns whether they will be the same at the next step."""
-        lasting, moving, first = True, {}, None
+        moving: Dict[Index, kernels.Tensor] = {}
+        lasting, first = True, None
         for k, (index, t, shape, state) in enumerate(zip(call.indices, call.tensors, call.shapes, call.states)):
             mult = self._multiplier("lr_mult", index)
             if mult == 0.0 or t.size == 0:
@@ -161,7 +169,7 @@ class Sampler(Roads):
         call.moving, call.first = moving, first
         return lasting and call.lasting
 
-    def _settings(self, call, lr: float):
+    def _settings(self, call: Call, lr: float) -> Optional[list]:
         """All that coefficients depend on besides the update count; None where it cannot be told."""
         if self.prior is not None and self._hyper is None:
             return None
@@ -175,7 +183,7 @@ class Sampler(Roads):
                 values += item
         return values
 
-    def _draw_precisions(self, device, indices) -> None:
+    def _draw_precisions(self, device: Device, indices: Iterable[Index]) -> None:
         """Draw the prior precisions given the weights as the last step, of these indices, has left them."""
         members = []
         for index in indices:
@@ -185,7 +193,8 @@ class Sampler(Roads):
             if weight is not None:
                 members.append((self._ordinal(index), self._names(self._name(index)),
                                 self._multiplier("wd_mult", index), weight))
-        self._hyper.draw(members, self.seed, self.num_update, self.temperature)
+        hyper: Any = self._hyper
+        hyper.draw(members, self.seed, self.num_update, self.temperature)
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate
@@ -194,7 +203,7 @@ class Sampler(Roads):
                              "look at the lr_scheduler or at what was given to set_learning_rate")
         return lr
 
-    def _device(self, context, index):
+    def _device(self, context: Context, index: Index) -> Any:
         # A kvstore keeps one replica, whose parameters it may spread over the contexts.
         key = "kvstore" if self._on_kvstore(index) else (context.device_typeid, context.device_id)
         if key not in self._devices:

@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from mxnet import ndarray as nd
 
 from .._check import choice, number
 from ..kernels import noise
-from ..kernels.job import INTEGRATORS
+from ..kernels.job import INTEGRATORS, Tensor
 from ._base import Sampler
 from ._device import Device
+from ._options import Index
 
 __all__ = ["MomentumSampler", "MomentumDevice", "standard_momentum"]
 
@@ -40,13 +41,14 @@ class MomentumSampler(Sampler):
 
     second_order = True
 
-    def __init__(self, *, friction: float = 0.1, gradient_noise=None, integrator: str = "euler", **kwargs):
+    def __init__(self, *, friction: float = 0.1, gradient_noise: Any = None, integrator: str = "euler",
+                 **kwargs: Any) -> None:
         self.integrator = choice("integrator", integrator, INTEGRATORS)
         self.friction = number("friction", friction, _FRICTION_HELP, low=0.0, high=1.0, open_low=True)
         self.gradient_noise = self._checked_noise(gradient_noise)
         super().__init__(**kwargs)
 
-    def _checked_noise(self, value):
+    def _checked_noise(self, value: Any) -> Any:
         return None if value is None else number("gradient_noise", value, _NOISE_HELP, low=0.0)
 
     def friction_at(self, lr: float) -> float:
@@ -72,10 +74,10 @@ class MomentumSampler(Sampler):
                 return device.energy()
         return None
 
-    def _new_device(self):
+    def _new_device(self) -> MomentumDevice:
         return MomentumDevice()
 
-    def _momentum(self, index, weight):
+    def _momentum(self, index: Index, weight: nd.NDArray) -> nd.NDArray:
         """A momentum from N(0, I); the first step scales it by sqrt(eta T)."""
         device = self._device(weight.context, index)
         if self.temperature == 0.0:
@@ -89,24 +91,25 @@ class MomentumSampler(Sampler):
 class MomentumDevice(Device):
     """Also remembers the step size of each momentum."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.eta = {}
+        self.eta: Dict[Index, float] = {}
 
-    def ratio(self, index, eta: float) -> float:
+    def ratio(self, index: Index, eta: float) -> float:
         """sqrt(eta' / eta) for this momentum; eta' is remembered."""
         before = self.eta.get(index, eta)
         self.eta[index] = eta
         return 1.0 if before == eta else math.sqrt(eta / before)
 
     @property
-    def energy(self):
+    def energy(self) -> Optional[Callable[[], nd.NDArray]]:
         """A function that forms the kinetic temperature, or None before the first step."""
         moved = [(i, t) for i, t in self.moved.items() if t is not None and t.momentum is not None]
         return (lambda: self._kinetic(moved)) if moved else None
 
-    def _kinetic(self, moved):
-        total, size = 0.0, 0
+    def _kinetic(self, moved: List[Tuple[Index, Tensor]]) -> nd.NDArray:
+        total: Any = 0.0
+        size = 0
         for index, t in moved:
             flat = t.momentum.reshape((-1,))
             other = flat if t.scale is None else flat / t.scale.reshape((-1,))
@@ -116,7 +119,7 @@ class MomentumDevice(Device):
         return total / size
 
 
-def standard_momentum(sampler, weight, count: int, ordinal: int):
+def standard_momentum(sampler: Sampler, weight: nd.NDArray, count: int, ordinal: int) -> nd.NDArray:
     """Standard normals in the shape of ``weight``, from the momentum stream."""
     p = noise.normal(weight.size, sampler.seed, count, ordinal, noise.MOMENTUM).reshape(weight.shape)
     return nd.array(p, ctx=weight.context, dtype=weight.dtype)

@@ -3,44 +3,52 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Sequence, Union
 
 import numpy as np
+from mxnet.ndarray import NDArray
 from mxnet.optimizer import Optimizer
 
 from .._check import integer, number
 
-__all__ = ["DEFAULT_LEARNING_RATE", "base_lr", "check_mxnet_options", "half_refused", "learning_rate_of",
-           "options", "places"]
+if TYPE_CHECKING:       # not there on a parameter server, halfway through MXNet's import
+    from mxnet.lr_scheduler import LRScheduler
+
+__all__ = ["Arrays", "DEFAULT_LEARNING_RATE", "Index", "base_lr", "check_mxnet_options", "half_refused",
+           "learning_rate_of", "options", "places"]
 
 DEFAULT_LEARNING_RATE = 0.01
+
+Index = Union[int, str]     # of a parameter in its trainer; its name where Module updates on a kvstore
+Arrays = Sequence[NDArray]  # one for each parameter of a call
 
 _TABLES = {"param_idx2name": "write {0: 'weight'}, or leave it to the trainer",
            "param_dict": "write {0: parameter}, or leave it to the trainer"}
 
 
-def options(cls) -> set:
+def options(cls: type) -> set:
     names = set()
     for c in cls.__mro__:
         if "__init__" in vars(c) and issubclass(c, Optimizer):
-            names |= set(inspect.signature(c.__init__).parameters)
+            names |= set(inspect.signature(vars(c)["__init__"]).parameters)
     return names - {"self", "kwargs"}
 
 
-def places(names) -> dict:
+def places(names: Sequence[str]) -> dict:
     """Place of each parameter, by its index in a trainer.
 
     A trainer that got a dictionary sorts its names as text: ``dense10_weight`` comes before ``dense9_weight``, so
     that the order depends on how many networks were built before. Their numbers are compared as numbers here.
     Names in another order are a list's, and keep it.
     """
-    order = range(len(names))
+    order: Iterable[int] = range(len(names))
     if names == sorted(names):
         order = sorted(order, key=lambda i: [int(part) if part.isdigit() else part
                                              for part in re.split(r"([0-9]+)", names[i])])
     return {index: place for place, index in enumerate(order)}
 
 
-def check_mxnet_options(options) -> None:
+def check_mxnet_options(options: Mapping[str, Any]) -> None:
     if "begin_num_update" in options:
         integer("begin_num_update", options["begin_num_update"], "the number of steps already taken", low=0)
     if not isinstance(options.get("multi_precision", False), (bool, np.bool_)):
@@ -52,13 +60,13 @@ def check_mxnet_options(options) -> None:
         raise TypeError(f"sym must be an mxnet.symbol.Symbol, got {options['sym']!r}; leave it out")
 
 
-def base_lr(lr_scheduler) -> float:
+def base_lr(lr_scheduler: LRScheduler) -> float:
     """The base step size of a schedule; what the schedule keeps as ``base_lr`` moves while it is used."""
     return number("base_lr of lr_scheduler", getattr(lr_scheduler, "base_lr_orig", lr_scheduler.base_lr),
                   "frictions are meant at this step size; write base_lr=0.1", low=0.0, open_low=True)
 
 
-def learning_rate_of(learning_rate, lr_scheduler):
+def learning_rate_of(learning_rate: Optional[float], lr_scheduler: Optional[LRScheduler]) -> Optional[float]:
     if learning_rate is not None:
         learning_rate = number("learning_rate", learning_rate, "a step size such as learning_rate=0.1",
                                low=0.0, open_low=True)

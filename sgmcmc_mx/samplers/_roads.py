@@ -5,9 +5,12 @@ import contextlib
 import logging
 import math
 import os
+from typing import Any, Dict, Iterator, Optional, Sequence, Set, Union
+
+from mxnet.ndarray import NDArray
 
 from .._check import number, warn
-from ._options import half_refused
+from ._options import Arrays, Index, half_refused
 from ._settings import Settings
 
 __all__ = ["Roads"]
@@ -18,15 +21,19 @@ _log = logging.getLogger("sgmcmc_mx")
 class Roads(Settings):
     """MXNet's optimizer protocol. Every road ends in :meth:`_step`, and what goes wrong on it is told."""
 
+    _devices: Dict[Any, Any]    # a Device for each context, or for a kvstore
+    _template: Any
+
     def _remember_nothing(self) -> None:
         super()._remember_nothing()
         self._rounds = 0        # how often a trainer announced a step
         self._lost = False      # whether a warning of lost states was given
-        self._failure = None    # what went wrong in a call whose caller may not have seen it
-        self._loaded_counts = {}    # update counts that came with an unpickled sampler
-        self._created = set()       # indices whose state was made here, None once a warning was given
+        self._failure: Optional[Exception] = None   # its caller may not have seen it
+        self._loaded_counts: Dict[Index, int] = {}  # update counts that came with an unpickled sampler
+        self._created: Optional[Set[Index]] = set()     # indices whose state was made here; None after a warning
 
-    def _step(self, indices, weights, grads, states, halves) -> None:
+    def _step(self, indices: Sequence[Index], weights: Arrays, grads: Arrays, states: Sequence[Any],
+              halves: Arrays) -> None:
         """Move these weights."""
         raise NotImplementedError
 
@@ -36,7 +43,7 @@ class Roads(Settings):
         return self._rescale_grad
 
     @rescale_grad.setter
-    def rescale_grad(self, value):
+    def rescale_grad(self, value: float) -> None:
         self._rescale_grad = number("rescale_grad", value, "a trainer divides it by the batch size: give step() "
                                     "the number of examples in the batch (1.0 by default)", low=0.0, open_low=True)
         self._rounds += 1
@@ -45,12 +52,12 @@ class Roads(Settings):
             raise failure
         self._refuse_overflow_on_kvstore()
 
-    def create_state_multi_precision(self, index, weight):
+    def create_state_multi_precision(self, index: Index, weight: NDArray) -> Any:
         """State of one parameter; a float16 one gets a float32 master copy."""
         with self._reporting(index):
             return self._create_state(index, weight)
 
-    def _create_state(self, index, weight):
+    def _create_state(self, index: Index, weight: NDArray) -> Any:
         if self._index_update_count.get(index, self.begin_num_update) > self.begin_num_update:
             self._warn_of_lost_state(index)
         if self._created is not None:
@@ -62,14 +69,16 @@ class Roads(Settings):
             return master, self.create_state(index, master)
         return self.create_state(index, weight)
 
-    def update(self, index, weight, grad, state) -> None:
+    def update(self, index: Any, weight: Any, grad: Union[NDArray, Arrays],
+               state: Any) -> None:
         """One step of one parameter, or of a list of them."""
         if isinstance(index, (tuple, list)):
             self._guarded(index, weight, grad, state)
         else:
             self._guarded((index,), (weight,), (grad,), (state,))
 
-    def update_multi_precision(self, index, weight, grad, state) -> None:
+    def update_multi_precision(self, index: Any, weight: Any,
+                               grad: Union[NDArray, Arrays], state: Any) -> None:
         """As :meth:`update`; float16 weights move through their float32 master copies."""
         if not isinstance(index, (tuple, list)):
             index, weight, grad, state = (index,), (weight,), (grad,), (state,)
@@ -78,13 +87,13 @@ class Roads(Settings):
         else:
             self._guarded(index, weight, grad, state)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         state = self.__dict__.copy()
         state.pop("_param_dict", None)
         state["_failure"] = None
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self._param_dict, self._aliases = {}, {}
         # The run may go on with other contexts, or on a kvstore: each starts where these were, which were all equal.
@@ -95,12 +104,12 @@ class Roads(Settings):
         self._all_index_update_counts, self._index_update_count = {}, dict(self._loaded_counts)
         self._template, self._devices = next(iter(self._devices.values()), self._template), {}
 
-    def _set_current_context(self, device_id):
+    def _set_current_context(self, device_id: int) -> None:
         if device_id not in self._all_index_update_counts:
             self._all_index_update_counts[device_id] = dict(self._loaded_counts)
         self._index_update_count = self._all_index_update_counts[device_id]
 
-    def _update_count(self, index):
+    def _update_count(self, index: Union[Index, Sequence[Index]]) -> None:
         counts, start, latest = self._index_update_count, self.begin_num_update, self.num_update
         for i in index if isinstance(index, (list, tuple)) else (index,):
             count = counts[i] = counts.get(i, start) + 1
@@ -111,7 +120,7 @@ class Roads(Settings):
     # ---------------------------------------------------------------- what goes wrong
 
     @contextlib.contextmanager
-    def _reporting(self, index):
+    def _reporting(self, index: Index) -> Iterator[None]:
         # MXNet drops an exception raised inside a kvstore's update: it is raised again when the next step begins.
         try:
             yield
@@ -120,7 +129,8 @@ class Roads(Settings):
                 self._failure = e
             raise
 
-    def _guarded(self, indices, weights, grads, states, halves=()) -> None:
+    def _guarded(self, indices: Sequence[Index], weights: Arrays, grads: Arrays, states: Sequence[Any],
+                 halves: Arrays = ()) -> None:
         try:
             with self._reporting(indices[0]):
                 self._step(indices, weights, grads, states, halves)
@@ -132,7 +142,7 @@ class Roads(Settings):
                     w[:] = math.nan
             raise
 
-    def _on_kvstore(self, index) -> bool:
+    def _on_kvstore(self, index: Index) -> bool:
         """Whether the update of this parameter is called by a kvstore, one parameter at a time."""
         trainer = getattr(self._param_dict.get(index), "_trainer", None)
         return isinstance(index, str) or bool(getattr(trainer, "_update_on_kvstore", False))    # a name: Module's
@@ -143,7 +153,7 @@ class Roads(Settings):
         A trainer looks for an overflow after the kvstore has moved the weights. Nothing tells the sampler when
         AMP or the kvstore is set up, so it looks when a step begins.
         """
-        trainer = next((getattr(p, "_trainer", None) for p in self._param_dict.values()), None)
+        trainer: Any = next((getattr(p, "_trainer", None) for p in self._param_dict.values()), None)
         if getattr(trainer, "_amp_loss_scaler", None) is None:
             return
         if not trainer._kv_initialized:
@@ -158,7 +168,7 @@ class Roads(Settings):
         warn("states were loaded that do not say how many steps they are from, as Module's do not, so the noise of "
              "the first steps is drawn again unless the seed is another; write begin_num_update=<steps taken>")
 
-    def _warn_of_lost_state(self, index) -> None:
+    def _warn_of_lost_state(self, index: Index) -> None:
         if not self._lost:
             self._lost = True
             warn(f"the state of parameter {self._name(index)} is made anew after step {self.num_update}: the kvstore "

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from mxnet.optimizer import Optimizer
 
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
 from ..kernels.seeds import as_seed
-from ..priors import Gamma, as_prior, check_precision
+from ..priors import Gamma, PriorLike, as_prior, check_precision
 from ._hyper import Hyper
-from ._options import base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
+from ._options import Index, base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
+
+if TYPE_CHECKING:       # not there on a parameter server, halfway through MXNet's import
+    from mxnet.gluon import Parameter
+    from mxnet.lr_scheduler import LRScheduler
 
 __all__ = ["Settings"]
 
@@ -27,9 +31,17 @@ _N_HELP = ("num_data=N says how many examples the full data set has, so that the
 class Settings(Optimizer):
     """The options that all samplers share, checked; and the prior precision, multipliers and place of a parameter."""
 
+    # What MXNet's Optimizer keeps.
+    num_update: int
+    begin_num_update: int
+    idx2name: Dict[Index, str]
+    _index_update_count: Dict[Index, int]
+    _all_index_update_counts: Dict[int, Dict[Index, int]]
+
     def __init__(self, *, learning_rate: Optional[float] = None, num_data: Optional[int] = None, wd: float = 1.0,
-                 prior=None, temperature: float = 1.0, seed: Optional[int] = None,
-                 clip_gradient: Optional[float] = None, lr_scheduler=None, **kwargs):
+                 prior: Optional[PriorLike] = None, temperature: float = 1.0, seed: Optional[int] = None,
+                 clip_gradient: Optional[float] = None, lr_scheduler: Optional[LRScheduler] = None,
+                 **kwargs: Any) -> None:
         kernels.backend()       # a wrong SGMCMC_MX_BACKEND is told here, not at the first step
         name = type(self).__name__.lower()
         unknown_option(name, kwargs, options(type(self)))
@@ -63,9 +75,11 @@ class Settings(Optimizer):
 
     def _remember_nothing(self) -> None:
         """Begin what is remembered from step to step."""
-        self._param_dict, self._aliases, self._ordinals = {}, {}, {}
+        self._param_dict: Dict[Index, Parameter] = {}
+        self._aliases: Dict[str, str] = {}
+        self._ordinals: Dict[Index, int] = {}
 
-    def set_learning_rate(self, lr):
+    def set_learning_rate(self, lr: float) -> None:
         """As in MXNet; at 0 the chain stands still."""
         super().set_learning_rate(number("learning_rate", lr, "a step size such as learning_rate=0.1", low=0.0))
 
@@ -75,7 +89,7 @@ class Settings(Optimizer):
         return self._param_dict
 
     @param_dict.setter
-    def param_dict(self, params):
+    def param_dict(self, params: Dict[Index, Parameter]) -> None:
         mine = self._param_dict
         if mine and params and (len(mine) != len(params) or any(params.get(i) is not p for i, p in mine.items())):
             raise ValueError(f"this {type(self).__name__.lower()} already moves the parameters of another trainer, and "
@@ -97,7 +111,7 @@ class Settings(Optimizer):
         if params:
             self._ordinals = places([params[i].name for i in sorted(params)])
 
-    def set_wd_mult(self, args_wd_mult):
+    def set_wd_mult(self, args_wd_mult: Dict[Index, float]) -> None:
         """As in MXNet, but biases keep their multiplier of 1: at 0 their prior would be improper."""
         attributes, names = self.sym_info or ({}, ())
         given = {n: float(attributes[n]["__wd_mult__"]) for n in names if "__wd_mult__" in attributes.get(n, {})}
@@ -110,7 +124,7 @@ class Settings(Optimizer):
 
     # ---------------------------------------------------------------- looked up by index
 
-    def precision(self, index, shape) -> float:
+    def precision(self, index: Index, shape: Tuple[int, ...]) -> float:
         """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
         value = None
         if self.prior is not None:
@@ -120,7 +134,7 @@ class Settings(Optimizer):
                 check_precision(value, self._name(index))
         return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
 
-    def _multiplier(self, kind: str, index) -> float:
+    def _multiplier(self, kind: str, index: Index) -> float:
         param, table = self._param_dict.get(index), getattr(self, kind)
         if param is not None:
             value = getattr(param, kind)
@@ -128,7 +142,8 @@ class Settings(Optimizer):
             value = table[index]
         else:
             value = table.get(self.idx2name.get(index), 1.0)
-        if not isinstance(value, numbers.Real) or not 0.0 <= value < math.inf:
+        real = isinstance(value, numbers.Real)
+        if not real or not 0.0 <= value < math.inf:
             raise ValueError(f"{kind} of parameter {self._name(index)} is {value!r}; it must be finite and not "
                              "negative")
         return value
@@ -137,17 +152,18 @@ class Settings(Optimizer):
         alias = self._aliases.get(name)
         return (name,) if alias is None else (name, alias)
 
-    def _name(self, index) -> str:
+    def _name(self, index: Index) -> str:
         param = self._param_dict.get(index)
         return param.name if param is not None else str(self.idx2name.get(index, index))
 
-    def _ordinal(self, index) -> int:
+    def _ordinal(self, index: Index) -> int:
         """Place of the parameter in its trainer: the same on every device and along every road.
 
         Module's index is a name on a kvstore, and index * devices + device off it.
         """
         if not self._ordinals and self.idx2name:
             names = dict.fromkeys(self.idx2name[i] for i in sorted(self.idx2name))
-            places = {n: i for i, n in enumerate(names)}
-            self._ordinals = {**places, **{i: places[n] for i, n in self.idx2name.items()}}
+            places: Dict[Index, int] = {n: i for i, n in enumerate(names)}
+            self._ordinals = dict(places)
+            self._ordinals.update((i, places[n]) for i, n in self.idx2name.items())
         return int(self._ordinals.get(index, index))

@@ -1,6 +1,8 @@
 """The samplers of the blog post's follow-up, under the names that its author gave them."""
 from __future__ import annotations
 
+from typing import Any, Optional
+
 from .._check import not_both, number
 from ..priors import Gamma
 from .sgnht import SGNHT
@@ -14,7 +16,7 @@ class _FollowUp(SGNHT):
     settled: dict = {}
     hyper_prior = False
 
-    def __init__(self, *, a=None, **kwargs):
+    def __init__(self, *, a: Optional[float] = None, **kwargs: Any) -> None:
         name = type(self).__name__.lower()
         if a is not None:
             not_both("a", a, "friction", kwargs.get("friction"), "say the same thing twice")

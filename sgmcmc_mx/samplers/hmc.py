@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 from .metropolis import Outcome, Position, State, decide
 
 __all__ = ["kinetic_energy", "leapfrog", "transition"]
 
 PotentialAndGradient = Callable[[Position], Tuple[float, Position]]
-Mass = Sequence[object]     # a number, or an array of a number a weight, for each array of the position
+Mass = Sequence[Any]     # a number, or an array of a number a weight, for each array of the position
 
 
 def leapfrog(state: State, momentum: Position, potential_and_gradient: PotentialAndGradient, step_size: float,
@@ -21,7 +21,8 @@ def leapfrog(state: State, momentum: Position, potential_and_gradient: Potential
     The half kicks of neighbouring steps are one. The map keeps volume, comes back to its start when run again
     from (w, -p), and changes H by O(h^2) over a fixed time. It ends early where U is no longer finite.
     """
-    (w, U, g), h, v_of = state, step_size, _velocity(mass)
+    w, U, h, v_of = state.position, state.potential, step_size, _velocity(mass)
+    g: Any = state.gradient     # a state of this sampler has one
     p = [p - (0.5 * h) * g for p, g in zip(momentum, g)]
     for i in range(steps):
         w = [w + h * v for w, v in zip(w, v_of(p))]
@@ -76,4 +77,7 @@ def transition(state: State, potential_and_gradient: PotentialAndGradient, step_
 
 def _velocity(mass: Optional[Mass]) -> Callable[[Position], Position]:
     """The function from a momentum p to M^-1 p."""
-    return (lambda p: p) if mass is None else (lambda p: [p / m for p, m in zip(p, mass)])
+    if mass is None:
+        return lambda p: p
+    masses = mass
+    return lambda p: [p / m for p, m in zip(p, masses)]

@@ -2,19 +2,25 @@
 from __future__ import annotations
 
 import math
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Union
 
 from mxnet import ndarray as nd
 
 from .._check import number
+from ..kernels import Tensor
 from ._base import Sampler
+from ._device import Call, Device
+from ._options import Index
+
+if TYPE_CHECKING:       # not there on a parameter server, halfway through MXNet's import
+    from mxnet.lr_scheduler import LRScheduler
 
 __all__ = ["PSGLD", "scaled_learning_rate"]
 
 DEFAULT_LEARNING_RATE = 0.001   # where a step is divided by the gradient's size, as RMSprop's and Adam's is
 
 
-def scaled_learning_rate(learning_rate, lr_scheduler):
+def scaled_learning_rate(learning_rate: Optional[float], lr_scheduler: Optional[LRScheduler]) -> Optional[float]:
     """What is given, or the default where neither is."""
     return DEFAULT_LEARNING_RATE if learning_rate is None and lr_scheduler is None else learning_rate
 
@@ -53,7 +59,8 @@ class PSGLD(Sampler):
     """
 
     def __init__(self, *, beta: float = 0.99, epsilon: float = 1e-5, gamma: Union[float, str, None] = None,
-                 learning_rate: Optional[float] = None, lr_scheduler=None, **kwargs):
+                 learning_rate: Optional[float] = None, lr_scheduler: Optional[LRScheduler] = None,
+                 **kwargs: Any) -> None:
         self.beta = number("beta", beta, "the memory of RMSprop, beta=0.99", low=0.0, high=1.0, open_high=True)
         self.epsilon = number("epsilon", epsilon, "a small number such as epsilon=1e-5", low=0.0, open_low=True)
         self.gamma = self._checked_gamma(gamma)
@@ -61,29 +68,29 @@ class PSGLD(Sampler):
                          **kwargs)
 
     @staticmethod
-    def _checked_gamma(value) -> Union[float, str, None]:
+    def _checked_gamma(value: Union[float, str, None]) -> Union[float, str, None]:
         if isinstance(value, str):
             if value != "fisher":
                 raise ValueError(f"gamma must be a curvature, 'fisher' or None, got {value!r}; write gamma='fisher'")
             return value
         return None if value is None else number("gamma", value, "the curvature of the mean loss, or 'fisher'")
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Index, weight: nd.NDArray) -> List[nd.NDArray]:
         """[V, G], and with Gamma the gradient that includes it. V < 0 says that there was no gradient yet."""
         V = nd.full(weight.shape, -1.0, ctx=weight.context, dtype=weight.dtype)
         rest = [nd.zeros_like(weight) for _ in range(1 if self.gamma is None else 2)]
         return [V, *rest]
 
-    def _prepare(self, t, state, index, device):
+    def _prepare(self, t: Tensor, state: Any, index: Index, device: Device) -> None:
         t.scale = state[1]
         if self.gamma is not None:
             t.grad = state[2]
 
-    def _coefficients(self, t, index, device, eta, lr):
+    def _coefficients(self, t: Tensor, index: Index, device: Device, eta: float, lr: float) -> None:
         t.drift = 0.5 * lr
         t.noise = math.sqrt(eta * self.temperature)
 
-    def _adapt(self, call) -> None:
+    def _adapt(self, call: Call) -> None:
         for index, grad, state in zip(call.indices, call.grads, call.states):
             t = call.moving.get(index)
             if t is None:
@@ -97,13 +104,13 @@ class PSGLD(Sampler):
             if self.gamma is not None:
                 self._corrected(grad, g, V, root, G).copyto(state[2])
 
-    def _corrected(self, grad, g, V, root, G) -> nd.NDArray:
+    def _corrected(self, grad: nd.NDArray, g: nd.NDArray, V: nd.NDArray, root: nd.NDArray, G: nd.NDArray) -> nd.NDArray:
         """The gradient g + (T/N) (1 - beta) G g h / sqrt(V), whose drift -(l/2) G (...) includes (eta/2) T Gamma."""
         h = V / self.rescale_grad if self.gamma == "fisher" else self.gamma
         ratio = nd.where(root == 0, nd.zeros_like(root), h * G / root)
         return (g + g * ratio * (self.temperature / self.num_data * (1.0 - self.beta))) / self.rescale_grad
 
-    def _mean_gradient(self, grad, weight) -> nd.NDArray:
+    def _mean_gradient(self, grad: nd.NDArray, weight: nd.NDArray) -> nd.NDArray:
         if grad.stype != "default":
             grad = grad.tostype("default")
         g = grad.astype(weight.dtype) * self.rescale_grad

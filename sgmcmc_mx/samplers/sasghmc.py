@@ -2,13 +2,19 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mxnet import ndarray as nd
 
 from .._check import flag, integer, number
-from ._momentum import MomentumSampler
+from ..kernels import Tensor
+from ._device import Call, Device
+from ._momentum import MomentumDevice, MomentumSampler
+from ._options import Index
 from .psgld import scaled_learning_rate
+
+if TYPE_CHECKING:       # not there on a parameter server, halfway through MXNet's import
+    from mxnet.lr_scheduler import LRScheduler
 
 __all__ = ["SASGHMC"]
 
@@ -49,7 +55,8 @@ class SASGHMC(MomentumSampler):
     """
 
     def __init__(self, *, burn_in: int, friction: float = 0.05, subtract_noise: bool = True, epsilon: float = 1e-8,
-                 learning_rate: Optional[float] = None, lr_scheduler=None, **kwargs):
+                 learning_rate: Optional[float] = None, lr_scheduler: Optional[LRScheduler] = None,
+                 **kwargs: Any) -> None:
         if kwargs.get("gradient_noise") is not None:
             raise TypeError(f"gradient_noise={kwargs['gradient_noise']!r} is not used by sasghmc, which learns it; "
                             "write subtract_noise=True or False, or sghmc")
@@ -59,20 +66,20 @@ class SASGHMC(MomentumSampler):
         super().__init__(friction=friction, learning_rate=scaled_learning_rate(learning_rate, lr_scheduler),
                          lr_scheduler=lr_scheduler, **kwargs)
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Index, weight: nd.NDArray) -> list:
         """[v, M, tau, m, V, gradients seen]."""
         return [self._momentum(index, weight), nd.ones_like(weight), *(nd.zeros_like(weight) for _ in range(3)), 0]
 
-    def _prepare(self, t, state, index, device):
+    def _prepare(self, t: Tensor, state: Any, index: Index, device: Device) -> None:
         t.momentum, t.scale = state[:2]
 
-    def _coefficients(self, t, index, device, eta, lr):
+    def _coefficients(self, t: Tensor, index: Index, device: MomentumDevice, eta: float, lr: float) -> None:
         t.drift, t.ratio = lr, device.ratio(index, eta)
         t.friction = self.friction_at(device.lr)
         t.noise = math.sqrt(2.0 * t.friction * eta * self.temperature)
         t.cold = lr * lr if self.subtract_noise else 0.0
 
-    def _adapt(self, call) -> None:
+    def _adapt(self, call: Call) -> None:
         for index, grad, state in zip(call.indices, call.grads, call.states):
             t = call.moving.get(index)
             if t is not None and state[5] < self.burn_in:
@@ -81,7 +88,7 @@ class SASGHMC(MomentumSampler):
                 if state[5] == self.burn_in:    # what only the learning needed
                     state[2] = state[3] = state[4] = None
 
-    def _learn(self, t, grad, state) -> None:
+    def _learn(self, t: Tensor, grad: nd.NDArray, state: list) -> None:
         v, M, tau, m, V, _ = state
         if grad.stype != "default":
             grad = grad.tostype("default")

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import math
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mxnet import ndarray as nd
 
 from .._check import integer, not_both, number
-from ._momentum import MomentumSampler, standard_momentum
+from ..kernels import Tensor
+from ._device import Call, Device
+from ._momentum import MomentumDevice, MomentumSampler, standard_momentum
+from ._options import Index
 
 __all__ = ["SGHMC"]
 
@@ -45,7 +48,8 @@ class SGHMC(MomentumSampler):
     """
 
     def __init__(self, *, friction: Optional[float] = None, momentum: Optional[float] = None,
-                 gradient_noise: Union[float, str, None] = None, resample_momentum: Optional[int] = None, **kwargs):
+                 gradient_noise: Union[float, str, None] = None, resample_momentum: Optional[int] = None,
+                 **kwargs: Any) -> None:
         not_both("friction", friction, "momentum", momentum, "say the same thing twice (friction = 1 - momentum)")
         if momentum is not None:
             friction = 1.0 - number("momentum", momentum, "momentum=0.9 is friction=0.1", low=0.0, high=1.0,
@@ -63,14 +67,14 @@ class SGHMC(MomentumSampler):
         """Whether the gradient's noise is estimated while running."""
         return self.gradient_noise == "estimate"
 
-    def _checked_noise(self, value):
+    def _checked_noise(self, value: Union[float, str, None]) -> Union[float, str, None]:
         if isinstance(value, str):
             if value != "estimate":
                 raise ValueError(f"gradient_noise must be a variance, 'estimate' or None, got {value!r}")
             return value
         return super()._checked_noise(value)
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Index, weight: nd.NDArray) -> Union[nd.NDArray, list]:
         """The momentum; with an estimate also the last gradient, its running variance and the number of gradients."""
         v = self._momentum(index, weight)
         if not self.estimates:
@@ -81,13 +85,13 @@ class SGHMC(MomentumSampler):
         both = nd.zeros((2, *weight.shape), ctx=weight.context, dtype=weight.dtype)
         return [v, both[0], both[1], 0]
 
-    def _prepare(self, t, state, index, device):
+    def _prepare(self, t: Tensor, state: Any, index: Index, device: Device) -> None:
         if self.estimates:
             t.momentum, t.previous, t.variance, _ = state
         else:
             t.momentum = state
 
-    def _coefficients(self, t, index, device, eta, lr):
+    def _coefficients(self, t: Tensor, index: Index, device: MomentumDevice, eta: float, lr: float) -> None:
         k = self.resample_momentum
         if k and t.count > 1 and (t.count - 1) % k == 0 and self.temperature:
             standard_momentum(self, t.weight, t.count, t.ordinal).copyto(t.momentum)
@@ -96,7 +100,7 @@ class SGHMC(MomentumSampler):
         t.friction = self.friction_at(device.lr)
         t.noise = self._injected(t.friction, eta)
 
-    def _adapt(self, call) -> None:
+    def _adapt(self, call: Call) -> None:
         """How much the next gradient counts in the running variance."""
         if not self.estimates or call.adapted:
             return
@@ -109,7 +113,7 @@ class SGHMC(MomentumSampler):
                 state[3] = min(seen + 1, WINDOW)
                 call.adapted = call.adapted and seen == WINDOW
 
-    def _steady(self, t):
+    def _steady(self, t: Tensor) -> bool:
         return super()._steady(t) and self.resample_momentum is None
 
     def _injected(self, a: float, eta: float) -> float:

@@ -3,7 +3,12 @@ from __future__ import annotations
 
 import math
 
+from mxnet.ndarray import NDArray
+
+from ..kernels import Tensor
 from ._base import Sampler
+from ._device import Device
+from ._options import Index
 
 __all__ = ["SGLD"]
 
@@ -21,9 +26,9 @@ class SGLD(Sampler):
     Takes the arguments of :class:`~sgmcmc_mx.samplers.Sampler` and keeps no state.
     """
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Index, weight: NDArray) -> None:
         """SGLD has no state."""
 
-    def _coefficients(self, t, index, device, eta, lr):
+    def _coefficients(self, t: Tensor, index: Index, device: Device, eta: float, lr: float) -> None:
         t.drift = 0.5 * lr
         t.noise = math.sqrt(eta * self.temperature)

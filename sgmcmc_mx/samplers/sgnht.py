@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from mxnet import ndarray as nd
+from mxnet.context import Context
 
 from .. import kernels
 from .._check import choice, number
 from ._momentum import MomentumDevice, MomentumSampler
+from ._options import Index
 
 __all__ = ["SGNHT", "default_thermal_mass"]
 
@@ -67,7 +69,7 @@ class SGNHT(MomentumSampler):
     """
 
     def __init__(self, *, friction: float = 0.1, thermostat: str = "global", thermal_mass: Optional[float] = None,
-                 gradient_noise: Optional[float] = None, integrator: str = "euler", **kwargs):
+                 gradient_noise: Optional[float] = None, integrator: str = "euler", **kwargs: Any) -> None:
         if integrator == "euler":
             number("friction", friction, "a Nose-Hoover thermostat needs friction below 1/2 (2 a + eta V / T < 1); "
                    "write friction=0.1, or integrator='badodab'", low=0.0, high=0.5, open_low=True, open_high=True)
@@ -91,7 +93,7 @@ class SGNHT(MomentumSampler):
             return None if device.common is None else device.settled(self)
         return {self._name(i): t.alpha.copy() for i, t in device.moved.items() if t is not None} or None
 
-    def thermostats(self):
+    def thermostats(self) -> Iterator[Tuple[str, nd.NDArray]]:
         """(name, array) of every alpha, as it stands."""
         for device in self._devices.values():
             if device.common is not None:
@@ -102,7 +104,7 @@ class SGNHT(MomentumSampler):
 
     # ---------------------------------------------------------------- state
 
-    def create_state(self, index, weight):
+    def create_state(self, index: Index, weight: nd.NDArray) -> list:
         """[momentum, thermostat]; the global thermostat is one :class:`Common` that all states share."""
         v, device = self._momentum(index, weight), self._device(weight.context, index)
         if self.groups == "global" and device.common is not None:
@@ -118,17 +120,17 @@ class SGNHT(MomentumSampler):
             device.common = alpha = Common(alpha, self.base_learning_rate)
         return [v, alpha]
 
-    def _new_device(self):
+    def _new_device(self) -> ThermostatDevice:
         return ThermostatDevice()
 
-    def _prepare(self, t, state, index, device):
+    def _prepare(self, t: kernels.Tensor, state: Any, index: Index, device: ThermostatDevice) -> None:
         t.momentum = state[0]
         if self.groups == "global":
             device.link(state[1], t.weight)
         else:
             t.alpha = state[1]
 
-    def _coefficients(self, t, index, device, eta, lr):
+    def _coefficients(self, t: kernels.Tensor, index: Index, device: ThermostatDevice, eta: float, lr: float) -> None:
         a, T = self.friction_at(device.lr), self.temperature
         if a >= 0.5 and self.integrator == "euler":
             raise ValueError(f"learning_rate {device.lr:g} at step {self.num_update} makes friction {a:g}, and a "
@@ -163,42 +165,42 @@ class Common:
     It is part of every state, so that it is saved and loaded with them, along whichever road.
     """
 
-    def __init__(self, alpha, lr):
+    def __init__(self, alpha: nd.NDArray, lr: float) -> None:
         self.alpha, self.excess = alpha, nd.zeros_like(alpha)
         self.size = 0       # weights whose v^2 is in the account
         self.lr = lr        # the learning rate that alpha is expressed at
         self.placed = True
 
-    def place(self, context) -> None:
+    def place(self, context: Context) -> None:
         """Move to the context of the weights after being loaded."""
         if not self.placed:
             self.alpha, self.excess = self.alpha.as_in_context(context), self.excess.as_in_context(context)
             self.placed = True
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "placed": False}
 
 
 class ThermostatDevice(MomentumDevice):
     """Also holds the thermostat that all tensors of a replica share."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.common = None
-        self.alpha_lr = {}          # the learning rate that alphas of single tensors are expressed at
+        self.common: Any = None     # a Common, where the thermostat is global
+        self.alpha_lr: Dict[Index, float] = {}      # the learning rate that single tensors' alphas are expressed at
         self._due = False           # whether the account must be settled before the next tensor
 
-    def link(self, common, weight) -> None:
+    def link(self, common: Common, weight: nd.NDArray) -> None:
         """Take the thermostat from a state: it is another one after states were loaded."""
         self.common = common
         if common.alpha.dtype != weight.dtype:
             raise TypeError(f"thermostat='global' is one number of type {common.alpha.dtype.__name__}, but a parameter "
                             f"is {weight.dtype.__name__}; cast the network to one type, or write thermostat='tensor'")
 
-    def new_step(self):
+    def new_step(self) -> None:
         self._due = True
 
-    def shared(self, sampler, lr, tensors):
+    def shared(self, sampler: SGNHT, lr: float, tensors: List[kernels.Tensor]) -> Optional[kernels.Shared]:
         common, context = self.common, tensors[0].weight.context
         if common is None:
             return None
@@ -216,7 +218,7 @@ class ThermostatDevice(MomentumDevice):
             common.size += size
         return shared if context == common.alpha.context else self._lent(shared, context)
 
-    def _lent(self, shared, context):
+    def _lent(self, shared: kernels.Shared, context: Context) -> kernels.Shared:
         """A copy for tensors that a kvstore keeps on another context, with an account of its own."""
         if shared.settle is not None:
             ratio, gain = shared.settle
@@ -225,18 +227,18 @@ class ThermostatDevice(MomentumDevice):
         lent = shared.alpha.as_in_context(context)
         return kernels.Shared(lent, nd.zeros_like(lent))
 
-    def collect(self, shared) -> None:
+    def collect(self, shared: Optional[kernels.Shared]) -> None:
         if shared is not None and shared.excess is not self.common.excess:
             self.common.excess += shared.excess.as_in_context(self.common.excess.context)
 
-    def gain(self, sampler) -> float:
+    def gain(self, sampler: SGNHT) -> float:
         """1 / (mu d) of the step in the account."""
         return self._gain(sampler, self.common.size)
 
     @staticmethod
-    def _gain(sampler, size: int) -> float:
+    def _gain(sampler: SGNHT, size: int) -> float:
         return 1.0 / (size * sampler._mass(sampler.base_learning_rate, size)) if size else 0.0
 
-    def settled(self, sampler):
+    def settled(self, sampler: SGNHT) -> nd.NDArray:
         """The shared alpha as it will be once the account is settled, as a new array."""
         return self.common.alpha + self.common.excess * self.gain(sampler)

@@ -26,14 +26,14 @@ def dump(arrays: Dict[str, np.ndarray], np_shape: bool = False) -> List[Union[by
     them under them only. Where an array has no numbers, or no axes, they are needed.
     """
     np_shape = np_shape or any(not (a.ndim and a.size) for a in arrays.values())
-    pieces = [struct.pack("<3Q", _LIST, 0, len(arrays))]
+    pieces: List[Union[bytes, memoryview]] = [struct.pack("<3Q", _LIST, 0, len(arrays))]
     for name, a in arrays.items():
         if a.dtype.name not in DTYPES:
             raise TypeError(f"array {name} is {a.dtype}; MXNet's files hold {', '.join(DTYPES)}")
         magic = _V3 if np_shape else _V2
         pieces.append(struct.pack(f"<Iii{a.ndim}q3i", magic, 0, a.ndim, *a.shape, 1, 0, DTYPES.index(a.dtype.name)))
         if a.size:
-            pieces.append(memoryview(np.ascontiguousarray(a)).cast("B"))
+            pieces.append(np.ascontiguousarray(a).data.cast("B"))
     pieces.append(struct.pack("<Q", len(arrays)))
     for name in arrays:
         raw = name.encode("utf-8")
@@ -73,7 +73,7 @@ def load_beginning(data: bytes) -> Tuple[Dict[str, np.ndarray], bytes]:
 class _Reader:
     """Takes one thing after another from a buffer, and never more than it has."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes) -> None:
         self._data, self._at = memoryview(data).cast("B"), 0
 
     @property

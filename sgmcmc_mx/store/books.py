@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
 
 from ..errors import DivergenceError, StoreError
 from . import arrays, checkpoints, files, labels
@@ -28,7 +30,7 @@ _DEAD = 1000                # lines of dropped samples after which the manifest 
 class Books:
     """The manifest of a folder that this process writes to, and the files that it is about."""
 
-    def __init__(self, path: Path, lock: files.Lock, found: manifests.Manifest, inputs):
+    def __init__(self, path: Path, lock: files.Lock, found: manifests.Manifest, inputs: Optional[np.ndarray]) -> None:
         self.path, self._lock, self._inputs = path, lock, inputs
         self.header, self.entries, self.events = found.header, found.entries, found.events
         self.end, self.lines = found.end, found.lines
@@ -39,7 +41,7 @@ class Books:
         self._warned, self._in_place = False, True
 
     @property
-    def run(self):
+    def run(self) -> Optional[str]:
         return self.header.get("run")
 
     def counted(self, newest: int, change: int = 1) -> None:
@@ -117,12 +119,13 @@ class Books:
         else:       # the run has been here before, and went down before its next checkpoint
             self._compare(sample.step, pieces)
 
-    def _add(self, sample: Sample, pieces) -> None:
+    def _add(self, sample: Sample, pieces: Sequence[Any]) -> None:
         potential, temperature, friction = (manifests.plain(scalar(r)) for r in sample.readings)
         about = {"file": f"sample-{sample.step:09d}.params", "step": sample.step, "weight": float(sample.weight),
                  "potential": potential, "temperature": temperature, "friction": friction,
                  "hyper": None if sample.hyper is None else manifests.plain(sample.hyper)}
-        tail = None if self.run is None else lambda sha256: labels.label(self.run, about, sha256)
+        run = self.run
+        tail = None if run is None else lambda sha256: labels.label(run, about, sha256)
         size, digest = files.replace(self.path / about["file"], pieces, tail)
         entry = manifests.Entry(sha256=digest, bytes=size, **about)
         self.line("sample", entry._asdict())
@@ -131,7 +134,7 @@ class Books:
         while keep is not None and len(self.entries) > keep:
             self._drop(self.entries[0])
 
-    def _compare(self, step: int, pieces) -> None:
+    def _compare(self, step: int, pieces: Sequence[Any]) -> None:
         known = next((e for e in reversed(self.entries) if e.step == step), None)
         if known is None or self._warned:
             return
@@ -170,7 +173,7 @@ class Books:
         self.end, _ = files.replace(self.path / MANIFEST, [manifests.line("header", self.header)])
         self.lines = 1
 
-    def line(self, kind: str, content) -> None:
+    def line(self, kind: str, content: Any) -> None:
         """Add a line."""
         self.end = files.append(self.path / MANIFEST, manifests.line(kind, content), self.end)
         self.lines += 1

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Checkpoints:
     The folder is listed once, so that a checkpoint costs the same however many samples lie beside it.
     """
 
-    def __init__(self, folder: Path, run: Optional[str] = None):
+    def __init__(self, folder: Path, run: Optional[str] = None) -> None:
         self._folder, self._run = folder, run
         self._there: Optional[Dict[int, set]] = None    # step -> names
 
@@ -108,10 +108,11 @@ def steps(folder: Path) -> List[int]:
 
 def newest(folder: Path) -> Optional[int]:
     """The step of the newest checkpoint, or None."""
-    return (steps(folder) or [None])[-1]
+    there = steps(folder)
+    return there[-1] if there else None
 
 
-def read(folder: Path, which: Union[None, int, str] = None, run=_ANY) -> Checkpoint:
+def read(folder: Path, which: Union[None, int, str] = None, run: Any = _ANY) -> Checkpoint:
     """The newest checkpoint, or the one of a step, or the one before the newest (``'previous'``).
 
     Raises
@@ -163,7 +164,7 @@ def _those_that_can_be_read(folder: Path) -> List[dict]:
     return found
 
 
-def _chosen(folder: Path, which, there: List[int]) -> int:
+def _chosen(folder: Path, which: Union[None, int, str], there: List[int]) -> int:
     if which is None:
         return there[-1]
     if isinstance(which, str):
@@ -179,7 +180,7 @@ def _chosen(folder: Path, which, there: List[int]) -> int:
     return step
 
 
-def _good(folder: Path, step: int, run) -> bool:
+def _good(folder: Path, step: int, run: Any) -> bool:
     try:
         _read(folder, step, run)
         return True
@@ -187,7 +188,7 @@ def _good(folder: Path, step: int, run) -> bool:
         return False
 
 
-def _read(folder: Path, step: int, run) -> Checkpoint:
+def _read(folder: Path, step: int, run: Any) -> Checkpoint:
     path, whole = _file(folder, step), _whole(folder, step)
     if run is not _ANY and whole.get("run") != run:
         raise CheckpointError(f"the checkpoint {path} is of another run than the folder's manifest; move it out")
@@ -211,7 +212,7 @@ def _whole(folder: Path, step: int) -> dict:
         raise CheckpointError(f"the checkpoint {path} is damaged ({e})") from e
 
 
-def _checked(read, step: int) -> dict:
+def _checked(read: Any, step: int) -> dict:
     whole = read["checkpoint"]
     if isinstance(whole["format"], int) and whole["format"] > FORMAT:
         raise CheckpointError(f"the checkpoint of step {step} has format {whole['format']}, and this version of "
@@ -225,7 +226,7 @@ def _checked(read, step: int) -> dict:
     return whole
 
 
-def _counts(samples) -> bool:
+def _counts(samples: Any) -> bool:
     if samples is None:
         return True
     kept, last, sha256 = Tally(**samples)

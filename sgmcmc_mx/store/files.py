@@ -9,7 +9,7 @@ import socket
 import stat
 import threading
 from pathlib import Path
-from typing import Callable, Iterable, Optional, Tuple, Union
+from typing import Any, Callable, Iterable, Optional, Tuple, Union
 
 from ..errors import StoreError
 
@@ -32,7 +32,7 @@ def replace(path: Union[Path, Callable[[str], Path]], pieces: Iterable,
     temporary = named("").with_name(_TEMPORARY + named("").name)
     digest, size = hashlib.sha256(), 0
 
-    def add(piece):
+    def add(piece: Any) -> None:
         nonlocal size
         _write_all(handle, piece)
         digest.update(piece)
@@ -87,7 +87,7 @@ def _cut(handle: int, end: int) -> None:
         pass    # the next attempt cuts, and a reader takes no incomplete line
 
 
-def _write_all(handle: int, piece) -> None:
+def _write_all(handle: int, piece: Any) -> None:
     left = memoryview(piece)
     while len(left):
         left = left[os.write(handle, left):]
@@ -146,7 +146,7 @@ class Lock:
     _mine: dict = {}        # real path -> the lock of this process
     _guard = threading.RLock()      # the end of another store may come in between
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self._path, self._key = folder / "lock", os.path.realpath(folder)
         with self._guard:
             if self._key in self._mine:

@@ -5,7 +5,7 @@ import logging
 import os
 import weakref
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Callable, Optional, Union, overload
 
 import numpy as np
 from mxnet.util import is_np_shape
@@ -15,7 +15,7 @@ from ..errors import StoreError
 from . import checkpoints, files, recovery
 from . import manifest as manifests
 from .books import Books
-from .numbers import checked_inputs
+from .numbers import Array, checked_inputs
 from .reading import MANIFEST, StoredSamples, folder_of, inputs_of, read_manifest
 from .samples import Sample
 from .writer import Writer
@@ -59,7 +59,7 @@ class FolderStore(StoredSamples):
     _reopened = False       # to go on with a run, and not to begin one
 
     def __init__(self, path: Union[str, os.PathLike], *, keep_last: Optional[int] = None,
-                 dtype: Optional[str] = None, inputs=None, signals: bool = True):
+                 dtype: Optional[str] = None, inputs: Optional[Array] = None, signals: bool = True) -> None:
         keep_last = None if keep_last is None else integer(
             "keep_last", keep_last, "a number of samples, or None for all", low=1)
         dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
@@ -127,7 +127,7 @@ class FolderStore(StoredSamples):
         files.remove_leftovers(folder)
         self._finalizer = weakref.finalize(self, _finish, self._writer, self._lock)
 
-    def _keep_books(self, found: manifests.Manifest, inputs) -> None:
+    def _keep_books(self, found: manifests.Manifest, inputs: Optional[np.ndarray]) -> None:
         super().__init__(self.path, found.header, found.entries, found.events, inputs)
         self._books = Books(self.path, self._lock, found, inputs)
         self._writer.told = self._books.told
@@ -173,7 +173,7 @@ class FolderStore(StoredSamples):
 
     # ---------------------------------------------------------------- adding
 
-    def begin(self, **about) -> None:
+    def begin(self, **about: Any) -> None:
         """Say what the run is, before the first sample: goes into the manifest's header."""
         if not self._books.end:
             self.header.update(about)
@@ -202,7 +202,7 @@ class FolderStore(StoredSamples):
             books.counted(before, -1)
             raise
 
-    def note(self, **event) -> None:
+    def note(self, **event: Any) -> None:
         """Record an event of the run in the manifest."""
         books = self._books
         self._put(lambda: books.note(event))
@@ -219,11 +219,11 @@ class FolderStore(StoredSamples):
         books = self._books
         self._put(lambda: books.checkpoint(step, tree, arrays, parameters))
 
-    def _put(self, job) -> None:
+    def _put(self, job: Callable[[], None]) -> None:
         """Have a job done by the thread that writes. It must not refer to this store, which could not be freed then."""
         books = self._books
 
-        def done():
+        def done() -> None:
             books.confirm()
             job()
         self._writer.put(done)
@@ -262,17 +262,23 @@ class FolderStore(StoredSamples):
         self.flush()
         return super().weights
 
-    def __len__(self):
+    def __len__(self) -> int:
         keep = self.header.get("keep_last")
         return self._books.count if keep is None else min(self._books.count, keep)
 
-    def __getitem__(self, i):
+    @overload
+    def __getitem__(self, i: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> StoredSamples: ...
+
+    def __getitem__(self, i: Union[int, slice]) -> Union[Sample, StoredSamples]:
         # Where old samples go as new ones come, a place means nothing until all are there.
         if isinstance(i, slice) or self.header.get("keep_last") or i not in range(len(self._entries)):
             self.flush()
         return super().__getitem__(i)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         self.flush()
         return super().__reduce__()
 

@@ -15,7 +15,7 @@ import re
 import secrets
 import sys
 import zlib
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..errors import StoreError
 from .arrays import DTYPES
@@ -60,13 +60,13 @@ class Manifest(NamedTuple):
     lines: int
 
 
-def line(kind: str, content) -> bytes:
+def line(kind: str, content: Any) -> bytes:
     """One line of the manifest."""
     text = json.dumps({kind: plain(content)}, allow_nan=False, separators=(", ", ": "))
     return f'{text[:-1]}, "crc": {zlib.crc32(text.encode())}}}\n'.encode()
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """As JSON has it: a number that is not finite becomes null."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
@@ -87,7 +87,7 @@ def differing(about: dict, header: dict) -> Optional[tuple]:
     return next(((name, a, b) for name, a, b in pairs if a != b and not (_shown(a) and _shown(b))), None)
 
 
-def _shown(value) -> bool:
+def _shown(value: object) -> bool:
     return isinstance(value, str) and " at 0x" in value
 
 
@@ -136,7 +136,7 @@ def checked(raw: bytes) -> tuple:
     return kind, content
 
 
-def _header(kind: str, content, where: str) -> dict:
+def _header(kind: str, content: Any, where: str) -> dict:
     if kind != "header" or not isinstance(content, dict):
         raise ValueError("the first line does not describe a run")
     form = content.get("format")
@@ -176,9 +176,9 @@ def is_sample(name: str) -> bool:
     return _FILE.fullmatch(name) is not None
 
 
-def _whole(value) -> bool:
+def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _number(value) -> bool:
+def _number(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MOST)

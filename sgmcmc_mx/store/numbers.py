@@ -1,18 +1,20 @@
 """Numbers on their way to a file: from MXNet's arrays, sound or not, as halves."""
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 import numpy as np
 from mxnet import ndarray as nd
 
-__all__ = ["as_numpy", "checked_inputs", "diverged", "halved"]
+__all__ = ["Array", "as_numpy", "checked_inputs", "diverged", "halved"]
+
+Array = Union[np.ndarray, nd.NDArray]
 
 _LARGEST = 1e18     # no weight of a chain that is well; its square is still a float
 _HALF = np.finfo(np.float16).max
 
 
-def checked_inputs(inputs) -> np.ndarray:
+def checked_inputs(inputs: Any) -> np.ndarray:
     a = inputs.asnumpy() if isinstance(inputs, nd.NDArray) else np.asarray(inputs)
     if a.dtype.kind not in "fiu" or a.ndim < 1 or not len(a):
         raise ValueError(f"inputs must be an array of numbers whose first axis counts examples, got {a.dtype} of shape "
@@ -20,7 +22,7 @@ def checked_inputs(inputs) -> np.ndarray:
     return a.astype(np.float32) if a.dtype == np.float64 else a
 
 
-def as_numpy(a) -> np.ndarray:
+def as_numpy(a: Array) -> np.ndarray:
     return a if isinstance(a, np.ndarray) else a.asnumpy()
 
 

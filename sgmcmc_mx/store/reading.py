@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import List, Optional, Union
+from typing import Iterator, List, Optional, Union, overload
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -14,7 +14,7 @@ from ..errors import StoreError
 from . import arrays, checkpoints, files, labels, recovery
 from . import manifest as manifests
 from .recovery import MANIFEST
-from .samples import MemoryStore, Sample, normalised, place
+from .samples import MemoryStore, Sample, check_place, normalised
 
 __all__ = ["INPUTS", "MANIFEST", "StoredSamples", "folder_of", "inputs_of", "load", "read_manifest"]
 
@@ -38,7 +38,8 @@ class StoredSamples(Sequence):
         What happened to the run: resumed, gone back after a divergence.
     """
 
-    def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict], inputs=None):
+    def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict],
+                 inputs: Optional[np.ndarray] = None) -> None:
         self.path, self.header, self.events, self._entries, self._inputs = path, header, events, entries, inputs
 
     @property
@@ -51,11 +52,17 @@ class StoredSamples(Sequence):
         """What each sample counts in an average, summing to 1; shape (samples,)."""
         return normalised([e.weight for e in self._entries])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._entries)
 
-    def __getitem__(self, i):
-        i = place(i, len(self._entries))
+    @overload
+    def __getitem__(self, i: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> StoredSamples: ...
+
+    def __getitem__(self, i: Union[int, slice]) -> Union[Sample, StoredSamples]:
+        check_place(i, len(self._entries))
         if isinstance(i, slice):
             return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs)
         return self._read(self._entries[i])
@@ -64,11 +71,11 @@ class StoredSamples(Sequence):
         return Sample(_Arrays(self.path, entry, self.header), entry.step, entry.weight, entry.potential,
                       entry.temperature, entry.friction, entry.hyper)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         """As the samples in memory, arrays and numbers: a pickle, or a copy, needs no folder."""
         return MemoryStore, (list(self), self.inputs)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
         return f"{type(self).__name__}({str(self.path)!r}, {len(self)} samples{steps})"
 
@@ -76,8 +83,9 @@ class StoredSamples(Sequence):
 class _Arrays(Mapping):
     """The arrays of one file, read at the first look at them."""
 
-    def __init__(self, folder: Path, entry: manifests.Entry, header: dict):
-        self._folder, self._entry, self._found = folder, entry, None
+    def __init__(self, folder: Path, entry: manifests.Entry, header: dict) -> None:
+        self._folder, self._entry = folder, entry
+        self._found: Optional[dict] = None
         self._parameters, self._run = header.get("parameters", {}), header.get("run")
         self._missing = _DROPPED if header.get("keep_last") else _MISSING
 
@@ -105,7 +113,7 @@ class _Arrays(Mapping):
         raise StoreError(f"{where} is damaged: its SHA-256 is not what the manifest says; the other samples can be "
                          f"read (leave out step {step})")
 
-    def _typed(self, where: Path, name: str, a: np.ndarray):
+    def _typed(self, where: Path, name: str, a: np.ndarray) -> nd.NDArray:
         about = self._parameters.get(name)
         if about is None:
             return nd.array(a, dtype=a.dtype)
@@ -114,13 +122,13 @@ class _Arrays(Mapping):
                              f"{about['dtype']} of shape {tuple(about['shape'])}")
         return nd.array(a, dtype=about["dtype"])
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> nd.NDArray:
         return self._all()[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._all())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._all())
 
 
@@ -156,7 +164,7 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
     return StoredSamples(folder, found.header, entries, found.events, inputs_of(folder, found.header))
 
 
-def folder_of(path) -> Path:
+def folder_of(path: Union[str, os.PathLike]) -> Path:
     """The path of a store, or an error that says what one is."""
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(name, str):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._check import warn
 from ..errors import CheckpointError, StoreError
@@ -34,11 +34,13 @@ class Findings(NamedTuple):
     lost: int
 
 
-def compared(folder: Path, found: manifests.Manifest, tallies) -> Optional[Findings]:
+def compared(folder: Path, found: manifests.Manifest,
+             tallies: Iterable[Tuple[Optional[str], int, checkpoints.Tally]]) -> Optional[Findings]:
     """What the run's newest checkpoint counts against what the manifest has; None where nothing is missing."""
-    step, tally = next(((s, t) for run, s, t in tallies if run == _run(found)), (None, None))
-    if tally is None:
+    counted = next(((s, t) for run, s, t in tallies if run == _run(found)), None)
+    if counted is None:
         return _uncounted(folder, found)
+    step, tally = counted
     keep = found.header.get("keep_last")
     missing = _missing(found.entries, step, tally, keep)
     if not missing:
@@ -73,7 +75,7 @@ def with_all_files(folder: Path, found: manifests.Manifest) -> manifests.Manifes
     return found if len(merged) == len(found.entries) else found._replace(entries=[merged[s] for s in sorted(merged)])
 
 
-def _missing(entries, step: int, tally: checkpoints.Tally, keep) -> int:
+def _missing(entries: Sequence[manifests.Entry], step: int, tally: checkpoints.Tally, keep: Optional[int]) -> int:
     """How many samples there are too few, or 1 where the last is not the one that it was."""
     # Where old samples go as new ones come, those after the checkpoint have taken the place of some before it.
     there = sum(1 for e in entries if keep or e.step <= step)
@@ -86,7 +88,7 @@ def _run(found: manifests.Manifest) -> Optional[str]:
     return found.header.get("run")
 
 
-def labelled(folder: Path, names=None) -> Dict[str, labels.Label]:
+def labelled(folder: Path, names: Optional[Iterable[str]] = None) -> Dict[str, labels.Label]:
     """The labels of samples' files in a folder, by name: of those that are as they were written."""
     found = {}
     for name in sample_files(folder) if names is None else names:
@@ -137,7 +139,7 @@ def warn_of(folder: Path, findings: Findings) -> None:
          f"{lost}")
 
 
-def warn_of_missing_files(folder: Path, entries) -> None:
+def warn_of_missing_files(folder: Path, entries: Sequence[manifests.Entry]) -> None:
     """Tell of samples that the manifest has, and whose files are not there any more."""
     there = set(sample_files(folder))
     missing = [e.file for e in entries if e.file not in there]
@@ -146,6 +148,6 @@ def warn_of_missing_files(folder: Path, entries) -> None:
              f"file{'s are' if len(missing) > 1 else ' is'} gone; put a copy there, or these samples cannot be read")
 
 
-def _named(names) -> str:
+def _named(names: Sequence[str]) -> str:
     more = len(names) - _SOME
     return ", ".join(names[:_SOME]) + (f" and {more} more" if more > 0 else "")

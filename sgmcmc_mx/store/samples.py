@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Dict, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Union, overload
 
 import numpy as np
 from mxnet import cpu
 from mxnet import ndarray as nd
 
-__all__ = ["MemoryStore", "Sample", "normalised", "place", "scalar"]
+__all__ = ["MemoryStore", "Reading", "Sample", "check_place", "normalised", "scalar"]
+
+Reading = Union[None, float, nd.NDArray]      # an array of one element is filled in by the engine
 
 
 class Sample(Mapping):
@@ -28,8 +30,9 @@ class Sample(Mapping):
         Prior precisions by group, under a gamma hyperprior; empty before the first draw.
     """
 
-    def __init__(self, arrays: Dict[str, object], step: int, weight: float = 1.0, potential=None, temperature=None,
-                 friction=None, hyper: Optional[Dict[str, float]] = None):
+    def __init__(self, arrays: Mapping, step: int, weight: float = 1.0, potential: Reading = None,
+                 temperature: Reading = None, friction: Reading = None,
+                 hyper: Optional[Dict[str, float]] = None) -> None:
         self._arrays = arrays
         self.step, self.weight, self.hyper = step, weight, hyper
         self._potential, self._temperature, self._friction = potential, temperature, friction
@@ -52,28 +55,28 @@ class Sample(Mapping):
         """Potential, temperature and friction, as numbers or as arrays that the engine fills in."""
         return self._potential, self._temperature, self._friction
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> nd.NDArray:
         try:
             return self._arrays[name]
         except KeyError:
             raise KeyError(f"{name!r} is no parameter of this sample; it has {', '.join(self._arrays)}") from None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._arrays)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         """As arrays of NumPy and numbers, wherever they were: in a folder, on a device, or not computed yet."""
         arrays = {name: a.asnumpy() for name, a in self.items()}
         return _remade, (arrays, self.step, self.weight, self.potential, self.temperature, self.friction, self.hyper)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Sample(step={self.step}, {len(self)} arrays, {sum(a.size for a in self.values()):,} numbers)"
 
 
-def _remade(arrays: Dict[str, np.ndarray], *about) -> Sample:
+def _remade(arrays: Dict[str, np.ndarray], *about: Any) -> Sample:
     return Sample({name: nd.array(a, ctx=cpu(), dtype=a.dtype) for name, a in arrays.items()}, *about)
 
 
@@ -83,7 +86,7 @@ class MemoryStore(Sequence):
     ``inputs``: where they are the network's outputs on given inputs, those; else None.
     """
 
-    def __init__(self, samples=(), inputs: Optional[np.ndarray] = None):
+    def __init__(self, samples: Iterable[Sample] = (), inputs: Optional[np.ndarray] = None) -> None:
         self._samples, self.inputs = list(samples), inputs
 
     def append(self, sample: Sample) -> None:
@@ -100,36 +103,41 @@ class MemoryStore(Sequence):
         """What each sample counts in an average, summing to 1; shape (samples,)."""
         return normalised([s.weight for s in self._samples])
 
-    def __getitem__(self, i):
-        i = place(i, len(self._samples))
+    @overload
+    def __getitem__(self, i: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> MemoryStore: ...
+
+    def __getitem__(self, i: Union[int, slice]) -> Union[Sample, MemoryStore]:
+        check_place(i, len(self._samples))
         return MemoryStore(self._samples[i], self.inputs) if isinstance(i, slice) else self._samples[i]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._samples)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         where = f", steps {self[0].step} to {self[-1].step}" if len(self) else ""
         return f"{type(self).__name__}({len(self)} samples{where})"
 
 
-def place(i, number: int):
-    """An index of one of so many samples, or a slice, or an error that says what one is."""
+def check_place(i: Any, number: int) -> None:
+    """Raise unless this is an index of one of so many samples, or a slice."""
     if isinstance(i, slice):
-        return i
+        return
     if not hasattr(type(i), "__index__"):
         raise TypeError(f"sample {i!r:.80} is not there; write a whole number or a slice")
     if not -number <= i < number:
         raise IndexError(f"sample {i!r} is not there; there are {number}")
-    return i
 
 
-def normalised(weights) -> np.ndarray:
+def normalised(weights: List[float]) -> np.ndarray:
     """Weights that sum to 1, as float64."""
     w = np.array(weights, dtype=np.float64)
     return w / w.sum() if len(w) else w
 
 
-def scalar(value) -> Optional[float]:
+def scalar(value: Reading) -> Optional[float]:
     """A reading as a number; one that the engine fills in is waited for."""
     if value is None or isinstance(value, float):
         return value

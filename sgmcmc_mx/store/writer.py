@@ -22,10 +22,11 @@ class Writer:
     was made in between, and nobody is told of a disk that is well again. Any other error ends the job.
     """
 
-    def __init__(self, room: int = ROOM, told: Optional[Callable[[OSError], Exception]] = None):
+    def __init__(self, room: int = ROOM, told: Optional[Callable[[OSError], Exception]] = None) -> None:
         self.told = told        # what is raised for the disk's sake
         self._jobs: collections.deque = collections.deque()
-        self._room, self._failure, self._closed = room, None, False
+        self._room, self._closed = room, False
+        self._failure: Optional[BaseException] = None
         self._stalled = self._again = False     # whether the first job has failed; whether somebody waits for it now
         self._changed = threading.Condition()
         self._thread: Optional[threading.Thread] = None
@@ -125,7 +126,8 @@ class Writer:
                 if self._closed:
                     return
                 job = self._jobs[0]
-            failure, stays = None, False
+            failure: Optional[BaseException] = None
+            stays = False
             try:
                 job()
             except OSError as e:

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import numbers
+from typing import Optional, Union
 
+from mxnet import gluon
 from mxnet import optimizer as opt
 from mxnet.kvstore import KVStoreBase
 
@@ -19,7 +21,8 @@ _KVSTORES = ("local", "local_update_cpu", "local_allreduce_cpu", "local_allreduc
 PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
 
 
-def checked_settings(burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence, store) -> dict:
+def checked_settings(burn_in: object, thin: object, max_samples: object, weights: object, checkpoint_every: object,
+                     check_every: object, on_divergence: object, store: object) -> dict:
     """When samples and checkpoints are taken and what is done about a divergence, by the names of the arguments."""
     found = {
         "burn_in": integer("burn_in", burn_in, "steps before the first sample", low=0),
@@ -37,14 +40,14 @@ def checked_settings(burn_in, thin, max_samples, weights, checkpoint_every, chec
     return found
 
 
-def checked_progress(progress):
+def checked_progress(progress: object) -> Union[bool, int]:
     """False, True or the number of steps expected."""
     if progress is False or progress is True:
         return progress
     return integer("progress", progress, "True, False or the number of steps expected", low=1)
 
 
-def checked_params(optimizer, params, seed) -> dict:
+def checked_params(optimizer: object, params: Optional[dict], seed: Optional[int]) -> dict:
     """The sampler's arguments with the seed among them."""
     if params is not None and not isinstance(params, dict):
         raise TypeError(f"optimizer_params must be a dictionary, got {params!r}; write {{'learning_rate': 0.1, "
@@ -75,7 +78,8 @@ def checked_params(optimizer, params, seed) -> dict:
     return params
 
 
-def check_passed_on(kvstore="device", compression_params=None, update_on_kvstore=None) -> None:
+def check_passed_on(kvstore: object = "device", compression_params: object = None,
+                    update_on_kvstore: object = None) -> None:
     """Of what Gluon takes without a look until the first step."""
     if isinstance(kvstore, str):
         known = {*_KVSTORES, *KVStoreBase.kv_registry}
@@ -91,12 +95,12 @@ def check_passed_on(kvstore="device", compression_params=None, update_on_kvstore
         flag("update_on_kvstore", update_on_kvstore, "write True, False, or None to leave it to Gluon")
 
 
-def as_json(value):
+def as_json(value: object) -> Union[str, bool, int, float, None]:
     """An option as the manifest shows it."""
     return value if isinstance(value, (str, bool, int, float, type(None))) else f"{value!r:.200}"
 
 
-def check_batch(batch_size) -> None:
+def check_batch(batch_size: object) -> None:
     if type(batch_size) is int and batch_size > 0:
         return
     real = isinstance(batch_size, numbers.Real)
@@ -106,7 +110,7 @@ def check_batch(batch_size) -> None:
             "step() the number of examples in the batch")
 
 
-def check_initialized(params) -> None:
+def check_initialized(params: gluon.ParameterDict) -> None:
     for p in params.values():
         if p._data is None and not p._deferred_init:
             raise RuntimeError(f"parameter {p.name} is not initialised; call net.initialize() before the trainer is "

@@ -1,18 +1,21 @@
 """What an average over samples rests on: independent examples, the network that was sampled, its temperature."""
 from __future__ import annotations
 
-from typing import Iterator, Optional, Tuple
+from typing import Iterable, Iterator, Optional, Tuple
 
 import numpy as np
+from mxnet import gluon
 
 from .._network import dropping, normalising
+from ..store import Sample
 
 __all__ = ["off_temperature", "unsound"]
 
 HOT = 0.1       # relative distance of a mean kinetic temperature from T that is worth a warning
 
 
-def unsound(net, samples, temperature: Optional[float], size: int) -> Iterator[Tuple[str, str]]:
+def unsound(net: gluon.Block, samples: Iterable[Sample], temperature: Optional[float],
+            size: int) -> Iterator[Tuple[str, str]]:
     """What makes the average of these samples unsound, as (key, message); ``size`` weights move at ``temperature``."""
     norm = normalising(net)
     if norm:
@@ -24,7 +27,9 @@ def unsound(net, samples, temperature: Optional[float], size: int) -> Iterator[T
         yield "dropout", (f"{drop[0]} drops units while training, so the chain samples the posterior of a "
                           "randomised network and predicts with the full one; the prior is the regulariser here: "
                           "remove it or set its rate to 0")
-    seen = [s.temperature for s in samples if s.temperature is not None] if temperature else []
+    if not temperature:
+        return
+    seen = [s.temperature for s in samples if s.temperature is not None]
     seen = [t for t in seen if np.isfinite(t)]      # those of a diverged chain are told by its prediction
     if seen and off_temperature(float(np.mean(seen)), temperature, size):
         yield "temperature", (

@@ -4,9 +4,10 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Union
 
 import numpy as np
+from mxnet import gluon
 from mxnet import optimizer as opt
 
 from ..checkpoint.content import SETTINGS
@@ -22,7 +23,8 @@ __all__ = ["arguments_of", "begin", "begin_or_resume", "can_resume", "check_fold
 _OF_THE_FOLDER = {"keep_last": None, "dtype": None, "signals": True}
 
 
-def begin_or_resume(cls, net, args: tuple, store, store_options: Optional[Mapping], options: dict):
+def begin_or_resume(cls: Any, net: gluon.Block, args: tuple, store: Union[str, os.PathLike],
+                    store_options: Optional[Mapping], options: dict) -> Any:
     """See :meth:`sgmcmc_mx.BayesianTrainer.begin_or_resume`."""
     folder = check_options(store, store_options)
     if not can_resume(folder):
@@ -33,7 +35,7 @@ def begin_or_resume(cls, net, args: tuple, store, store_options: Optional[Mappin
         params["seed"] = given["seed"]
     is_made = isinstance(optimizer, opt.Optimizer)
     known = type(optimizer) if is_made else opt.Optimizer.opt_registry.get(str(optimizer).lower())
-    about = {"options": {name: as_json(value) for name, value in params.items()}}
+    about: Dict[str, Any] = {"options": {name: as_json(value) for name, value in params.items()}}
     if known is not None:
         about["sampler"] = known.__name__.lower()
     _check_same(folder, about, {name: given[name] for name in SETTINGS}, store_options or {})
@@ -48,7 +50,7 @@ def can_resume(folder: Path) -> bool:
     return os.path.lexists(folder / MANIFEST) and bool(checkpoints.steps(folder))
 
 
-def begin(cls, args: tuple, folder: Path, store_options: Optional[Mapping], options: dict):
+def begin(cls: Any, args: tuple, folder: Path, store_options: Optional[Mapping], options: dict) -> Any:
     """A chain in a folder; nothing came of it, nobody holds that."""
     store = FolderStore(folder, **(store_options or {}))
     try:
@@ -58,7 +60,7 @@ def begin(cls, args: tuple, folder: Path, store_options: Optional[Mapping], opti
         raise
 
 
-def arguments_of(cls, args: tuple, options: dict) -> dict:
+def arguments_of(cls: Any, args: tuple, options: dict) -> dict:
     """What a chain would be made with, by name, defaults included."""
     bound = inspect.signature(cls.__init__).bind(None, *args, **options)
     bound.apply_defaults()
@@ -68,7 +70,7 @@ def arguments_of(cls, args: tuple, options: dict) -> dict:
     return given
 
 
-def check_options(store, options) -> Path:
+def check_options(store: Any, options: Any) -> Path:
     """The folder that is meant, and options that a folder has."""
     if isinstance(store, FolderStore):
         raise TypeError("store must be the path of a folder, which is opened as a new run or as the one that is there, "
@@ -83,7 +85,7 @@ def check_options(store, options) -> Path:
 def _check_same(folder: Path, about: dict, settings: dict, store_options: Mapping) -> None:
     """Raise unless the run of a folder was begun with the same options."""
     header = read_manifest(folder).header
-    kept = next((c["settings"] for c in checkpoints.contents(folder) if isinstance(c.get("settings"), dict)), {})
+    kept: dict = next((c["settings"] for c in checkpoints.contents(folder) if isinstance(c.get("settings"), dict)), {})
     other = differing(about, header)
     if other is None:
         other = next(((name, value, kept[name]) for name, value in settings.items()
@@ -98,13 +100,14 @@ def check_folder(folder: Path, header: dict, store_options: Mapping) -> None:
     for name, usual in _OF_THE_FOLDER.items():
         if store_options.get(name, usual) != header.get(name, usual):
             raise other_run(folder, name, store_options.get(name, usual), header.get(name, usual))
-    inputs, its = store_options.get("inputs"), inputs_of(folder, header)
+    inputs: Any = store_options.get("inputs")
+    its: Any = inputs_of(folder, header)
     if (inputs is None) != (its is None) or (inputs is not None and not np.array_equal(checked_inputs(inputs), its)):
         raise ValueError(f"the inputs of store_options are not those of the run in {folder}; write store_options as it "
                          "was for the run, or another folder")
 
 
-def other_run(folder: Path, name: str, mine, its) -> ValueError:
+def other_run(folder: Path, name: str, mine: object, its: object) -> ValueError:
     """Of an option in which the run that is there is another one."""
     return ValueError(f"{name}={mine!r:.80} is given, and the run in {folder} was begun with {name}={its!r:.80}; write "
                       "that, or another folder")

@@ -1,19 +1,29 @@
 """What every chain of networks shares, however it moves: it keeps samples, and predicts with their average."""
 from __future__ import annotations
 
-from typing import Iterator, Optional, Sequence, Tuple
+import os
+from typing import Any, Iterator, Optional, Sequence, Set, Tuple, TypeVar, Union
 
+import mxnet as mx
 import numpy as np
-from mxnet import cpu
+from mxnet import cpu, gluon
+from mxnet import ndarray as nd
+from numpy.typing import ArrayLike
 
 from .._check import warn
+from .._network import Loss
 from .._version import __version__
 from ..batches.arrays import classic
+from ..batches.inputs import Inputs
+from ..likelihoods.activations import Activation
 from ..prediction.averaging import predict
 from ..prediction.forward import outputs_on
+from ..prediction.regression import Regression
 from ..store import FolderStore, MemoryStore, Sample
 
 __all__ = ["Collecting", "as_store"]
+
+Chain = TypeVar("Chain", bound="Collecting")
 
 
 class Collecting:
@@ -23,12 +33,23 @@ class Collecting:
     and ``_when``, how samples come about.
     """
 
-    _keeper = _progress = None      # with a store, and where progress is shown
+    net: gluon.Block
+    likelihood: Optional[Loss]
+    samples: Union[MemoryStore, FolderStore]
+    num_steps: int
+    _keeper: Any = None     # a checkpoint.keeper.Keeper, with a store
+    _progress: Any = None   # a Progress, where it is shown
 
-    def _begin(self, net, likelihood) -> None:
+    def _context(self) -> mx.Context:
+        raise NotImplementedError
+
+    def _when(self) -> str:
+        raise NotImplementedError
+
+    def _begin(self, net: gluon.Block, likelihood: Optional[Loss]) -> None:
         self.net, self.likelihood, self.samples, self.num_steps = net, likelihood, MemoryStore(), 0
         self._named = net._collect_params_with_prefix()
-        self._warned = set()
+        self._warned: Set[str] = set()
 
     def _copies(self) -> dict:
         """All parameters as they are, by structural name, on the host; one shared by two layers is copied once.
@@ -48,7 +69,7 @@ class Collecting:
         """Shape and type of every parameter, by structural name."""
         return {name: {"shape": list(p.shape), "dtype": np.dtype(p.dtype).name} for name, p in self._named.items()}
 
-    def _keep(self, arrays: dict, weight: float = 1.0, **readings) -> None:
+    def _keep(self, arrays: dict, weight: float = 1.0, **readings: Any) -> None:
         self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
 
     def close(self) -> None:
@@ -62,20 +83,21 @@ class Collecting:
         if self._keeper is not None:
             self._keeper.close(self)
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> Any:
         name = type(self).__name__
         raise TypeError(f"a {name} holds a network, an engine's arrays and a thread, and can be neither pickled nor "
                         f"copied; write pickle.dumps(trainer.samples), or store='runs/a' and {name}.resume('runs/a', "
                         "net) in the other process")
 
-    def __enter__(self):
+    def __enter__(self: Chain) -> Chain:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def predict(self, data, activation=None, *, axis: Optional[int] = None, samples: bool = False,
-                quantiles: Sequence[float] = (), noise_std=None, batch_size: int = 1000):
+    def predict(self, data: Inputs, activation: Optional[Activation] = None, *, axis: Optional[int] = None,
+                samples: bool = False, quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None,
+                batch_size: int = 1000) -> Union[np.ndarray, Regression]:
         """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
 
         Parameters
@@ -97,9 +119,9 @@ class Collecting:
         return predict(self.net, self.samples, data, activation, axis=axis, samples=samples, quantiles=quantiles,
                        noise_std=noise_std, batch_size=batch_size, context=self._context())
 
-    def _activation(self, activation):
-        if activation is None:
-            activation = self.likelihood if hasattr(self.likelihood, "predictive") else None
+    def _activation(self, activation: Optional[Activation]) -> Activation:
+        known: Any = self.likelihood if hasattr(self.likelihood, "predictive") else None
+        activation = known if activation is None else activation
         if activation is None:
             raise ValueError("activation is not given and no likelihood knows it; write activation='softmax', "
                              f"'sigmoid', 'identity' or a callable, or give {type(self).__name__} a likelihood")
@@ -115,13 +137,13 @@ class Collecting:
             warn(message)
 
 
-def as_store(store, **about) -> FolderStore:
+def as_store(store: Union[str, os.PathLike, FolderStore], **about: Any) -> FolderStore:
     """The folder that was meant by a path, or a store, with what its manifest says of the run."""
     store = store if isinstance(store, FolderStore) else FolderStore(store)
     store.begin(package=f"sgmcmc_mx {__version__}", **about)
     return store
 
 
-def _host_copy(array):
+def _host_copy(array: nd.NDArray) -> nd.NDArray:
     array = classic(array)
     return array.copyto(cpu()) if array.context.device_type != "cpu" else array.copy()

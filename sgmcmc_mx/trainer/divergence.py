@@ -12,6 +12,7 @@ from ..batches.arrays import classic
 from ..errors import DivergenceError
 from ..samplers import Sampler
 from .assumptions import off_temperature
+from .whole import Whole
 
 __all__ = ["Watch"]
 
@@ -34,7 +35,7 @@ class Watch:
     half of that, and long there.
     """
 
-    def __init__(self, check_every: int):
+    def __init__(self, check_every: int) -> None:
         self._interval = max(1, check_every // 2)
         self._at_once = check_every == 1
         self._asked: Optional[_Look] = None
@@ -46,19 +47,19 @@ class Watch:
         """Begin anew, after the chain was put somewhere else."""
         self._asked, self._sound, self._temperatures = None, step, []
 
-    def after_step(self, trainer) -> None:
+    def after_step(self, trainer: Whole) -> None:
         """Look, if it is time to."""
         if trainer.num_steps % self._interval == 0:
             asked, self._asked = self._asked, _look(trainer)
             self._read(trainer, self._asked if self._at_once else asked)
 
-    def settle(self, trainer) -> None:
+    def settle(self, trainer: Whole) -> None:
         """Look now, and wait for the answer."""
         self._asked = None
         self._read(trainer, _look(trainer))
 
-    def _read(self, trainer, look: Optional[_Look]) -> None:
-        if look is None:
+    def _read(self, trainer: Whole, look: Optional[_Look]) -> None:
+        if look is None or look.size is None:
             return
         if not math.isfinite(look.size.asscalar()):
             raise self._diverged(trainer, look.step)
@@ -67,7 +68,7 @@ class Watch:
         self._sound = look.step
         self._note_temperature(trainer, look)
 
-    def _diverged(self, trainer, step: int) -> DivergenceError:
+    def _diverged(self, trainer: Whole, step: int) -> DivergenceError:
         found = [f"the {kind} of {name}" for name, kind, a in _watched(trainer) if not np.isfinite(a.asnumpy()).all()]
         when = f"at step {step}; all was well at step {self._sound}"
         if not found:
@@ -75,7 +76,7 @@ class Watch:
         what = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         return DivergenceError(f"{what} {'are' if len(found) > 1 or 'weights' in what else 'is'} not finite {when}")
 
-    def _note_temperature(self, trainer, look: _Look) -> None:
+    def _note_temperature(self, trainer: Whole, look: _Look) -> None:
         if look.temperature is None or self._warned or look.step <= trainer.burn_in:
             return
         self._temperatures = [*self._temperatures[1 - WINDOW:], float(look.temperature.asscalar())]
@@ -92,7 +93,7 @@ _APART = ("{name} differs between the devices after step {step}: something has c
           "of them, by set_data or in a loop over list_data()")
 
 
-def _look(trainer) -> _Look:
+def _look(trainer: Whole) -> _Look:
     total = apart = None
     for _, _, a in _watched(trainer):
         flat = a.reshape((-1,))
@@ -108,7 +109,7 @@ def _look(trainer) -> _Look:
     return _Look(trainer.num_steps, total, apart, trainer.temperature)
 
 
-def _watched(trainer) -> Iterator[Tuple[str, str, nd.NDArray]]:
+def _watched(trainer: Whole) -> Iterator[Tuple[str, str, nd.NDArray]]:
     """(name, kind, array) of all that must be finite."""
     scaled = getattr(trainer, "_amp_loss_scaler", None) is not None     # its gradients may be infinite, and be skipped
     for name, p in trainer._named.items():
@@ -125,7 +126,7 @@ def _watched(trainer) -> Iterator[Tuple[str, str, nd.NDArray]]:
             yield name, "thermostat", a
 
 
-def _replicas(trainer) -> Iterator[Tuple[nd.NDArray, nd.NDArray]]:
+def _replicas(trainer: Whole) -> Iterator[Tuple[nd.NDArray, nd.NDArray]]:
     for p in trainer._named.values():
         if p.grad_req != "null" and p._data is not None:
             first, *others = map(classic, p.list_data())
@@ -133,7 +134,7 @@ def _replicas(trainer) -> Iterator[Tuple[nd.NDArray, nd.NDArray]]:
                 yield first, other
 
 
-def _parted(trainer) -> str:
+def _parted(trainer: Whole) -> str:
     for name, p in trainer._named.items():
         if p.grad_req != "null":
             first, *others = (a.asnumpy() for a in p.list_data())

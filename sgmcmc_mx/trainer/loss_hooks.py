@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import threading
 import weakref
+from typing import Any, Callable, Optional
 
-from mxnet import autograd
+from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
 from ..likelihoods.base import Likelihood, equal, watch
+from .whole import Whole
 
 __all__ = ["watch_loss"]
 
 _here = threading.local()       # .last: a reference to the trainer whose network was the last to be run
 
 
-def watch_loss(trainer, net, likelihood) -> None:
+def watch_loss(trainer: Whole, net: gluon.Block, likelihood: gluon.Block) -> None:
     """Have the output of ``likelihood``, where it follows a pass of ``net``, noted in ``trainer._loss``."""
     for block, note in ((net, _note_run), (likelihood, _note_loss)):
         handle = block.register_forward_hook(_Hook(weakref.ref(trainer), note))
@@ -31,25 +33,25 @@ def watch_loss(trainer, net, likelihood) -> None:
 class _Hook:
     """A forward hook that does not keep the trainer alive, nor is saved with the block."""
 
-    def __init__(self, trainer, note):
+    def __init__(self, trainer: Optional[weakref.ref], note: Optional[Callable[[Whole, Any], None]]) -> None:
         self.trainer, self.note = trainer, note
 
-    def __call__(self, block, inputs, output):
-        trainer = self.trainer and self.trainer()
-        if trainer is not None and autograd.is_recording():
+    def __call__(self, block: gluon.Block, inputs: Any, output: Any) -> None:
+        trainer = None if self.trainer is None else self.trainer()
+        if trainer is not None and self.note is not None and autograd.is_recording():
             self.note(trainer, output)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _Hook, (None, None)
 
 
 class _Equals:
     """Told of the losses of all likelihoods."""
 
-    def __init__(self, trainer):
+    def __init__(self, trainer: weakref.ref) -> None:
         self.trainer = trainer
 
-    def __call__(self, likelihood, loss) -> None:
+    def __call__(self, likelihood: Any, loss: nd.NDArray) -> None:
         trainer = self.trainer()
         if trainer is None or likelihood is trainer.likelihood or trainer._own_is_called:
             return
@@ -59,17 +61,17 @@ class _Equals:
             _note(trainer, loss)
 
 
-def _note_run(trainer, output) -> None:
+def _note_run(trainer: Whole, output: Any) -> None:
     trainer._ran = True
     _here.last = weakref.ref(trainer)
 
 
-def _note_loss(trainer, output) -> None:
+def _note_loss(trainer: Whole, output: Any) -> None:
     trainer._own_is_called = True
     _note(trainer, output)
 
 
-def _note(trainer, output) -> None:
+def _note(trainer: Whole, output: Any) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
         trainer._loss, trainer._loss_is_new = output, True

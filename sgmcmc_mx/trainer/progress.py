@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from typing import Union
+from typing import Any, Dict, Union
 
 from tqdm.auto import tqdm
 
@@ -18,11 +18,12 @@ class Progress:
     holds up the chain.
     """
 
-    def __init__(self, total: Union[bool, int]):
+    def __init__(self, total: Union[bool, int]) -> None:
         self._bar = tqdm(total=None if total is True else total, unit="step", dynamic_ncols=True)
-        self._asked, self._when = {}, 0.0
+        self._asked: Dict[str, Any] = {}
+        self._when = 0.0
 
-    def update(self, chain) -> None:
+    def update(self, chain: Any) -> None:
         """Count one step of the chain, which has ``samples`` and ``_readings()``, numbers or NDArrays by name."""
         self._bar.update(1)
         last = self._bar.total is not None and self._bar.n >= self._bar.total
@@ -40,5 +41,5 @@ class Progress:
         self._bar.close()
 
 
-def _number(value) -> float:
+def _number(value: Any) -> float:
     return value if isinstance(value, float) else float(value.asscalar())

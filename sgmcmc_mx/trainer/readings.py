@@ -1,19 +1,22 @@
 """What a trainer can tell of its chain at any step, as arrays that the engine fills in."""
 from __future__ import annotations
 
+from typing import Optional, Union
+
 from mxnet import ndarray as nd
 
 from ..batches.arrays import classic
 from ..samplers import Sampler
+from .whole import Whole
 
 __all__ = ["Readings"]
 
 
-class Readings:
+class Readings(Whole):
     """Of a trainer with a sampler: potential, temperature, friction, and the length of its step. None of them waits."""
 
     @property
-    def potential(self):
+    def potential(self) -> Optional[nd.NDArray]:
         """U(w) estimated from the last minibatch's loss, as an NDArray of one element; None without a loss seen."""
         o = self._optimizer
         if self._loss is None or not isinstance(o, Sampler):
@@ -26,12 +29,12 @@ class Readings:
         return total
 
     @property
-    def temperature(self):
+    def temperature(self) -> Optional[nd.NDArray]:
         """Kinetic temperature after the last step, as an NDArray of one element; None for SGLD."""
         return getattr(self._optimizer, "kinetic_temperature", None)
 
     @property
-    def friction(self):
+    def friction(self) -> Union[float, nd.NDArray, None]:
         """Friction in force: the thermostat (its mean over groups), or the sampler's constant; None for SGLD."""
         thermostat = getattr(self._optimizer, "thermostat", None)
         if isinstance(thermostat, dict):

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from ..checkpoint.content import COUNTERS, updaters_of
 from ..samplers._device import check_state
+from .whole import Whole
 
 __all__ = ["States"]
 
 
-class States:
+class States(Whole):
     """Of a trainer: Gluon's ``save_states`` and ``load_states``, checked and undone where they do not fit."""
 
     def save_states(self, fname: str) -> None:

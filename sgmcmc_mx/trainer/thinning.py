@@ -7,19 +7,15 @@ from typing import Optional
 from mxnet import gluon
 
 from ..samplers import Sampler
+from .readings import Readings
 
 __all__ = ["Thinning"]
 
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class Thinning:
+class Thinning(Readings):
     """Of a trainer that collects: counts the steps of a stage, and keeps a sample when it is time to."""
-
-    burn_in: int
-    thin: int
-    max_samples: Optional[int]
-    weights: Optional[str]
 
     def _nothing_taken(self) -> None:
         self._stage = 0         # steps of the schedule's collecting stage so far

@@ -3,22 +3,25 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Optional, Union
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+import mxnet as mx
+import numpy as np
 from mxnet import gluon
 from mxnet import optimizer as opt
 
 from .._check import unknown_option, warn
-from .._network import check_likelihood, check_net
+from .._network import Loss, check_likelihood, check_net
 from ..checkpoint import content as contents
 from ..checkpoint import restoring
 from ..checkpoint import resume as resuming
-from ..checkpoint.keeper import Keeper, seed_of
+from ..checkpoint.keeper import Keeper, Moment, seed_of
 from ..data import as_resumable
+from ..data.place import Resumable
 from ..errors import DivergenceError
 from ..samplers import Sampler
 from ..samplers._options import places
-from ..store import FolderStore
+from ..store import FolderStore, MemoryStore
 from . import beginning
 from .arguments import (
     OWN,
@@ -33,11 +36,10 @@ from .arguments import (
 )
 from .assumptions import unsound
 from .back_reference import loosen
-from .collecting import Collecting, as_store
+from .collecting import as_store
 from .divergence import Watch
 from .loss_hooks import watch_loss
 from .progress import Progress
-from .readings import Readings
 from .states import States
 from .thinning import Thinning
 
@@ -46,7 +48,7 @@ __all__ = ["BayesianTrainer"]
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
+class BayesianTrainer(Thinning, States):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -122,15 +124,12 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
     >>> probs = trainer.predict(x_test, activation='softmax')
     """
 
-    checkpoint_every: int
-    check_every: int
-    on_divergence: str
-
-    def __init__(self, net, optimizer: Union[str, opt.Optimizer], optimizer_params: Optional[dict] = None,
-                 likelihood=None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
+    def __init__(self, net: gluon.Block, optimizer: Union[str, opt.Optimizer], optimizer_params: Optional[dict] = None,
+                 likelihood: Optional[Loss] = None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
                  seed: Optional[int] = None, progress: Union[bool, int] = False, weights: Optional[str] = None,
                  store: Union[None, str, os.PathLike, FolderStore] = None, checkpoint_every: int = 1000,
-                 check_every: int = 100, on_divergence: str = "raise", data=None, **trainer_kwargs):
+                 check_every: int = 100, on_divergence: str = "raise",
+                 data: Union[None, Resumable, Sequence[Any]] = None, **trainer_kwargs: Any) -> None:
         check_net(net)
         if likelihood is not None:
             check_likelihood(likelihood)
@@ -166,16 +165,17 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         if store is not None:
             self._keep_in(store, data, optimizer_params)
 
-    def _keep_in(self, store, data, optimizer_params: dict) -> None:
+    def _keep_in(self, store: Union[str, os.PathLike, FolderStore], data: Optional[Resumable],
+                 optimizer_params: dict) -> None:
         """Have samples and checkpoints kept in a folder."""
-        self.samples = as_store(store, sampler=type(self._optimizer).__name__.lower(),
-                                options={name: as_json(value) for name, value in optimizer_params.items()})
-        self._keeper = Keeper(self.samples, self.checkpoint_every, data, seed_of(self._optimizer))
+        options = {name: as_json(value) for name, value in optimizer_params.items()}
+        self.samples = folder = as_store(store, sampler=type(self._optimizer).__name__.lower(), options=options)
+        self._keeper = Keeper(folder, self.checkpoint_every, data, seed_of(self._optimizer))
         if self._order is None:
             self._keeper.begin(self)
 
     @classmethod
-    def resume(cls, path: Union[str, os.PathLike], net, **given) -> BayesianTrainer:
+    def resume(cls, path: Union[str, os.PathLike], net: gluon.Block, **given: Any) -> BayesianTrainer:
         """Go on with a run from its last checkpoint: weights, samples and predictions come out bit for bit as those of
         a run that was never interrupted (same kind of processor; any number of threads).
 
@@ -208,8 +208,8 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         return resuming.resume(cls, path, net, **given)
 
     @classmethod
-    def begin_or_resume(cls, net, *args, store: Union[str, os.PathLike], store_options: Optional[dict] = None,
-                        **options) -> BayesianTrainer:
+    def begin_or_resume(cls, net: gluon.Block, *args: Any, store: Union[str, os.PathLike],
+                        store_options: Optional[dict] = None, **options: Any) -> BayesianTrainer:
         """The run of a folder: gone on with if it is there, begun if not. A script that is killed is called again.
 
         Takes what the trainer takes, so that a run can be begun, and resumes with the same objects. A run that went
@@ -243,11 +243,11 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         """
         return beginning.begin_or_resume(cls, net, args, store, store_options, options)
 
-    def take(self, moment) -> tuple:
+    def take(self, moment: Moment) -> tuple:
         """All that the next step depends on, as tree and arrays."""
         return contents.take(self, moment)
 
-    def go_to(self, content: dict, arrays) -> None:
+    def go_to(self, content: dict, arrays: Mapping[str, np.ndarray]) -> None:
         """Go to a checkpoint's place, in the middle of a run."""
         self._reset_kvstore()
         self._optimizer = content["optimizer"]
@@ -257,7 +257,7 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         restoring.restore(self, content, None)
         self._watch.restart(self.num_steps)
 
-    def _in_order(self, params):
+    def _in_order(self, params: gluon.ParameterDict) -> List[gluon.Parameter]:
         """The parameters in the order of a run that goes on, for states are kept by number; else by name.
 
         Gluon sorts names as text, ``dense10_bias`` before ``dense9_bias``, so that sums over parameters would round
@@ -267,30 +267,30 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
             return [self._named[name] for name in self._order]
         names = sorted(params.keys())
         place = places(names)
-        return [params[names[i]] for i in sorted(place, key=place.get)]
+        return [params[names[i]] for i in sorted(place, key=place.__getitem__)]
 
-    _order = None
+    _order: Optional[List[str]] = None
 
     # ---------------------------------------------------------------- the step
 
-    def _init_kvstore(self):
+    def _init_kvstore(self) -> None:
         super()._init_kvstore()
         if self._keeper is not None and self._distributed and self._update_on_kvstore:
-            raise ValueError(f"store={str(self.samples.path)!r} keeps checkpoints, and with updates on a distributed "
-                             "kvstore the sampler's state is on its servers; write update_on_kvstore=False, with which "
-                             "every worker makes the same step")
+            raise ValueError(f"store={str(self._keeper.store.path)!r} keeps checkpoints, and with updates on a "
+                             "distributed kvstore the sampler's state is on its servers; write "
+                             "update_on_kvstore=False, with which every worker makes the same step")
 
-    def step(self, batch_size, ignore_stale_grad=False):
+    def step(self, batch_size: float, ignore_stale_grad: bool = False) -> None:
         """One step on the gradient of the summed loss of ``batch_size`` examples; as in Gluon."""
         check_batch(batch_size)
         super().step(batch_size, ignore_stale_grad)
 
-    def update(self, batch_size, ignore_stale_grad=False):
+    def update(self, batch_size: float, ignore_stale_grad: bool = False) -> None:
         """The part of a step after ``allreduce_grads``; as in Gluon."""
         check_batch(batch_size)
         super().update(batch_size, ignore_stale_grad)
 
-    def _allreduce_grads(self):
+    def _allreduce_grads(self) -> None:
         self._before_step()     # a kvstore moves the weights in here
         if not self._went_back:
             super()._allreduce_grads()
@@ -303,7 +303,7 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
                 self._diverged(e)
                 self._went_back = True
 
-    def _update(self, ignore_stale_grad=False):
+    def _update(self, ignore_stale_grad: bool = False) -> None:
         self._before_step()
         if self._went_back:     # the gradient is that of the place where the chain diverged
             self._went_back = False
@@ -336,14 +336,11 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
         if self._progress is not None:
             self._progress.update(self)
 
-    def _updates_done(self) -> int:
-        return getattr(self._optimizer, "_calls", self._optimizer.num_update)
-
     # ---------------------------------------------------------------- divergence, and the end
 
     def _diverged(self, error: DivergenceError) -> None:
         """Go back to a checkpoint, if that is wished for, or raise with what can be done."""
-        if self._keeper is None:
+        if self._keeper is None and isinstance(self.samples, MemoryStore):
             self.samples.discard_not_finite()
         elif self.on_divergence == "halve":
             self._keeper.go_back(self, error)
@@ -356,9 +353,9 @@ class BayesianTrainer(Readings, Thinning, States, Collecting, gluon.Trainer):
 
     # ---------------------------------------------------------------- predicting
 
-    def _context(self):
+    def _context(self) -> mx.Context:
         return self._contexts[0]
 
-    def _unsound(self):
+    def _unsound(self) -> Iterator[Tuple[str, str]]:
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
         return unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Iterator, List, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -26,7 +26,7 @@ class Measurement:
     """Noise and curvature of U at the present weights, from batches that are read as they come, again and again."""
 
     def __init__(self, gradients: Gradients, data: Labelled, num_data: int, precisions: Sequence[float],
-                 temperature: float):
+                 temperature: float) -> None:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
         self._stream = _again_and_again(data)
@@ -37,7 +37,8 @@ class Measurement:
 
     def noise(self, batches: int) -> np.ndarray:
         """V, the variance of each coordinate of grad U over batches, shape (weights,)."""
-        mean = squares = None
+        mean: Any = None
+        squares: Any = None
         for k, (x, y) in enumerate(itertools.islice(self._stream, batches), start=1):
             g = self._mean_gradient([(x, y)])
             if mean is None:
@@ -61,7 +62,10 @@ class Measurement:
         rng = np.random.RandomState(seed)
         u = [nd.array(rng.standard_normal(w.shape), ctx=w.context) for w in base]
         u = _scaled(u, 1.0 / _norm(u))
-        before, diagonal, beside, low, high = None, [], [], 0.0, 0.0
+        before: Any = None
+        diagonal: List[float] = []
+        beside: List[float] = []
+        low = high = 0.0
         for _ in range(iterations):
             # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
             steep = max(abs(low), abs(high))
@@ -95,8 +99,9 @@ class Measurement:
             sampler.rescale_grad = 1.0 / len(y)
             updater(indices, grads, weights)
 
-    def _mean_gradient(self, batches: Iterator) -> List[nd.NDArray]:
-        total, count = None, 0
+    def _mean_gradient(self, batches: Iterable[Tuple[nd.NDArray, nd.NDArray]]) -> List[nd.NDArray]:
+        total: Any = None
+        count = 0
         for x, y in batches:
             self.gradients.run(x, y)
             grads = self.gradients.grads[0]
@@ -104,17 +109,17 @@ class Measurement:
             count += len(y)
         return _scaled(total, 1.0 / count)
 
-    def _hessian_times(self, base, u, h: float) -> List[nd.NDArray]:
+    def _hessian_times(self, base: List[nd.NDArray], u: List[nd.NDArray], h: float) -> List[nd.NDArray]:
         """Hessian of U times u, by a central difference of gradients: MXNet has second derivatives of few operators."""
         ends = []
         for sign in (1.0, -1.0):
             load(self.gradients.weights[0], _plus(base, u, sign * h))
             ends.append(self._mean_gradient(self._fixed))
-        likelihood = _scaled(_plus(*ends, -1.0), self.num_data / (2.0 * h))
+        likelihood = _scaled(_plus(ends[0], ends[1], -1.0), self.num_data / (2.0 * h))
         return [a + p * b for a, b, p in zip(likelihood, u, self.precisions)]
 
 
-def _again_and_again(data) -> Iterator:
+def _again_and_again(data: Labelled) -> Iterator:
     while True:
         empty = True
         for batch in data:
@@ -124,18 +129,18 @@ def _again_and_again(data) -> Iterator:
             raise ValueError("data is empty: suggest needs at least one example")
 
 
-def _dot(a, b) -> float:
+def _dot(a: Iterable[nd.NDArray], b: Iterable[nd.NDArray]) -> float:
     return sum(float(nd.dot(x.reshape((-1,)), y.reshape((-1,))).asscalar()) for x, y in zip(a, b))
 
 
-def _norm(a) -> float:
+def _norm(a: List[nd.NDArray]) -> float:
     return math.sqrt(_dot(a, a))
 
 
-def _scaled(a, factor: float) -> list:
+def _scaled(a: Iterable[nd.NDArray], factor: float) -> list:
     return [x * factor for x in a]
 
 
-def _plus(a, b, factor: float) -> list:
+def _plus(a: Iterable[nd.NDArray], b: Iterable[nd.NDArray], factor: float) -> list:
     """a + factor b"""
     return [x + factor * y for x, y in zip(a, b)]

@@ -11,9 +11,10 @@ In closed form, for eta k small, w_i has the variance (T_i / k) (1 - alpha/2) un
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["Noise", "Step", "choose", "relaxation", "shrunk", "slow_variance_ratio", "variance_ratio"]
 
@@ -88,7 +89,7 @@ def shrunk(variances: np.ndarray, batches: int) -> np.ndarray:
     return out
 
 
-def alpha(load, split: bool = False):
+def alpha(load: ArrayLike, split: bool = False) -> Union[np.ndarray, np.floating]:
     """Friction in force where minibatches and injected noise add up to ``load`` = a + b; nan: no fixed point."""
     load = np.asarray(load, dtype=float)
     return load if split else 1.0 - np.sqrt(np.where(load < 0.5, 1.0 - 2.0 * load, np.nan))
@@ -178,14 +179,15 @@ def _off(step: Step, noise: Noise, temperature: float) -> float:
     return round(max(1.0 - low, high - 1.0), 6)
 
 
-def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta, friction, told=None) -> Step:
+def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: Optional[float],
+          friction: Optional[float], told: Optional[float] = None) -> Step:
     V, T, (least, most) = noise.variances, temperature, FRICTION
     if treatment in ("element", "estimate"):
         a = friction or least
         heat = a if treatment == "estimate" else _room(a)
         return Step(eta or min(widest, 2.0 * T * heat / noise.most if noise.most else math.inf), a, treatment)
     # a must be ``need`` eta or more, for b_i to stay within the limits around what is taken out of each weight.
-    out = {"none": 0.0, "tensor": noise.by_tensor()}.get(treatment, noise.mean if told is None else told)
+    out: Any = {"none": 0.0, "tensor": noise.by_tensor()}.get(treatment, noise.mean if told is None else told)
     within = 0.0 if treatment == "mean" else 1.0        # SGHMC's a has what is taken out in it
     hot = (V - (1.0 + within * HOT) * out) / HOT
     cold = ((1.0 - within * COLD) * out - V) / COLD

@@ -1,20 +1,21 @@
 """A step, a friction, a thermostat, burn-in and thinning for a network and its data, each with its reason."""
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
 from .._check import choice, integer
-from ..batches.labelled import Labelled
+from .._network import Loss
+from ..batches.labelled import Labelled, LabelledData
 from ..data import ResumableLoader
 from ..full_data.potential import prior_precisions
 from ..gradients import Gradients
 from ..samplers import SGHMC
 from .measure import Measurement
-from .rules import STIFF, Noise, choose, shrunk
+from .rules import STIFF, Noise, Step, choose, shrunk
 from .suggestion import Suggestion
 
 __all__ = ["suggest"]
@@ -22,8 +23,9 @@ __all__ = ["suggest"]
 PILOT = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of its steps, and eta k of each
 
 
-def suggest(net, loss, data, optimizer: str = "sgnht", optimizer_params: Optional[dict] = None, *,
-            batch_size: int = 100, steps: Optional[int] = None, batches: int = 40, pilot: int = 300) -> Suggestion:
+def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "sgnht",
+            optimizer_params: Optional[dict] = None, *, batch_size: int = 100, steps: Optional[int] = None,
+            batches: int = 40, pilot: int = 300) -> Suggestion:
     r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
 
     What is measured: V, the variance over minibatches of each coordinate of grad U, and k, the largest curvature of U
@@ -106,7 +108,7 @@ def suggest(net, loss, data, optimizer: str = "sgnht", optimizer_params: Optiona
     return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps, _epoch(data))
 
 
-def _given(params) -> dict:
+def _given(params: Optional[dict]) -> dict:
     params = {} if params is None else params
     if not isinstance(params, dict) or not all(isinstance(name, str) for name in params):
         raise TypeError(f"optimizer_params must be a dictionary of arguments by name, got {params!r}; write "
@@ -121,13 +123,13 @@ def _check_float32(gradients: Gradients) -> None:
                              "float32; call suggest before net.cast")
 
 
-def _batched(data, batch_size: int, gradients: Gradients) -> Labelled:
+def _batched(data: LabelledData, batch_size: int, gradients: Gradients) -> Labelled:
     first = gradients.trained[0].data(gradients.contexts[0])
     order = np.random.RandomState(0)
     return Labelled(data, batch_size, gradients.contexts[0], isinstance(first, mx.np.ndarray), first.dtype, order)
 
 
-def _num_data(data, batched: Labelled) -> int:
+def _num_data(data: Any, batched: Labelled) -> int:
     """Examples in the data set."""
     if batched.is_pair:
         return len(data[0])
@@ -139,7 +141,7 @@ def _num_data(data, batched: Labelled) -> int:
                      "{'num_data': N}")
 
 
-def _epoch(data) -> Optional[int]:
+def _epoch(data: Any) -> Optional[int]:
     """Steps of an epoch, where each brings every example once in an order of its own; None where that is not known."""
     sampler = getattr(data, "_batch_sampler", None)
     shuffles = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler)
@@ -148,7 +150,7 @@ def _epoch(data) -> Optional[int]:
     return None
 
 
-def _checked(optimizer: str, given: dict):
+def _checked(optimizer: str, given: dict) -> Any:
     """The sampler with what is settled, so that it can complain, and say its defaults."""
     # Where no step is given one is chosen that noise allows: the default one must not be refused for it.
     step = {} if {"learning_rate", "lr_scheduler"} & set(given) else {"learning_rate": 1e-12}
@@ -164,7 +166,7 @@ def _precision_of(gradients: Gradients, given: dict) -> list:
     return prior_precisions(params, names, given.get("wd", 1.0), given.get("prior"))
 
 
-def _look(measurement: Measurement, pilot: int, batches: int):
+def _look(measurement: Measurement, pilot: int, batches: int) -> Tuple[Tuple[float, float], np.ndarray]:
     """Least and largest curvature of U, and V: at the present weights or, with a pilot chain, where it has led."""
     for caution in (1.0, 0.1, 0.01):
         with measurement.gradients.undisturbed():
@@ -197,7 +199,7 @@ def _leave_the_mode(measurement: Measurement, pilot: int, caution: float) -> lis
     return highs
 
 
-def _chosen(sampler, given: dict, noise: Noise, steepest: float):
+def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
     eta = sampler.base_learning_rate / sampler.num_data if {"learning_rate", "lr_scheduler"} & set(given) else None
     friction = sampler.friction if {"friction", "momentum"} & set(given) else None
     treatment, told = given.get("thermostat"), None

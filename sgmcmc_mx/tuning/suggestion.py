@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -38,8 +38,8 @@ class Suggestion:
         the weights, by 5 %, and the largest. nan: no fixed point.
     """
 
-    def __init__(self, sampler, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
-                 batch_size: int, steps: Optional[int], epoch: Optional[int] = None):
+    def __init__(self, sampler: Any, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
+                 batch_size: int, steps: Optional[int], epoch: Optional[int] = None) -> None:
         self._N, self._T, self._batch_size = sampler.num_data, sampler.temperature, batch_size
         self._step, self._V, self._given, self._steps = step, noise, given, steps
         self._epoch = epoch     # steps of an epoch that reshuffles the examples, where that is known
@@ -53,20 +53,20 @@ class Suggestion:
         self.bias = _bias(step, noise, self._T)
         self._alpha = friction_in_force(step, noise, self._T)
         self.relaxation = relaxation(step.eta, self._alpha, curvature[0])
-        self._answer = self._thermostat_answers(sampler) if self.thermostat else 0.0
+        self._answer = self._thermostat_answers(sampler, self.thermostat) if self.thermostat else 0.0
         self.burn_in, self.thin = self._when_to_collect()
         self.optimizer_params = self._params()
         self.trainer_params = {"burn_in": self.burn_in, "thin": self.thin}
         self.reasons = self._reasons()
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = f"{self.optimizer}, N = {self._N}, batches of {self._batch_size}, T = {self._T:g}"
         values = {name: _shown(getattr(self, name)) for name in self.reasons}
         wide, value = max(map(len, values)), max(map(len, values.values()))
         lines = [f"  {name:{wide}} = {values[name]:{value}}  {self.reasons[name]}" for name in values]
         return "\n".join([head] + lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Suggestion({self.optimizer!r}, {self.optimizer_params!r}, {self.trainer_params!r})"
 
     # ---------------------------------------------------------------- settings
@@ -76,10 +76,10 @@ class Suggestion:
                     if getattr(self, name) is not None and not _given(self._given, name)}
         return {**proposed, **self._given}
 
-    def _thermostat_answers(self, sampler) -> float:
+    def _thermostat_answers(self, sampler: Any, thermostat: str) -> float:
         """Steps in which the slowest thermostat answers, mu alpha / (eta T)."""
-        element = self.thermostat == "element"
-        size = {"global": sum(self._V.sizes), "tensor": min(self._V.sizes), "element": 1}[self.thermostat]
+        element = thermostat == "element"
+        size = {"global": sum(self._V.sizes), "tensor": min(self._V.sizes), "element": 1}[thermostat]
         heat, a = self._step.eta * self._T, self._step.friction
         mass = sampler.thermal_mass or default_thermal_mass(self._step.eta, a, self._T, size)
         load = a + self._step.eta * (self._V.most if element else self._V.mean) / (2.0 * self._T)
@@ -193,7 +193,7 @@ def _bias(step: Step, noise: Noise, temperature: float) -> Tuple[float, float, f
     return (math.nan,) * 3 if np.isnan(sd).all() else (*ends(sd), float(sd.max()))
 
 
-def _biased(bias) -> bool:
+def _biased(bias: Tuple[float, float, float]) -> bool:
     return not (1.0 - bias[0] <= 1.25 * UNEVEN and bias[1] - 1.0 <= 1.25 * UNEVEN)     # the step's own error is in it
 
 
@@ -202,5 +202,5 @@ def _given(given: dict, name: str) -> bool:
     return name in given or other in given
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     return repr(value) if isinstance(value, str) else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Callable, List, Optional
+from typing import Any, Callable, List, Optional
 
 from mxnet import ndarray as nd
 from mxnet.base import _LIB, check_call
@@ -24,7 +24,9 @@ _pending: dict = {}     # what the engine may still call; must not be collected
 class Threads(int):
     """The number of threads before a change: an int, and a context manager that puts it back at its end."""
 
-    def __new__(cls, number: int, limit: Optional[int]):
+    _limit: Optional[int]
+
+    def __new__(cls, number: int, limit: Optional[int]) -> Threads:
         self = super().__new__(cls, number)
         self._limit = limit
         return self
@@ -32,7 +34,7 @@ class Threads(int):
     def __enter__(self) -> Threads:
         return self
 
-    def __exit__(self, *exc) -> None:
+    def __exit__(self, *exc: object) -> None:
         tune_threads(self)
 
 
@@ -91,12 +93,14 @@ def tune_threads(threads: Optional[int] = None) -> Threads:
     - ``net.hybridize(static_alloc=True, static_shape=True)``, and the loss likewise.
     - ``kvstore=None`` in the trainer on a single device.
     """
-    former = isinstance(threads, Threads)
-    number = int(threads) if former else _number(threads)
+    limit: Optional[int]
+    if isinstance(threads, Threads):
+        number, limit = int(threads), threads._limit
+    else:
+        number = limit = _number(threads)
     singleton = _Limit.find()
     numbers = _on_engine(lambda: int(_LIB.omp_get_max_threads()))
-    before = Threads(numbers[0], singleton and singleton.get())
-    limit = threads._limit if former else number
+    before = Threads(numbers[0], None if singleton is None else singleton.get())
     if any(n != number for n in numbers):
         _renew_workers()
     if singleton is not None and limit is not None:
@@ -147,7 +151,7 @@ class _Limit:
 
     _GET, _READ = "_ZN5mxnet6engine6OpenMP3GetEv", "_ZNK5mxnet6engine6OpenMP28GetRecommendedOMPThreadCountEb"
 
-    def __init__(self, field):
+    def __init__(self, field: ctypes.c_int) -> None:
         self._field = field
 
     @classmethod
@@ -214,9 +218,10 @@ class _Context(ctypes.Structure):
 class _Call:
     """One call of a Python function as an operation of the engine."""
 
-    def __init__(self, function: Callable, gate: Optional[threading.Barrier]):
+    def __init__(self, function: Callable, gate: Optional[threading.Barrier]) -> None:
         self._function, self._gate = function, gate
-        self._done, self._value, self._error = threading.Event(), None, None
+        self._done, self._value = threading.Event(), None
+        self._error: Optional[Exception] = None
         self._callback = _Function(self._run)
         self._array = nd.zeros((1,), ctx=cpu(0))
         self._array.wait_to_read()
@@ -229,7 +234,7 @@ class _Call:
             self._callback, None, None, ctypes.byref(self._context), None, ctypes.c_int(0), self._arrays,
             ctypes.c_int(1), None, ctypes.c_int(0), b"tune_threads", ctypes.c_bool(False)))
 
-    def _run(self, *_) -> None:
+    def _run(self, *_: object) -> None:
         try:
             if self._gate is not None:
                 self._gate.wait(10.0)
@@ -238,7 +243,7 @@ class _Call:
             self._error = error
         self._done.set()
 
-    def result(self):
+    def result(self) -> Any:
         if not self._done.wait(_PATIENCE):
             raise RuntimeError(f"MXNet's engine did not come to this call within {_PATIENCE:g} s; it has too much to "
                                "do, or it is stuck: call mx.nd.waitall() before to find out")

@@ -1,0 +1,42 @@
+"""What the parts of a trainer take for given: Gluon's trainer, what collects samples, and what BayesianTrainer sets."""
+from __future__ import annotations
+
+from typing import Any, List, Optional
+
+import mxnet as mx
+from mxnet import gluon
+from mxnet import ndarray as nd
+from mxnet import optimizer as opt
+
+from .collecting import Collecting
+
+__all__ = ["Whole"]
+
+
+class Whole(Collecting, gluon.Trainer):
+    """Base of the parts of a :class:`~sgmcmc_mx.BayesianTrainer`. It only says what they find in each other."""
+
+    # Gluon's own.
+    _optimizer: opt.Optimizer
+    _params: List[gluon.Parameter]
+    _contexts: List[mx.Context]
+    _kv_initialized: bool
+    _distributed: bool
+    _update_on_kvstore: Optional[bool]
+
+    # What BayesianTrainer is given, and keeps.
+    burn_in: int
+    thin: int
+    max_samples: Optional[int]
+    weights: Optional[str]
+    checkpoint_every: int
+    check_every: int
+    on_divergence: str
+    _seen: int                      # updates that were carried out when it last looked
+    _ran: bool                      # whether the network was run under record since the last step
+    _loss: Optional[nd.NDArray]     # of the last minibatch
+    _watch: Any                     # the Watch, which looks for divergence
+
+    def _updates_done(self) -> int:
+        """How often the sampler has moved the weights."""
+        return getattr(self._optimizer, "_calls", self._optimizer.num_update)
