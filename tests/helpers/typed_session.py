@@ -1,0 +1,125 @@
+"""A session with every value held against its hint, in a process of its own: run by tests/test_hints.py.
+
+What the package says of its types is looked at by typeguard while it runs. The first value that is not what a hint says
+ends the session.
+"""
+import sys
+import tempfile
+from pathlib import Path
+
+import typeguard
+
+typeguard.config.collection_check_strategy = typeguard.CollectionCheckStrategy.ALL_ITEMS
+typeguard.install_import_hook("sgmcmc_mx")
+
+import matplotlib  # noqa: E402
+
+import sgmcmc_mx as sg  # noqa: E402  (before mxnet, which it makes importable)
+
+matplotlib.use("Agg")
+
+import mxnet as mx  # noqa: E402
+import numpy as np  # noqa: E402
+from mxnet import autograd, gluon  # noqa: E402
+
+CLASSES = sg.likelihoods.Categorical()
+
+
+def network(outputs: int = 3):
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(5, activation="tanh", in_units=4), gluon.nn.Dense(outputs, in_units=5))
+    net.initialize(mx.init.Xavier())
+    return net
+
+
+def data(outputs: int = 3):
+    rng = np.random.RandomState(0)
+    x = rng.standard_normal((40, 4)).astype(np.float32)
+    return x, (np.arange(40) % 3 if outputs == 3 else x[:, :1]).astype(np.float32)
+
+
+def steps(trainer, loader, number: int, backward=None) -> None:
+    while number > 0:
+        for x, y in loader:
+            if backward is None:
+                with autograd.record():
+                    loss = trainer.likelihood(trainer.net(x), y)
+                loss.backward()
+            else:
+                backward(x, y)
+            trainer.step(len(x))
+            number -= 1
+            if number == 0:
+                break
+
+
+def every_sampler() -> None:
+    options = {"sgld": {"prior": "fan_in"}, "sghmc": {"gradient_noise": "estimate", "prior": {".*weight": 2.0}},
+               "sgnht": {"prior": sg.priors.Gamma()}, "psgld": {"gamma": "fisher"}, "sasghmc": {"burn_in": 2},
+               "msgnht_s_badodab": {"a": 0.2}}
+    loader = gluon.data.DataLoader(gluon.data.ArrayDataset(*data()), 10)
+    for name, its in options.items():
+        its = {"learning_rate": 0.01, "num_data": 40, "seed": 0, "clip_gradient": None, **its}
+        trainer = sg.BayesianTrainer(network(), name, its, CLASSES, burn_in=2, thin=2, progress=name == "sgnht")
+        steps(trainer, loader, 8)
+        probs = trainer.predict(data()[0])
+        sg.metrics.ece(probs, data()[1]), sg.metrics.nll(probs, data()[1])
+        print(trainer.temperature, trainer.friction, trainer.potential, trainer.samples[0].readings)
+
+
+def stored(folder: Path) -> None:
+    loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(*data()), 10, seed=1)
+    schedule = sg.schedules.CyclicalScheduler(0.02, 4, 0.5)
+    with sg.BayesianTrainer(network(), "sghmc", {"lr_scheduler": schedule, "num_data": 40, "seed": 0}, CLASSES,
+                            thin=2, store=folder, data=loader) as trainer:
+        steps(trainer, loader, 9)
+    with sg.BayesianTrainer.resume(folder, network(), data=loader) as trainer:
+        steps(trainer, loader, 4)
+        each = trainer.predict(data()[0], samples=True)
+    found = sg.load(folder)
+    sg.predict(network(), found[1:], gluon.data.DataLoader(data()[0], 7), "softmax")
+    sg.plot.uncertain_images(np.zeros((40, 3, 3)), each, data()[1], weights=found.weights)
+    sg.plot.reliability(each.mean(axis=0), data()[1])
+    sg.plot.trace([s.step for s in found], [s.weight for s in found], target=1)
+    sg.metrics.mutual_information(each)
+
+
+def regression(folder: Path) -> None:
+    x, y = data(1)
+    chain = sg.HMC(network(1), sg.likelihoods.Gaussian(0.5), (x, y), num_leapfrog=2, mass={".*weight": 2.0}, seed=0,
+                   store=folder)
+    result = chain.run(3, burn_in=3, progress=True).predict(x, quantiles=(0.1, 0.9))
+    order = np.argsort(x[:, 0])
+    sg.plot.band(x[order, 0], result.mean[order], result.std[order], truth=y[order])
+    chain.close()
+    sg.HMC.resume(folder, network(1), (x, y)).finish().close()
+    sg.MetropolisHastings(network(), CLASSES, [tuple(map(mx.nd.array, data()))], seed=0).run(2)
+
+
+def tuned() -> None:
+    net, pair = network(), data()
+    suggestion = sg.suggest(net, CLASSES, pair, batch_size=10, steps=50, batches=4, pilot=20)
+    trainer = sg.BayesianTrainer(net, suggestion.optimizer, suggestion.optimizer_params, CLASSES,
+                                 **suggestion.trainer_params)
+    variates = sg.ControlVariates(net, CLASSES, pair, update_every=3)
+    steps(trainer, gluon.data.DataLoader(gluon.data.ArrayDataset(*pair), 10), 5, variates.backward)
+    with sg.tune_threads(1):
+        print(suggestion, sg.backend())
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        every_sampler()
+        stored(Path(folder) / "a")
+        regression(Path(folder) / "b")
+        tuned()
+    try:
+        sg.metrics.ece([[0.5, 0.5]], [0], bins=15.5)
+    except typeguard.TypeCheckError:
+        print("every value was held against its hint")
+    else:
+        sys.exit("nothing looks at the hints")
+
+
+if __name__ == "__main__":
+    main()
