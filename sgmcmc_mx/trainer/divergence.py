@@ -53,11 +53,6 @@ class Watch:
             asked, self._asked = self._asked, _look(trainer)
             self._read(trainer, self._asked if self._at_once else asked)
 
-    def settle(self, trainer: Whole) -> None:
-        """Look now, and wait for the answer."""
-        self._asked = None
-        self._read(trainer, _look(trainer))
-
     def _read(self, trainer: Whole, look: Optional[_Look]) -> None:
         if look is None or look.size is None:
             return

@@ -110,12 +110,14 @@ def test_half_the_step_from_the_last_checkpoint(tmp_path, road):
     net, data = network(contexts), loader()
     tr = trainer(net, "sgld", {"lr_scheduler": Jump(base_lr=0.05), "learning_rate": None}, tmp_path / "run", data,
                  check_every=4, thin=10, checkpoint_every=10, on_divergence="halve", **kwargs)
-    go(net, tr, data, 60)
-    halved = [e for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
-    assert halved and halved[0]["step"] <= 33 and all(e["step"] < e["found"] for e in halved)
+    halved, upto = [], 20
+    while not halved or halved[-1]["found"] > upto - 40:    # how soon one is found depends on the thread that writes
+        upto += 40
+        go(net, tr, data, upto)
+        halved = [e for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
+    assert halved[0]["step"] <= 33 and all(e["step"] < e["found"] for e in halved)
     assert tr.learning_rate == 5e4 * 0.5 ** len(halved)
-    steps = [s.step for s in tr.samples]
-    assert steps == [13 + 10 * k for k in range(5)]
+    assert [s.step for s in tr.samples] == list(range(13, upto, 10))
     assert all(np.isfinite(v).all() for v in outcome(net, tr, contexts[0]).values() if v is not None)
     tr.close()
 
