@@ -7,6 +7,10 @@ from typing import Callable, Optional, Tuple
 
 from .job import Job
 
+from mxnet import runtime
+
+from . import cuda, native, ndarray
+
 __all__ = ["backend", "step"]
 
 _NAMES = ("native", "ndarray")
@@ -22,7 +26,7 @@ def backend() -> str:
 
     The native step uses the best instruction set that the processor has; ``SGMCMC_MX_ISA`` (``baseline``, ``avx2``,
     ``avx512``) forces one. The numbers are the same, to the last bit. The logger ``sgmcmc_mx`` says at level INFO what
-    was chosen.
+    was chosen, and ``sgmcmc_mx.kernels.native.instruction_set()`` tells it at any time.
 
     Raises
     ------
@@ -46,7 +50,6 @@ def _choose() -> Tuple[str, Callable[[Job], None]]:
         if forced not in (None, *_NAMES):
             raise ValueError(f"SGMCMC_MX_BACKEND={forced}: there is no such backend; write native or ndarray, "
                              "or unset it")
-        from . import native, ndarray
         missing = None if forced == "ndarray" else native.load()
         if forced == "native" and missing:
             raise RuntimeError(f"SGMCMC_MX_BACKEND=native, but {missing}; unset it to fall back on NDArray operators")
@@ -63,13 +66,11 @@ def _choose() -> Tuple[str, Callable[[Job], None]]:
 
 def _routed(on_cpu: Callable[[Job], None]) -> Callable[[Job], None]:
     """The step for CPU contexts, and the CUDA one for GPU contexts where this MXNet knows of any."""
-    from mxnet import runtime
     if not runtime.Features().is_enabled("CUDA"):
         return on_cpu
 
     def step(job: Job) -> None:
         if job.tensors and job.tensors[0].weight.context.device_type == "gpu":
-            from . import cuda
             cuda.step(job)
         else:
             on_cpu(job)
