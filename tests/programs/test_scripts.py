@@ -123,6 +123,30 @@ def test_which_mxnet_is_required(tmp_path):
     assert done.returncode != 0 and "SGMCMC_MX_MXNET='CUDA 11'" in done.stderr
 
 
+def test_what_the_step_is_built_from_leads_to_another_installation(tmp_path):
+    """A source or a header that is new, another line in one, another flag: each changes the fingerprint."""
+    kernels = tmp_path / "sgmcmc_mx" / "kernels"
+    shutil.copytree(ROOT / "sgmcmc_mx" / "kernels", kernels, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = f'. "$0"; python={sys.executable}; fingerprint'
+
+    def fingerprint():
+        return subprocess.run([BASH, "-c", command, str(tmp_path / "scripts" / "_env")], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+
+    seen = [fingerprint(), fingerprint()]
+    assert len(seen[0].strip()) == 64 and seen[0] == seen[1]
+    for name in ("src/new.c", "src/new.h", "src/tasks.c", "src/plan.h", "src/update_body.h", "build.py"):
+        with open(kernels / name, "a") as file:
+            file.write("\n")
+        seen.append(fingerprint())
+    assert len(set(seen)) == 7
+    (kernels / "noise.py").write_text("")
+    assert fingerprint() == seen[-1]
+
+
 def build_step(tmp_path, compiler):
     if not list((ROOT / "sgmcmc_mx" / "kernels" / "src").glob("*.c")):
         pytest.skip("no native sources")
