@@ -50,30 +50,33 @@ def load() -> Optional[str]:
     global _lib, _some_move
     if _lib is not None:
         return None
-    forced = _forced_instruction_set()
+    lib, found = _opened()
+    _force_instruction_set(lib)
+    if lib is None:
+        return found
+    _lib, _some_move = lib, found
+    return None
+
+
+def _opened() -> tuple:
+    """The library, and whether arrays move that it cannot put back; or None, and the reason why it cannot be used."""
     if not is_there():
-        return f"{_PATH} is not there; install the package where a C compiler is, to have it built"
+        return None, f"{_PATH} is not there; install the package where a C compiler is, to have it built"
     try:
         lib = ctypes.CDLL(_PATH)
         _declare(lib)
         functions = [ctypes.cast(getattr(_LIB, name), ctypes.c_void_p).value for name in _FUNCTIONS]
     except (OSError, AttributeError) as e:
         remedy = "; install libgomp (Debian, Ubuntu: sudo apt install libgomp1)" if "libgomp" in str(e) else ""
-        return f"{_PATH} does not fit this MXNet: {e}{remedy}"
+        return None, f"{_PATH} does not fit this MXNet: {e}{remedy}"
     onednn = runtime.Features().is_enabled("MKLDNN")
     reorder = ctypes.cast(getattr(_LIB, _REORDER), ctypes.c_void_p).value if onednn and hasattr(_LIB, _REORDER) else 0
     sizes = lib.sg_start((ctypes.c_void_p * 9)(*functions, reorder))
     if sizes != 1000 * struct.calcsize(_HEAD) + struct.calcsize(_ROW):
-        return f"{_PATH} is of another version of this package; build it again"
+        return None, f"{_PATH} is of another version of this package; build it again"
     if not _blocks_can_be_told_apart(lib):
-        return f"the NDArray of this MXNet is not laid out as {_PATH} expects"
-    if forced is not None and not lib.sg_use(ISAS.index(forced)):
-        has = ", ".join(name for rank, name in enumerate(ISAS) if lib.sg_has(rank))
-        raise ValueError(f"SGMCMC_MX_ISA={forced}: this processor lacks that instruction set; write one that it has "
-                         f"({has}), or unset it")
-    _some_move = onednn and not reorder
-    _lib = lib
-    return None
+        return None, f"the NDArray of this MXNet is not laid out as {_PATH} expects"
+    return lib, onednn and not reorder
 
 
 def is_there() -> bool:
@@ -81,12 +84,20 @@ def is_there() -> bool:
     return os.path.exists(_PATH)
 
 
-def _forced_instruction_set() -> Optional[str]:
+def _force_instruction_set(lib) -> None:
+    """Take the instruction set that the environment names. A wrong name is told even where no library would use it."""
     forced = os.environ.get("SGMCMC_MX_ISA") or None
-    if forced not in (None, *ISAS):
-        raise ValueError(f"SGMCMC_MX_ISA={forced:.200}: there is no such instruction set; write {', '.join(ISAS)}, or "
-                         "unset it")
-    return forced
+    here = ISAS if lib is None else _instruction_sets(lib)
+    if forced not in (None, *here):
+        wrong = "this processor, or the library, lacks that" if forced in ISAS else "there is no such"
+        raise ValueError(f"SGMCMC_MX_ISA={forced:.200}: {wrong} instruction set; write one that is there "
+                         f"({', '.join(here)}), or unset it to have the best")
+    if forced is not None and lib is not None:
+        lib.sg_use(ISAS.index(forced))
+
+
+def _instruction_sets(lib) -> tuple:
+    return tuple(name for rank, name in enumerate(ISAS) if lib.sg_has(rank))
 
 
 def _declare(lib: ctypes.CDLL) -> None:
@@ -230,12 +241,22 @@ def instruction_set(name: Optional[str] = None) -> str:
     ------
     ValueError
         Where the processor lacks it.
+    RuntimeError
+        Where there is no native step.
     """
-    if name is not None and not (name in ISAS and _lib.sg_use(ISAS.index(name))):
+    lib = _ready()
+    if name is not None and not (name in ISAS and lib.sg_use(ISAS.index(name))):
         raise ValueError(f"this processor lacks the instruction set {name!r}; it has {', '.join(instruction_sets())}")
-    return _lib.sg_name().decode()
+    return lib.sg_name().decode()
 
 
 def instruction_sets() -> tuple:
     """Names of the instruction sets that this processor has and the library knows, the best last."""
-    return tuple(name for rank, name in enumerate(ISAS) if _lib.sg_has(rank))
+    return _instruction_sets(_ready())
+
+
+def _ready():
+    missing = load()
+    if missing:
+        raise RuntimeError(f"there is no native step: {missing}")
+    return _lib

@@ -155,24 +155,25 @@ FILES = [
 ]
 
 
-def _backend():
-    module = sys.modules["sgmcmc_mx.kernels.backend"]
-    chosen, module._chosen = module._chosen, None
+def _afresh(call):
+    """Call where no backend is chosen yet and no library loaded."""
+    backend, native = (sys.modules[f"sgmcmc_mx.kernels.{name}"] for name in ("backend", "native"))
+    before, backend._chosen, native._lib = (backend._chosen, native._lib), None, None
     try:
-        sg.backend()
+        call()
     finally:
-        module._chosen = chosen
+        backend._chosen, native._lib = before
+
+
+def _backend():
+    _afresh(sg.backend)
 
 
 def _sampler():
-    module = sys.modules["sgmcmc_mx.kernels.backend"]
-    chosen, module._chosen = module._chosen, None
-    try:
-        sg.SGLD(num_data=5)
-    finally:
-        module._chosen = chosen
+    _afresh(lambda: sg.SGLD(num_data=5))
 
 
+BASELINE = "write one that is there (baseline"
 PROCESS = [
     ("word for threads", lambda s: sg.tune_threads("a"), TypeError, "threads", "'a' of type str", THREADS),
     ("threads in a list", lambda s: sg.tune_threads([1]), TypeError, "threads", "[1] of type list", THREADS),
@@ -188,6 +189,11 @@ PROCESS = [
      "write native or ndarray"),
     ("backend of a sampler", told("SGMCMC_MX_BACKEND", LONG, _sampler), ValueError, "SGMCMC_MX_BACKEND", LONG,
      "write native or ndarray"),
+    ("instruction set", told("SGMCMC_MX_ISA", "sse9", _backend), ValueError, "SGMCMC_MX_ISA", "sse9", BASELINE),
+    ("instruction set in capitals", told("SGMCMC_MX_ISA", "AVX2", _sampler), ValueError, "SGMCMC_MX_ISA", "AVX2",
+     BASELINE),
+    ("instruction set by rank", told("SGMCMC_MX_ISA", "1", _sampler), ValueError, "SGMCMC_MX_ISA", "1", BASELINE),
+    ("long instruction set", told("SGMCMC_MX_ISA", LONG, _sampler), ValueError, "SGMCMC_MX_ISA", LONG[:200], BASELINE),
 ]
 
 

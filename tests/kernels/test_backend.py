@@ -1,15 +1,17 @@
 """Which backend carries out a step, and with which instruction set: the best, or the one that is asked for."""
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from folders import ROOT
 from steps import job, tensor
 
 from sgmcmc_mx import kernels
-from sgmcmc_mx.kernels import native
+from sgmcmc_mx.kernels import build, native
 
 MISSING = native.load()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no native backend here: {MISSING}")
@@ -73,18 +75,49 @@ def test_unknown_backend(monkeypatch):
 # ---------------------------------------------------------------- the instruction set
 
 
+def in_a_process(code, isa):
+    """What a process prints, with this in its environment; here one may be in force."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "SGMCMC_MX_ISA": isa},
+                          cwd=ROOT, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
 @pytest.mark.parametrize("name", native.ISAS)
 def test_an_instruction_set_can_be_forced(monkeypatch, caplog, name):
     monkeypatch.setenv("SGMCMC_MX_ISA", name)
     monkeypatch.setattr(native, "_lib", None)
-    has = name in _instruction_sets_here()
-    if not has:
-        with pytest.raises(ValueError, match=f"SGMCMC_MX_ISA={name}: this processor lacks .* it has .baseline"):
+    if name not in _instruction_sets_here():
+        with pytest.raises(ValueError, match=f"SGMCMC_MX_ISA={name}: this processor.* lacks .* there .baseline"):
             choose(monkeypatch, "")
         return
     with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
         assert choose(monkeypatch, "native") == "native" and native.instruction_set() == name
     assert f"({name})" in caplog.text
+
+
+SAMPLERS_STEP = """
+    import mxnet as mx
+    import sgmcmc_mx as sg
+    from sgmcmc_mx.kernels import native
+    if {ignored}:
+        native._force_instruction_set = lambda lib: None
+    sampler = sg.SGNHT(num_data=5, learning_rate=0.1, seed=7)
+    w = mx.nd.ones((700, 300))
+    state = sampler.create_state(0, w)
+    for _ in range(3):
+        sampler.update(0, w, 0.5 * w, state)
+    print(sg.backend(), native.instruction_set(), w.asnumpy().astype(float).sum().hex())
+"""
+
+
+def test_a_samplers_process_is_forced():
+    """And only the speed changes. One in which the variable is ignored is seen to be none of the lesser sets."""
+    results = [in_a_process(SAMPLERS_STEP.format(ignored=False), name) for name in _instruction_sets_here()]
+    assert [r[:2] for r in results] == [["native", name] for name in _instruction_sets_here()]
+    assert len({r[2] for r in results}) == 1
+    mutant = in_a_process(SAMPLERS_STEP.format(ignored=True), "baseline")
+    assert mutant[1] == _instruction_sets_here()[-1]
 
 
 def _instruction_sets_here():
@@ -97,20 +130,47 @@ def _instruction_sets_here():
 
 
 def test_the_best_instruction_set_is_the_default():
-    """In a process of its own, for here one may be forced."""
-    code = "from sgmcmc_mx.kernels import native; native.load(); print(native.instruction_set())"
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "SGMCMC_MX_ISA": ""}, cwd=ROOT, text=True,
-                          capture_output=True, timeout=120)
-    assert done.stdout.split() == [_instruction_sets_here()[-1]], done.stderr
-    assert list(native.instruction_sets()) == _instruction_sets_here()
+    """It is told without any step, or choice of a backend, before."""
+    code = "from sgmcmc_mx.kernels import native; print(native.instruction_set(), *native.instruction_sets())"
+    here = _instruction_sets_here()
+    assert in_a_process(code, "") == [here[-1], *here]
 
 
 @pytest.mark.parametrize("name", ["AVX2", "sse9", "2"])
 def test_an_unknown_instruction_set(monkeypatch, name):
     monkeypatch.setenv("SGMCMC_MX_ISA", name)
     monkeypatch.setattr(native, "_lib", None)
-    with pytest.raises(ValueError, match=f"SGMCMC_MX_ISA={name}: .* write baseline, avx2, avx512, or unset it"):
+    here = ", ".join(_instruction_sets_here())
+    with pytest.raises(ValueError, match=rf"SGMCMC_MX_ISA={name}: there is no such .* \({here}\), or unset it"):
         choose(monkeypatch, "")
+    with pytest.raises(ValueError, match=rf"SGMCMC_MX_ISA={name}: .* \(baseline, avx2, avx512\)"):
+        choose(monkeypatch, "", "/nowhere/_step.so")       # no library, but no silence either
+
+
+@pytest.fixture(scope="module")
+def plain_library(tmp_path_factory):
+    """The library as a compiler builds it that has no other instruction sets to offer than its own."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("plain")
+    sources = shutil.copytree(os.path.join(os.path.dirname(build.__file__), "src"), folder / "src")
+    text = (folder / "src" / "kernels.c").read_text()
+    assert "#define SG_DISPATCH 1\n" in text
+    (folder / "src" / "kernels.c").write_text(text.replace("#define SG_DISPATCH 1\n", "#define SG_DISPATCH 0\n"))
+    here = os.path.join(os.path.dirname(build.__file__), "src")
+    command = [word.replace(here, str(sources)) for word in build.command(str(folder / "_step.so"))]
+    subprocess.run(command, check=True)
+    return str(folder / "_step.so")
+
+
+def test_an_instruction_set_that_is_lacking(monkeypatch, plain_library):
+    monkeypatch.setenv("SGMCMC_MX_ISA", "avx2")
+    for _ in range(2):      # asked again, it is as wrong
+        with pytest.raises(ValueError, match=r"SGMCMC_MX_ISA=avx2: this processor, or .* lacks .* \(baseline\), or"):
+            choose(monkeypatch, "", plain_library)
+    monkeypatch.setenv("SGMCMC_MX_ISA", "")
+    assert choose(monkeypatch, "", plain_library) == "native"
+    assert native.instruction_set() == "baseline" and native.instruction_sets() == ("baseline",)
 
 
 def test_an_instruction_set_that_is_not_there():

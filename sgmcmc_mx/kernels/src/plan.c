@@ -66,7 +66,8 @@ static int take_tensor(void **arrays, int shared, tensor *t)
 {
     int ndim, storage, sparse, code;
     if (mx.dtype(arrays[WEIGHT], &t->dtype) || mx.storage(arrays[WEIGHT], &storage) ||
-        mx.storage(arrays[GRAD], &sparse) || mx.dtype(arrays[GRAD], &t->grad_dtype) || shape_of(arrays[WEIGHT], &ndim, &t->size))
+        mx.storage(arrays[GRAD], &sparse) || mx.dtype(arrays[GRAD], &t->grad_dtype) ||
+        shape_of(arrays[WEIGHT], &ndim, &t->size))
         return SG_MXNET;
     if ((t->dtype != FLOAT32 && t->dtype != FLOAT64) || storage || sparse || (arrays[PREVIOUS] && arrays[SCALE]))
         return SG_UNFIT;
