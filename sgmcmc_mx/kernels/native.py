@@ -107,6 +107,7 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.sg_release.argtypes, lib.sg_release.restype = (c_void_p,), None
     lib.sg_block.argtypes, lib.sg_block.restype = (c_void_p,), c_void_p
     lib.sg_name.restype = ctypes.c_char_p
+    lib.sg_has.argtypes = lib.sg_use.argtypes = (c_int,)
     for f in (lib.sg_normals, lib.sg_words):
         f.argtypes = (c_void_p, ctypes.c_int64, ctypes.c_int64, u64, u64, ctypes.c_uint32, c_int)
         f.restype = None

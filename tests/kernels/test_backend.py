@@ -67,6 +67,16 @@ def test_a_library_without_its_libgomp_is_told(monkeypatch, caplog, tmp_path):
     assert "libgomp.so.0" in record.getMessage() and "install libgomp1" in record.getMessage()
 
 
+def test_a_library_of_another_version(monkeypatch, caplog, tmp_path):
+    """One that lacks a function, left over from before it was there, is told and not used."""
+    with open(native._PATH, "rb") as file:
+        library = file.read()
+    assert b"\0sg_has\0" in library
+    (tmp_path / "_step.so").write_bytes(library.replace(b"\0sg_has\0", b"\0sg_had\0"))
+    assert choose(monkeypatch, "", str(tmp_path / "_step.so")) == "ndarray"
+    assert "undefined symbol: sg_has" in caplog.text
+
+
 def test_unknown_backend(monkeypatch):
     with pytest.raises(ValueError, match="write native or ndarray"):
         choose(monkeypatch, "fast")
