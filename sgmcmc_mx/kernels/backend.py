@@ -5,11 +5,10 @@ import logging
 import os
 from typing import Callable, Optional, Tuple
 
-from .job import Job
-
 from mxnet import runtime
 
 from . import cuda, native, ndarray
+from .job import Job
 
 __all__ = ["backend", "step"]
 

@@ -11,7 +11,7 @@ import math
 import os
 import struct
 from operator import attrgetter
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 from mxnet import context, runtime
@@ -50,32 +50,33 @@ def load() -> Optional[str]:
     global _lib, _some_move
     if _lib is not None:
         return None
-    lib, found = _opened()
-    _force_instruction_set(lib)
-    if lib is None:
-        return found
-    _lib, _some_move = lib, found
+    opened = _opened()
+    if isinstance(opened, str):
+        _force_instruction_set(None)
+        return opened
+    _force_instruction_set(opened[0])
+    _lib, _some_move = opened
     return None
 
 
-def _opened() -> tuple:
-    """The library, and whether arrays move that it cannot put back; or None, and the reason why it cannot be used."""
+def _opened() -> Union[str, Tuple[ctypes.CDLL, bool]]:
+    """The library, and whether arrays move that it cannot put back; or the reason why it cannot be used."""
     if not is_there():
-        return None, f"{_PATH} is not there; install the package where a C compiler is, to have it built"
+        return f"{_PATH} is not there; install the package where a C compiler is, to have it built"
     try:
         lib = ctypes.CDLL(_PATH)
         _declare(lib)
         functions = [ctypes.cast(getattr(_LIB, name), ctypes.c_void_p).value for name in _FUNCTIONS]
     except (OSError, AttributeError) as e:
         remedy = "; install libgomp (Debian, Ubuntu: sudo apt install libgomp1)" if "libgomp" in str(e) else ""
-        return None, f"{_PATH} does not fit this MXNet: {e}{remedy}"
+        return f"{_PATH} does not fit this MXNet: {e}{remedy}"
     onednn = runtime.Features().is_enabled("MKLDNN")
     reorder = ctypes.cast(getattr(_LIB, _REORDER), ctypes.c_void_p).value if onednn and hasattr(_LIB, _REORDER) else 0
     sizes = lib.sg_start((ctypes.c_void_p * 9)(*functions, reorder))
     if sizes != 1000 * struct.calcsize(_HEAD) + struct.calcsize(_ROW):
-        return None, f"{_PATH} is of another version of this package; build it again"
+        return f"{_PATH} is of another version of this package; build it again"
     if not _blocks_can_be_told_apart(lib):
-        return None, f"the NDArray of this MXNet is not laid out as {_PATH} expects"
+        return f"the NDArray of this MXNet is not laid out as {_PATH} expects"
     return lib, onednn and not reorder
 
 
@@ -84,7 +85,7 @@ def is_there() -> bool:
     return os.path.exists(_PATH)
 
 
-def _force_instruction_set(lib) -> None:
+def _force_instruction_set(lib: Optional[ctypes.CDLL]) -> None:
     """Take the instruction set that the environment names. A wrong name is told even where no library would use it."""
     forced = os.environ.get("SGMCMC_MX_ISA") or None
     here = ISAS if lib is None else _instruction_sets(lib)
@@ -96,7 +97,7 @@ def _force_instruction_set(lib) -> None:
         lib.sg_use(ISAS.index(forced))
 
 
-def _instruction_sets(lib) -> tuple:
+def _instruction_sets(lib: ctypes.CDLL) -> Tuple[str, ...]:
     return tuple(name for rank, name in enumerate(ISAS) if lib.sg_has(rank))
 
 
@@ -251,12 +252,12 @@ def instruction_set(name: Optional[str] = None) -> str:
     return lib.sg_name().decode()
 
 
-def instruction_sets() -> tuple:
+def instruction_sets() -> Tuple[str, ...]:
     """Names of the instruction sets that this processor has and the library knows, the best last."""
     return _instruction_sets(_ready())
 
 
-def _ready():
+def _ready() -> ctypes.CDLL:
     missing = load()
     if missing:
         raise RuntimeError(f"there is no native step: {missing}")
