@@ -80,6 +80,7 @@ for seed in "43":
 """
 
 
+@pytest.mark.slow
 def test_quickstart_is_repeatable(quickstart, tmp_path):
     """In another process, and after another run there."""
     (tmp_path / "again.py").write_text(AGAIN)

@@ -114,9 +114,16 @@ def test_a_fault_of_the_step_is_told(stored, fault):
 LIBRARY = "        return sizeof(X) == sizeof(float) ? (X)of_float((float)x) : (X)of_double((double)x); \\"
 
 
-@pytest.mark.parametrize("form", [f for f in forms.forms() if not f.exact and f.estimate == f.scaled],
-                         ids=forms.describe)
-@pytest.mark.parametrize("ulps, accepted", [(2, True), (-2, True), (200, False)])
+def rounded():
+    """Forms that the library's functions enter, each with errors of which one is tried at once, the others if slow."""
+    entered = [form for form in forms.forms() if not form.exact and form.estimate == form.scaled]
+    for i, form in enumerate(entered):
+        for j, (ulps, accepted) in enumerate(((2, True), (-2, True), (200, False))):
+            yield pytest.param(form, ulps, accepted, id=f"{forms.describe(form)} {ulps}",
+                               marks=() if i % 3 == j else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("form, ulps, accepted", rounded())
 def test_the_library_may_round_otherwise_but_not_be_wrong(stored, form, ulps, accepted):
     """exp, expm1 and, for good measure, sqrt that are off by the two ulps that CUDA allows, or by many."""
     unit = "(sizeof(X) == 4 ? (X)1.1920929e-7f : (X)2.220446049250313e-16)"
@@ -164,8 +171,11 @@ def test_tails_are_looked_at():
 # ---------------------------------------------------------------- the laws
 
 
-@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize("law", [
+    pytest.param(law, id=law.name, marks=pytest.mark.slow if law.name.endswith(("aboba", "badodab")) else ())
+    for law in laws.LAWS])
 def test_laws(device, law):
+    """Each sampler at once; with the splittings, whose laws are those of tests/stationarity, if slow."""
     row, = laws.check(device, laws.SMALL, [law])
     assert not row.wrong
 
@@ -177,7 +187,7 @@ def test_laws(device, law):
     ("sasghmc (scale at rest)", "e->scale * t->noise2", "t->noise2"),
     ("sgnht by element", "v * v - t->heat", "(v < 0 ? -v : v) - t->heat"),
     ("sgnht by tensor", "sum / row[SIZE]", "sum"),
-    ("sgnht, badodab", "split ? (Real)0.5 * e->v : e->v", "e->v"),
+    pytest.param("sgnht, badodab", "split ? (Real)0.5 * e->v : e->v", "e->v", marks=pytest.mark.slow),
 ])
 def test_a_wrong_law_is_told(name, old, new):
     law, = [law for law in laws.LAWS if law.name == name]

@@ -54,7 +54,7 @@ def tags(wheel):
 def test_the_source_distribution_holds_what_git_knows(source):
     known = contents.known_files(ROOT)
     shipped = {"LICENSE", "scripts/wheel", "sgmcmc_mx/py.typed", "sgmcmc_mx/kernels/src/step.cu",
-               "sgmcmc_mx/datasets/data_files/mnist_small.npz", "tests/helpers/cuda_on_host.h"}
+               "sgmcmc_mx/datasets/data_files/mnist_small.npz", "scripts/gpu_checks/on_host.h"}
     assert shipped <= set(known)
     (source / "sgmcmc_mx" / "kernels" / "_step.so").write_bytes(b"left by a build")
     contents.check_sdist(setup_py(source, "sdist"), known)
