@@ -20,7 +20,7 @@ class Whole(Collecting, gluon.Trainer):
     _optimizer: opt.Optimizer
     _params: List[gluon.Parameter]
     _contexts: List[mx.Context]
-    _kv_initialized: bool
+    _kv_initialized: bool = False   # a parameter asks for it, also of a trainer whose making has failed
     _distributed: bool
     _update_on_kvstore: Optional[bool]
 

@@ -233,3 +233,12 @@ def test_steps(world, row):
 @pytest.mark.parametrize("row", rows(PREDICTIONS))
 def test_predictions(world, row):
     check(world, row)
+
+
+def test_weights_can_be_set_after_a_trainer_that_was_refused():
+    """Gluon tells the parameters of a trainer before it looks at the options."""
+    net = gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    with pytest.raises(ValueError, match="temperature"):
+        sg.BayesianTrainer(net, "sgld", {"num_data": 5, "temperature": -1.0})
+    net.weight.set_data(net.weight.data() * 2)
