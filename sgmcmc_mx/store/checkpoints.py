@@ -20,7 +20,7 @@ from ..errors import CheckpointError, StoreError
 from . import arrays, files
 
 __all__ = ["FORMAT", "Checkpoint", "Checkpoints", "Tally", "contents", "newest", "of_another_run", "read", "steps",
-           "tallies", "write"]
+           "tallies"]
 
 FORMAT = 2
 WITHOUT_RUN = 1     # the format of runs that have no identity
@@ -93,11 +93,6 @@ class Checkpoints:
                 if match:
                     self._there.setdefault(int(match.group(1)), set()).add(path.name)
         return self._there
-
-
-def write(folder: Path, step: int, content: dict, numbers: Dict[str, np.ndarray], run: Optional[str] = None) -> None:
-    """Write one checkpoint into a folder."""
-    Checkpoints(folder, run).write(step, content, numbers)
 
 
 def steps(folder: Path) -> List[int]:

@@ -5,7 +5,7 @@ import logging
 import os
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Optional, Union, overload
+from typing import Any, Callable, Optional, Tuple, Union, overload
 
 import numpy as np
 from mxnet.util import is_np_shape
@@ -68,10 +68,9 @@ class FolderStore(StoredSamples):
         header = {"keep_last": keep_last, "dtype": dtype, "signals": bool(signals), "outputs": inputs is not None}
         self._open(folder_of(path))
         try:
-            begun = self._begun(header)
-            found = recovery.with_all_files(self.path, begun) if begun.end else begun
+            found, taken_back = self._begun(header)
             self._keep_books(found, inputs)
-            if found is not begun:
+            if taken_back:
                 self._books.rewrite()
         except BaseException:
             self._give_up()
@@ -137,15 +136,18 @@ class FolderStore(StoredSamples):
         self._writer.abandon()
         self._lock.release()
 
-    def _begun(self, header: dict) -> manifests.Manifest:
-        """What is there to begin with: nothing; or samples of a run that went down before its first checkpoint."""
+    def _begun(self, header: dict) -> Tuple[manifests.Manifest, bool]:
+        """What is there to begin with: nothing; or samples of a run that went down before its first checkpoint.
+
+        Also whether some of them were taken back from their files, so that the manifest lacks them.
+        """
         there = sorted(self.path.glob("checkpoint-*.json")) + sorted(self.path.glob("sample-*.params"))
         fresh = manifests.Manifest({**header, "run": manifests.new_run()}, [], [], 0, 0)
         if not os.path.lexists(self.path / MANIFEST):
             if there:
                 raise StoreError(f"{self.path} holds {there[0].name} of a run whose {MANIFEST} is not there; write to "
                                  "another folder (mx.nd.load reads the samples)")
-            return fresh
+            return fresh, False
         found = read_manifest(self.path)
         if there and there[0].suffix == ".json":
             last = f", the last of step {found.entries[-1].step}" if found.entries else ""
@@ -153,15 +155,16 @@ class FolderStore(StoredSamples):
                              f"BayesianTrainer.resume({str(self.path)!r}, net), read it with "
                              f"sgmcmc_mx.load({str(self.path)!r}), or write to another folder")
         recovery.refuse_others(self.path, found)
-        if not recovery.with_all_files(self.path, found).entries:
+        whole = recovery.with_all_files(self.path, found)
+        if not whole.entries:
             files.remove(self.path / MANIFEST)
-            return fresh
+            return fresh, False
         other = [name for name in header if found.header.get(name) != header[name]]
         if other:
             raise StoreError(f"{self.path} has {max(1, len(found.entries))} samples of a run with {other[0]}="
                              f"{found.header.get(other[0])!r}, which went down before its first checkpoint; begin it "
                              f"again with the same options, or write to another folder")
-        return found
+        return whole, whole is not found
 
     def _remove_dropped(self) -> None:
         """The files of samples that were dropped right before the process went down."""

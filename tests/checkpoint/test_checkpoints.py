@@ -110,9 +110,9 @@ def test_a_checkpoint_is_replaced_whole(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(files, "replace", dies)
         with pytest.raises(OSError):
-            checkpoints.write(folder, found.step, content, other)
+            checkpoints.Checkpoints(folder).write(found.step, content, other)
     np.testing.assert_array_equal(checkpoints.read(folder).arrays["0.weight"], found.arrays["0.weight"])
-    checkpoints.write(folder, found.step, content, other)
+    checkpoints.Checkpoints(folder).write(found.step, content, other)
     np.testing.assert_array_equal(checkpoints.read(folder).arrays["0.weight"], found.arrays["0.weight"] + 1)
     assert len(list(folder.glob("checkpoint-*"))) == 4
 

@@ -210,7 +210,7 @@ def test_states_of_another_size_do_not_reach_the_step(folder):
     found = checkpoints.read(folder)
     short = {n: a[:1] if a.ndim == 2 and n[:1] == ":" else a for n, a in found.arrays.items()}
     content = json.loads(path.read_text())["checkpoint"]["content"]
-    checkpoints.write(folder, found.step, content, short, sg.load(folder).header["run"])
+    checkpoints.Checkpoints(folder, sg.load(folder).header["run"]).write(found.step, content, short)
     with pytest.raises(sg.CheckpointError, match="state of parameter .* has shape"):
         resume(folder)
 

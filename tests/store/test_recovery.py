@@ -200,7 +200,7 @@ def test_checkpoints_of_another_run(folder, other, as_step):
             shutil.copy(path, folder)
     if as_step != 20:       # it has come further
         found = checkpoints.read(other)
-        checkpoints.write(folder, as_step, found.content, found.arrays, sg.load(other).header["run"])
+        checkpoints.Checkpoints(folder, sg.load(other).header["run"]).write(as_step, found.content, found.arrays)
     before = files_of(folder)
     with pytest.raises(sg.CheckpointError, match=rf"checkpoint-000000{as_step:03d}.json in .* is of another run than "
                                                  "manifest.jsonl; move it out"):
