@@ -12,6 +12,7 @@ if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, a
 else:
     from . import data, datasets, likelihoods, metrics, plot, priors, schedules
     from ._version import __version__
+    from .batches import BatchLayout
     from .errors import CheckpointError, DivergenceError, StoreError
     from .full_data import HMC, MetropolisHastings
     from .gradients import ControlVariates
@@ -22,7 +23,7 @@ else:
     from .trainer import BayesianTrainer
     from .tuning import Suggestion, suggest, tune_threads
 
-__all__ = ["BayesianTrainer", "CheckpointError", "ControlVariates", "DivergenceError", "FolderStore", "HMC",
-           "MemoryStore", "MetropolisHastings", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "StoreError",
+__all__ = ["BatchLayout", "BayesianTrainer", "CheckpointError", "ControlVariates", "DivergenceError", "FolderStore",
+           "HMC", "MemoryStore", "MetropolisHastings", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "StoreError",
            "Suggestion", "__version__", "backend", "data", "datasets", "likelihoods", "load", "metrics", "plot",
            "predict", "priors", "schedules", "suggest", "tune_threads"]

@@ -1,7 +1,7 @@
 """Inputs to predict for, a batch at a time, whatever they come as; labels beside them are left out."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Union
+from typing import Any, Iterable, Iterator, Mapping, Optional, Union
 
 import mxnet as mx
 import numpy as np
@@ -11,34 +11,41 @@ from mxnet import ndarray as nd
 from .._check import warn
 from ..data import ResumableLoader
 from .arrays import Array
+from .batch import Batch, is_array, rows
+from .splitting import Splitter
 
-__all__ = ["Inputs", "input_batches", "warn_of_order"]
+__all__ = ["Inputs", "input_batches", "warn_of_order", "whole"]
 
-Inputs = Union[np.ndarray, nd.NDArray, gluon.data.DataLoader, mx.io.DataIter, Iterable[Any]]
+Inputs = Union[np.ndarray, nd.NDArray, Mapping[str, Array], gluon.data.DataLoader, mx.io.DataIter, Iterable[Any]]
 
 
-def input_batches(data: Inputs, batch_size: int) -> Iterator[Array]:
-    if isinstance(data, (np.ndarray, nd.NDArray)):
-        if data.ndim == 0:
-            raise ValueError("data is a single number; write an array whose first axis counts examples")
-        for i in range(0, data.shape[0], batch_size):
-            yield data[i:i + batch_size]
+def whole(data: Inputs, splitter: Splitter) -> Optional[Batch]:
+    """All examples as one batch, where ``data`` holds them side by side in arrays; None where it gives batches."""
+    if is_array(data) or isinstance(data, Mapping) or (isinstance(data, (list, tuple)) and splitter.is_whole(data)):
+        return splitter.split(data)
+    return None
+
+
+def input_batches(data: Inputs, batch_size: int, splitter: Splitter) -> Iterator[Batch]:
+    """The inputs in batches, of ``batch_size`` where they come as arrays of all examples."""
+    every = whole(data, splitter)
+    if every is not None:
+        yield from cut(every, batch_size, splitter)
         return
     if isinstance(data, mx.io.DataIter):
         data.reset()
-        for batch in data:
-            x = batch.data[0]
-            yield x[:x.shape[0] - batch.pad] if batch.pad else x
-        return
-    if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
+    elif isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
         raise TypeError(f"data must be an NDArray, a NumPy array, a DataLoader or a DataIter, got {data!r:.60} of type "
                         f"{type(data).__name__}; for a Dataset write gluon.data.DataLoader(dataset, 1000)")
     for batch in data.whole(last_batch="keep") if isinstance(data, ResumableLoader) else data:
-        x = batch[0] if isinstance(batch, (list, tuple)) else batch     # (inputs, labels): the labels are not needed
-        if not isinstance(x, (np.ndarray, nd.NDArray)):
-            raise TypeError(f"data gave a batch of type {type(x).__name__}; write a DataLoader or an array "
-                            "(np.asarray of a list of rows)")
-        yield x
+        yield splitter.split(batch)
+
+
+def cut(every: Batch, batch_size: int, splitter: Splitter) -> Iterator[Batch]:
+    """The inputs of a batch, ``batch_size`` examples at a time."""
+    for i in range(0, every.size, batch_size):
+        parts = tuple(rows(tree, splitter.layout.axis(k), i, i + batch_size) for k, tree in enumerate(every.inputs))
+        yield Batch(parts, None, None, splitter.size(parts))
 
 
 def warn_of_order(data: Inputs) -> None:

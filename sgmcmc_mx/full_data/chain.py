@@ -13,6 +13,7 @@ from mxnet.context import Context
 from .._check import flag, integer, number, unknown_option
 from .._network import Loss, check_likelihood, check_net
 from ..batches.labelled import LabelledData
+from ..batches.layout import BatchLayout
 from ..checkpoint.keeper import Keeper
 from ..kernels import noise
 from ..kernels.seeds import as_seed
@@ -52,7 +53,7 @@ class FullDataSampler(Collecting):
                  wd: float = 1.0, prior: Optional[PriorLike] = None, temperature: float = 1.0,
                  target_acceptance: Optional[float] = None, batch_size: int = 1000, seed: Optional[int] = None,
                  store: Union[None, str, os.PathLike, FolderStore] = None, checkpoint_every: int = 1000,
-                 **unknown: Any) -> None:
+                 layout: Optional[BatchLayout] = None, **unknown: Any) -> None:
         unknown_option(type(self).__name__, unknown, _options(type(self)))
         check_net(net)
         check_likelihood(likelihood)
@@ -66,7 +67,7 @@ class FullDataSampler(Collecting):
             "step_size", step_size, "a step in the weights' own unit such as 0.01, or None to have it found", low=0.0,
             open_low=True)
         self.seed = as_seed(seed)
-        self._potential = Potential(net, likelihood, data, batch_size, wd, prior)
+        self._potential = Potential(net, likelihood, data, batch_size, wd, prior, layout)
         self._hyper = Hyper(self._potential.prior) if isinstance(self._potential.prior, Gamma) else None
         self._state, self._kept = None, None
         self._tuning = self._plan = None
@@ -99,6 +100,8 @@ class FullDataSampler(Collecting):
             The checkpoint to go on from. Default: the newest.
         ctx : mxnet.Context, optional
             Where the network is initialised, if it is not.
+        layout : BatchLayout, optional
+            As it was given to the chain, if it was.
         """
         return states.resume(cls, path, net, data, **given)
 

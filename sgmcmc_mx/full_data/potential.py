@@ -10,7 +10,9 @@ from mxnet import ndarray as nd
 from .._check import number
 from .._network import Loss
 from ..batches.arrays import classic
+from ..batches.batch import Batch
 from ..batches.labelled import Labelled, LabelledData
+from ..batches.layout import BatchLayout
 from ..prediction.forward import forward
 from ..priors import PriorLike, as_prior, check_precision
 from ..samplers._hyper import Hyper
@@ -30,7 +32,7 @@ class Potential:
 
     Parameters
     ----------
-    net, likelihood, data, batch_size, wd, prior
+    net, likelihood, data, batch_size, wd, prior, layout
         As for :class:`~sgmcmc_mx.HMC`.
 
     Attributes
@@ -48,7 +50,7 @@ class Potential:
     """
 
     def __init__(self, net: gluon.Block, likelihood: Loss, data: LabelledData, batch_size: int = 1000, wd: float = 1.0,
-                 prior: Optional[PriorLike] = None) -> None:
+                 prior: Optional[PriorLike] = None, layout: Optional[BatchLayout] = None) -> None:
         self.net, self.likelihood = net, likelihood
         named = net._collect_params_with_prefix()
         everything = list(dict.fromkeys(named.values()))    # a parameter shared by two layers is one
@@ -59,7 +61,7 @@ class Potential:
         self.context = self.params[0].list_ctx()[0]
         self.num_data: Optional[int] = None
         self.passes = 0
-        self._data = self._labelled(data, batch_size)
+        self._data = self._labelled(data, batch_size, layout)
         self._finish_initialization()
         self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
         self.prior = None if prior is None else as_prior(prior)
@@ -85,18 +87,18 @@ class Potential:
         """U at a position."""
         self.load(position)
         with autograd.pause(train_mode=False):
-            total = sum(self._loss(x, y) for x, y in self._batches())
+            total = sum(_sum(self._per_example(batch)) for batch in self._batches())
         return total + self._prior(position)
 
     def with_gradient(self, position: Sequence[nd.NDArray]) -> Tuple[float, List[nd.NDArray]]:
         """U and its gradient at a position."""
         self.load(position)
         total, gradient = 0.0, [w * precision for w, precision in zip(position, self.precisions)]
-        for x, y in self._batches():
+        for batch in self._batches():
             for p in self.params:       # what a batch does not use is left as it was by backward
                 _clear(p, self.context)
             with autograd.record(train_mode=False):
-                loss = self._per_example(x, y)
+                loss = self._per_example(batch)
             loss.backward(train_mode=False)
             for total_g, p in zip(gradient, self.params):
                 g = classic(p.grad(self.context))
@@ -106,7 +108,7 @@ class Potential:
 
     def check_again(self, position: Sequence[nd.NDArray], value: float, temperature: float) -> None:
         """Raise unless one more pass gives U the same value, where ``data`` is read anew at every pass."""
-        if self._data.is_pair:
+        if self._data.every is not None:
             return
         again = self(position)
         if not abs(again - value) <= 0.01 * temperature + 1e-5 * abs(value):    # float32 forward is far more exact
@@ -121,22 +123,19 @@ class Potential:
                  for w, precision in zip(position, self.precisions)]
         return float(sum(terms).asscalar())
 
-    def _loss(self, x: nd.NDArray, y: nd.NDArray) -> float:
-        return _sum(self._per_example(x, y))
-
-    def _per_example(self, x: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-        loss = self.likelihood(forward(self.net, x), y)
-        if not isinstance(loss, nd.NDArray) or loss.shape[:1] != (len(y),):
-            raise ValueError(f"likelihood must give one -log p an example, shape ({len(y)},) for a batch of {len(y)}, "
+    def _per_example(self, batch: Batch) -> nd.NDArray:
+        n, loss = batch.size, self.likelihood(forward(self.net, *batch.inputs), *batch.loss_arguments)
+        if not isinstance(loss, nd.NDArray) or loss.shape[:1] != (n,):
+            raise ValueError(f"likelihood must give one -log p an example, shape ({n},) for a batch of {n}, "
                              f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean() or .sum(), or take "
                              "one of sgmcmc_mx.likelihoods")
         return loss
 
-    def _batches(self) -> Iterator[Tuple[nd.NDArray, nd.NDArray]]:
+    def _batches(self) -> Iterator[Batch]:
         count = 0
-        for x, y in self._data:
-            count += len(y)
-            yield x, y
+        for batch in self._data:
+            count += batch.size
+            yield batch
         if self.num_data is None:
             self.num_data = count
         if not count:
@@ -146,20 +145,19 @@ class Potential:
                              "ones every time: write a DataLoader without a random sampler of its own, or arrays")
         self.passes += 1
 
-    def _labelled(self, data: LabelledData, batch_size: int) -> Labelled:
+    def _labelled(self, data: LabelledData, batch_size: int, layout: Optional[BatchLayout]) -> Labelled:
         arrays = [p.data(self.context) for p in self.params if p._data is not None]
         as_np = any(isinstance(a, mx.np.ndarray) for a in arrays) or mx.util.is_np_array()
-        batches = Labelled(data, batch_size, self.context, as_np, self.params[0].dtype)
-        if batches.is_pair:     # to the device once, not at every pass
-            x, y = data
-            batches.data = batches.place(x), batches.place(y, label=True)
+        batches = Labelled(self.net, data, batch_size, self.context, as_np, self.params[0].dtype, layout=layout)
+        if batches.every is not None:     # to the device once, not at every pass
+            batches.every = batches.place(batches.every)
         return batches
 
     def _finish_initialization(self) -> None:
         if any(p._data is None for p in self.params):
-            for x, _ in self._data:
+            for batch in self._data:
                 with autograd.pause(train_mode=False):
-                    forward(self.net, x[:1])
+                    forward(self.net, *batch.inputs)
                 return
             raise ValueError(_EMPTY)
 

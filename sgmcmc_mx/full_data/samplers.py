@@ -61,6 +61,8 @@ class MetropolisHastings(FullDataSampler):
         :class:`~sgmcmc_mx.FolderStore`. Default: in memory.
     checkpoint_every : int, default 1000
         Transitions between checkpoints, with a store; there is one at each sample too.
+    layout : BatchLayout, optional
+        Which entries of a batch are inputs, label and weights, where the network does not say so.
 
     Attributes
     ----------
@@ -109,7 +111,7 @@ class HMC(FullDataSampler):
 
     Parameters
     ----------
-    net, likelihood, data, wd, prior, temperature, batch_size, seed, store, checkpoint_every
+    net, likelihood, data, wd, prior, temperature, batch_size, seed, store, checkpoint_every, layout
         As for :class:`MetropolisHastings`.
     step_size : float, optional
         h, where burn-in starts, and what is used without one. Default: found by doubling (Hoffman & Gelman 2014,

@@ -8,6 +8,7 @@ from mxnet import Context, current_context, gluon
 
 from .._check import unknown_option
 from .._network import check_likelihood, check_net
+from ..batches.layout import BatchLayout
 from ..checkpoint.content import known_classes, plain_likelihood
 from ..checkpoint.objects import Encoder, name_of
 from ..checkpoint.reading import check_fit, decoded, telling_what_is_wrong
@@ -44,9 +45,10 @@ def take(chain: Any) -> Tuple[dict, dict]:
 
 
 def resume(cls: Any, path: Union[str, os.PathLike], net: gluon.Block, data: Any, *,
-           checkpoint: Union[None, int, str] = None, ctx: Optional[Context] = None, **brought: Any) -> Any:
+           checkpoint: Union[None, int, str] = None, ctx: Optional[Context] = None,
+           layout: Optional[BatchLayout] = None, **brought: Any) -> Any:
     """See :meth:`FullDataSampler.resume`."""
-    unknown_option(f"{cls.__name__}.resume", brought, (*_BROUGHT, "checkpoint", "ctx"))
+    unknown_option(f"{cls.__name__}.resume", brought, (*_BROUGHT, "checkpoint", "ctx", "layout"))
     check_net(net)
     if brought.get("likelihood") is not None:
         check_likelihood(brought["likelihood"])
@@ -57,7 +59,8 @@ def resume(cls: Any, path: Union[str, os.PathLike], net: gluon.Block, data: Any,
         check_fit(net, content, found.arrays, store.path, ctx)
         with unless_it_fails(net, None):
             load_weights(net, content, found.arrays, ctx)
-            chain = cls(net, content["likelihood"], data, store=store, **content["made_with"])
+            chain = cls(net, content["likelihood"], data, store=store, layout=layout,
+                        **content["made_with"])
             for name, value in content["state"].items():
                 setattr(chain, name, value)
             if chain._hyper is not None:
@@ -85,7 +88,8 @@ def begin_or_resume(cls: Any, net: gluon.Block, likelihood: Any, data: Any, stor
             if mine is not None and _plain(mine) and _plain(its[name]) and mine != its[name]:
                 raise other_run(folder, name, mine, its[name])
     check_folder(folder, read_manifest(folder).header, store_options or {})
-    return cls.resume(folder, net, data, likelihood=likelihood, prior=given.get("prior"))
+    return cls.resume(folder, net, data, likelihood=likelihood, prior=given.get("prior"),
+                      layout=given.get("layout"))
 
 
 def _plain(value: object) -> bool:

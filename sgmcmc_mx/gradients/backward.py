@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from .._network import Loss, check_block
 from ..batches.arrays import classic
+from ..batches.batch import Batch
 from ..prediction.forward import forward
 
 __all__ = ["Gradients", "as_type", "kept", "load"]
@@ -59,28 +60,29 @@ class Gradients:
     def others(self) -> List[List[nd.NDArray]]:
         return _by_context(p.list_data() for p in self._others) or [[] for _ in self.contexts]
 
-    def run(self, x: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
+    def run(self, batch: Batch) -> nd.NDArray:
         """Forward and backward of one batch; returns the loss, an NDArray of one value an example."""
+        n = batch.size
         with autograd.record():
-            loss = self.loss(forward(self.net, x), y)
-        if not isinstance(loss, nd.NDArray) or loss.shape != (len(y),):
-            raise ValueError(f"loss must give one value an example, shape ({len(y)},) for a batch of {len(y)} labels, "
+            loss = self.loss(forward(self.net, *batch.inputs), *batch.loss_arguments)
+        if not isinstance(loss, nd.NDArray) or loss.shape != (n,):
+            raise ValueError(f"loss must give one value an example, shape ({n},) for a batch of {n} labels, "
                              f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean(), as the sampler's "
                              "num_data multiplies the mean that step(batch_size) forms")
         loss.backward()
         return loss
 
-    def mean(self, batches: Iterable[Tuple[nd.NDArray, nd.NDArray]]) -> Tuple[List[nd.NDArray], int]:
+    def mean(self, batches: Iterable[Batch]) -> Tuple[List[nd.NDArray], int]:
         """Mean gradient over all examples of the batches, float32 on the first context, and their number."""
         total, count = [nd.zeros(g.shape, ctx=g.context, dtype="float32") for g in self.grads[0]], 0
         with self.undisturbed():
-            for x, y in batches:
+            for batch in batches:
                 for g in self.grads[0]:     # backward leaves alone what a batch does not use
                     g[:] = 0
-                self.run(x, y)
+                self.run(batch)
                 for t, g in zip(total, self.grads[0]):
                     t += as_type(g, "float32")
-                count += len(y)
+                count += batch.size
         if not count:
             raise ValueError(f"data is empty: {self.owner} needs at least one example")
         return [t / count for t in total], count

@@ -1,7 +1,7 @@
 """Minibatch gradients with less noise: control variates at a fixed centre, and SVRG, whose centre moves."""
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -10,12 +10,15 @@ from mxnet import ndarray as nd
 
 from .._check import integer, warn
 from .._network import Loss, dropping, normalising
+from ..batches.batch import Batch, leaves
 from ..batches.labelled import Labelled, LabelledData
+from ..batches.layout import BatchLayout
 from .backward import Gradients, as_type, kept, load
 
 __all__ = ["ControlVariates"]
 
-Batch = Union[nd.NDArray, Sequence[nd.NDArray]]     # on several contexts one for each
+Array = Union[nd.NDArray, Sequence[nd.NDArray]]     # on several contexts one for each
+Inputs = Union[Array, Sequence[Sequence[nd.NDArray]]]
 
 
 class ControlVariates:
@@ -52,6 +55,8 @@ class ControlVariates:
         Examples in a batch of that pass, where ``data`` is a pair of arrays.
     update_every : int, optional
         m, steps between moves of the centre. Default None: it stays.
+    layout : BatchLayout, optional
+        Which entries of a batch of ``data`` are inputs, label and weights, where the network does not say so.
 
     Attributes
     ----------
@@ -88,12 +93,14 @@ class ControlVariates:
     """
 
     def __init__(self, net: gluon.Block, loss: Loss, data: LabelledData, batch_size: int = 1000,
-                 update_every: Optional[int] = None) -> None:
+                 update_every: Optional[int] = None, layout: Optional[BatchLayout] = None) -> None:
         self.update_every = None if update_every is None else integer(
             "update_every", update_every, "steps between moves of the centre, or None to leave it", low=1)
         self._gradients = g = Gradients("ControlVariates", net, loss)
         first = g.trained[0].data(g.contexts[0])
-        self._data = Labelled(data, batch_size, g.contexts[0], isinstance(first, mx.np.ndarray), first.dtype)
+        self._data = Labelled(net, data, batch_size, g.contexts[0], isinstance(first, mx.np.ndarray), first.dtype,
+                              layout=layout)
+        self._splitter = self._data.splitter
         self._checked_trainer = None
         self._steps = 0
         _warn_of_randomness(net)
@@ -148,14 +155,17 @@ class ControlVariates:
 
     # ---------------------------------------------------------------- the step
 
-    def backward(self, x: Batch, y: Batch) -> Union[nd.NDArray, List[nd.NDArray]]:
+    def backward(self, x: Inputs, y: Array, weight: Optional[Array] = None) -> Union[nd.NDArray, List[nd.NDArray]]:
         """Leave the corrected gradient of a batch, summed over its examples, in the parameters.
 
         Parameters
         ----------
         x, y : NDArray, or list of NDArray
             A batch of inputs and labels; on several contexts lists, one batch a context, as
-            ``gluon.utils.split_and_load`` gives.
+            ``gluon.utils.split_and_load`` gives. A network that takes several inputs is given them as a tuple, on
+            several contexts as a list of tuples.
+        weight : NDArray, or list of NDArray, optional
+            Weights of the examples, for the loss.
 
         Returns
         -------
@@ -166,44 +176,51 @@ class ControlVariates:
             raise RuntimeError("backward records its two passes itself: write loss = cv.backward(x, y) outside of "
                                "autograd.record(), and leave out loss.backward()")
         self._check_trainer()
-        parts, g = self._parts(x, y), self._gradients
+        parts, g = self._parts(x, y, weight), self._gradients
         if self.update_every and self._steps and self._steps % self.update_every == 0:
             self.recenter()
         self._steps += 1
         # The centre first: the last loss seen by a trainer is then the one at the present weights.
-        corrections = [self._correction(k, *part) for k, part in enumerate(parts)]
-        losses = [g.run(*part) for part in parts]
+        corrections = [self._correction(k, part) for k, part in enumerate(parts)]
+        losses = [g.run(part) for part in parts]
         for grads, correction in zip(g.grads, corrections):
             for here, c in zip(grads, correction):
                 _add(here, c)
-        return losses if isinstance(x, (list, tuple)) else losses[0]
+        return losses if isinstance(y, (list, tuple)) else losses[0]
 
-    def _correction(self, k: int, x: nd.NDArray, y: nd.NDArray) -> List[nd.NDArray]:
+    def _correction(self, k: int, batch: Batch) -> List[nd.NDArray]:
         """n grad L(w*) - the batch's gradient at w*, in float32, on context k."""
-        self._pass_at_center(k, x, y)
-        n = len(y)
+        self._pass_at_center(k, batch)
+        n = batch.size
         return [full * n - as_type(there, full.dtype) for full, there in zip(self._full[k], self._gradients.grads[k])]
 
-    def _pass_at_center(self, k: int, x: nd.NDArray, y: nd.NDArray) -> None:
+    def _pass_at_center(self, k: int, batch: Batch) -> None:
         g = self._gradients
         with kept(g.weights[k] + g.others[k]):
             load(g.weights[k], self._center[k])
-            g.run(x, y)
+            g.run(batch)
 
-    def _parts(self, x: Batch, y: Batch) -> list:
-        contexts = self._gradients.contexts
-        parts: list = list(zip(x, y)) if isinstance(x, (list, tuple)) and isinstance(y, (list, tuple)) else [(x, y)]
-        arrays = [a for part in parts for a in part]
-        if not all(isinstance(a, nd.NDArray) for a in arrays):
+    def _parts(self, x: Inputs, y: Array, weight: Optional[Array]) -> List[Batch]:
+        contexts, several = self._gradients.contexts, isinstance(y, (list, tuple))
+        xs: Any = x if several else [x]
+        ys: Any = y if several else [y]
+        weights: Any = (weight if several else [weight]) if weight is not None else [None] * len(ys)
+        given = list(leaves([xs, ys, weights]))
+        absent = x is None or y is None or several and not isinstance(x, (list, tuple))
+        if absent or not all(isinstance(a, nd.NDArray) for a in given):
             raise TypeError(f"x and y must be NDArrays, or lists of them, got {type(x).__name__} and "
                             f"{type(y).__name__}; write mx.nd.array(x)")
-        if [a.context for part in parts for a in part[:1]] != contexts or any(len(a) != len(b) for a, b in parts):
-            got = [(str(a.context), a.shape, b.shape) for a, b in parts]
+        parts = [self._splitter.of(*part) for part in zip(xs, ys, weights)]
+        at = [next(leaves(batch.inputs)).context for batch in parts]
+        odd = any(self._splitter.size(batch.inputs) != batch.size for batch in parts)
+        if at != contexts or odd or len({len(xs), len(ys), len(weights)}) > 1:
+            got = [(str(c), *(a.shape for a in leaves([batch.inputs, batch.label]))) for c, batch in zip(at, parts)]
             raise ValueError(f"the network is on {', '.join(map(str, contexts))}, and each context needs its batch of "
                              f"inputs and as many labels, got {got}; write gluon.utils.split_and_load(x, contexts), "
                              "and the same for y")
-        if not all(len(a) for a in arrays):
-            raise ValueError(f"x and y are an empty batch, of shape {arrays[0].shape}; leave it out")
+        if not all(batch.size for batch in parts):
+            shape = next(leaves(parts[0].inputs)).shape
+            raise ValueError(f"x and y are an empty batch, of shape {shape}; leave it out")
         return parts
 
     def _check_trainer(self) -> None:

@@ -1,30 +1,40 @@
 """The Bayesian model average of a sequence of samples: what is asked for, checked, and handed to the arithmetic."""
 from __future__ import annotations
 
-from typing import Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 from numpy.typing import ArrayLike
 
-from .._check import warn
+from .._check import not_both, warn
 from .._network import check_block
 from ..batches.inputs import Inputs, warn_of_order
+from ..batches.layout import BatchLayout
+from ..batches.splitting import Splitter
 from ..likelihoods.activations import Activation, as_predictive
-from . import mixture
-from . import regression as regressions
-from .chunks import Samples
+from .chunks import Placing, Samples, chunks, rows_at_once
+from .forward import outputs
+from .mixture import reduced
 from .new_noise import NewNoise, checked_noise_std
-from .regression import Regression
+from .reductions import Average, EverySample, Reduction
+from .regression import Moments, Regression
+from .selection import Output, Selection
+from .statistics import Statistics, axis_of_classes, checked_names
 
-__all__ = ["predict"]
+__all__ = ["Prediction", "predict"]
+
+One = Union[np.ndarray, Regression, Dict[str, np.ndarray]]
+Prediction = Union[One, List[One], Tuple[Any, ...]]
 
 
-def predict(net: gluon.Block, chain: Samples, data: Inputs, activation: Optional[Activation] = None, *,
-            axis: Optional[int] = None, samples: bool = False, quantiles: Sequence[float] = (),
-            noise_std: Optional[ArrayLike] = None, batch_size: int = 1000,
-            context: Optional[mx.Context] = None) -> Union[np.ndarray, Regression]:
+def predict(net: gluon.Block, chain: Samples, data: Inputs,
+            activation: Union[None, Activation, Sequence[Activation]] = None, *,
+            axis: Optional[int] = None, samples: bool = False, stats: Union[None, str, Sequence[str]] = None,
+            quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None, output: Output = None,
+            layout: Optional[BatchLayout] = None, batch_axis: Optional[int] = None, batch_size: int = 1000,
+            context: Optional[mx.Context] = None) -> Prediction:
     """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over samples from anywhere.
 
     Parameters
@@ -33,21 +43,34 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs, activation: Optional
         A network as the samples were drawn from, initialised; its own weights are what they were afterwards.
     chain : sequence of Sample
         ``sgmcmc_mx.load('runs/a')``, ``trainer.samples``, or a part of either.
-    data : NDArray, numpy.ndarray, DataLoader or DataIter
-        Inputs; of a batch that is a list the first entry is taken. Read once, in the order it comes. Where the samples
-        are the outputs on given inputs (``FolderStore(inputs=...)``), just those.
+    data : NDArray, numpy.ndarray, tuple or dict of them, DataLoader, DataIter or list of batches
+        Inputs. A network that takes several is given a tuple of arrays, or a dictionary by the names of its inputs; of
+        a batch it takes the first entries, as many as it needs, and what follows them (labels) is left out. Read once,
+        in the order it comes. Where the samples are the outputs on given inputs (``FolderStore(inputs=...)``), just
+        those.
     activation : 'softmax', 'sigmoid', 'identity', callable or likelihood
-        What makes a prediction of the network's output.
+        What makes a prediction of the network's output. With several outputs one for all, or a sequence of them.
     axis : int, optional
         The axis of classes for 'softmax'. Default: the last, of outputs that have two or three; of more it must be
         given, such as axis=1 for pixels (n, classes, height, width). A likelihood knows its own.
     samples : bool, default False
         Return the prediction of every sample, shape (samples, n, ...).
+    stats : str or sequence of str, optional
+        Statistics of class probabilities over samples, computed as they go by: 'mean', 'std', 'mode', 'confidence',
+        'entropy', 'expected_entropy', 'mutual_information' and 'quantiles' (with ``quantiles``). In nats.
     quantiles : sequence of float, optional
-        Quantiles of y to compute, for a regression likelihood.
+        Quantiles to compute: of y, for a regression likelihood; with ``stats`` of the probabilities over samples.
     noise_std : float or array, optional
         For ``Gaussian(sigma='label')`` and for no other: the standard deviation of new observations, which no label
         tells, of a shape that broadcasts to the prediction's; (n,) is one an example. 0 is the curve without noise.
+    output : int, callable or sequence of them, optional
+        For a network that returns several arrays: which to predict from, or a function of what it returns. A sequence
+        predicts from each of them.
+    layout : BatchLayout, optional
+        Which entries of a batch are inputs, where the network does not say so, and along which axes examples lie.
+    batch_axis : int, optional
+        Short for ``layout=BatchLayout(batch_axis=...)``: 1 for sequences in layout TNC. A prediction has its examples
+        first all the same.
     batch_size : int, default 1000
         Rows in a forward pass, where ``data`` is an array.
     context : mxnet.Context, optional
@@ -57,48 +80,106 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs, activation: Optional
     -------
     numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes), classes on the axis
     where the network has them; for a regression likelihood a :class:`~sgmcmc_mx.Regression` (mean, std, noise_std,
-    weight_std, quantiles).
+    weight_std, quantiles); with ``stats`` a dictionary of arrays by name. Where batches give outputs of different
+    shapes (sequences of different length) a list of these, one a batch; with a sequence of outputs a tuple, one each.
     """
     check_block(net)
+    weights = _weights(chain)
+    if not isinstance(samples, (bool, np.bool_)):
+        raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
+                        "trainer.samples")
+    not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
+    splitter = Splitter(net, layout if batch_axis is None else BatchLayout(batch_axis=batch_axis))
+    selection = Selection(output, splitter.layout)
+    wanted = [_Wanted(a, axis, bool(samples), stats, quantiles, noise_std, data)
+              for a in _each_activation(activation, selection)]
+    warn_of_order(data)
+    if context is None:
+        context = next(iter(net.collect_params().values())).list_ctx()[0]
+    rows = rows_at_once(len(chain)) if any(w.needs_every_output for w in wanted) else None
+    place = Placing(net, context)
+    found = reduced(chain, weights, chunks(data, batch_size, splitter, chain, place, rows),
+                    lambda s, chunk: outputs(net, s, chunk, context, selection), [w.reduction for w in wanted])
+    results = [w.finished(batches) for w, batches in zip(wanted, found)]
+    return tuple(results) if selection.several else results[0]
+
+
+def _weights(chain: Any) -> np.ndarray:
     if not hasattr(chain, "weights") or not hasattr(chain, "__getitem__"):
         raise TypeError(f"chain must be a sequence of samples, got {type(chain).__name__}; write "
                         "sgmcmc_mx.load('runs/a') or trainer.samples")
     if not len(chain):
         raise ValueError("there are no samples to average over; take more steps, or a larger part of them")
-    if activation is None:
+    return chain.weights
+
+
+def _each_activation(activation: Any, selection: Selection) -> List[Activation]:
+    """An activation for each output asked for."""
+    each = list(activation) if isinstance(activation, (list, tuple)) else [activation] * len(selection)
+    if len(each) != len(selection):
+        raise ValueError(f"activation has {len(each)} entries for {len(selection)} outputs; write one for all, or one "
+                         "for each")
+    if any(a is None for a in each):
         raise ValueError("activation is not given, so nothing says what the network's output means; write 'softmax', "
                          "'sigmoid', 'identity', a callable or a likelihood")
-    if not isinstance(samples, (bool, np.bool_)):
-        raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
-                        "trainer.samples")
-    regression = getattr(activation, "kind", None) == "regression" and not samples
-    quantiles = _checked_quantiles(quantiles, regression)
-    transform = as_predictive(activation, axis)
-    new_noise = checked_noise_std(noise_std, activation, regression)
-    warn_of_order(data)
-    if context is None:
-        context = next(iter(net.collect_params().values())).list_ctx()[0]
-    result: Union[np.ndarray, Regression]
-    if samples:
-        result = mixture.every_sample(net, chain, data, transform, context, batch_size)
-    elif regression:
-        shape: tuple = getattr(data, "shape", ())
-        noise = NewNoise(new_noise, shape[0] if len(shape) else None)
-        result = regressions.regression(net, chain, chain.weights, data, activation, context, batch_size, quantiles,
-                                        noise)
-    else:
-        result = mixture.average(net, chain, chain.weights, data, transform, context, batch_size)
-    if not np.isfinite(result.mean if isinstance(result, Regression) else result).all():
-        warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
-             "learning_rate")
-    return result
+    return each
 
 
-def _checked_quantiles(quantiles: Union[float, Sequence[float]], regression: bool) -> list:
+class _Wanted:
+    """What is wanted of one of the network's outputs."""
+
+    def __init__(self, activation: Activation, axis: Optional[int], samples: bool,
+                 stats: Union[None, str, Sequence[str]], quantiles: Sequence[float], noise_std: Any,
+                 data: Any) -> None:
+        if stats is not None and samples:
+            raise ValueError("stats and samples=True exclude each other; statistics are there so that the prediction "
+                             "of every sample need not be")
+        self.regression = getattr(activation, "kind", None) == "regression" and not samples
+        if stats is not None and self.regression:
+            raise ValueError(f"stats={stats!r} are of class probabilities, and {activation!r} is of a regression, "
+                             "whose prediction has mean, std, noise_std, weight_std and quantiles; leave stats out")
+        quantiles = _checked_quantiles(quantiles, self.regression or stats is not None)
+        names = () if stats is None else checked_names(stats, quantiles)
+        transform = as_predictive(activation, axis)
+        new_noise = checked_noise_std(noise_std, activation, self.regression)
+        self._noise: Optional[NewNoise] = None
+        self.needs_every_output = bool(quantiles)
+        self.reduction: Callable[[], Reduction]
+        if samples:
+            self.reduction = lambda: EverySample(transform)
+        elif self.regression:
+            shape: tuple = getattr(data, "shape", ())
+            self._noise = noise = NewNoise(new_noise, shape[0] if len(shape) else None)
+            self.reduction = lambda: Moments(activation, quantiles, noise)
+        elif names:
+            classes = axis_of_classes(activation, axis, names)
+            self.reduction = lambda: Statistics(names, transform, classes, quantiles)
+        else:
+            self.reduction = lambda: Average(transform)
+        self._named = bool(names)
+
+    def finished(self, batches: List[Dict[str, np.ndarray]]) -> Union[One, List[One]]:
+        """The prediction, checked; a list of predictions where batches differ in shape."""
+        if self._noise is not None:
+            self._noise.finish([found["mean"] for found in batches])
+        if not all(np.isfinite(a).all() for found in batches for a in found.values()):
+            warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
+                 "learning_rate")
+        results = [self._shaped(found) for found in batches]
+        return results[0] if len(results) == 1 else results
+
+    def _shaped(self, found: Dict[str, np.ndarray]) -> One:
+        if self.regression:
+            return Regression.of(found)
+        return found if self._named else next(iter(found.values()))
+
+
+def _checked_quantiles(quantiles: Union[float, Sequence[float]], used: bool) -> list:
     asked = list(np.atleast_1d(quantiles))
-    if asked and not regression:
-        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for class "
-                         "probabilities use samples=True and numpy.quantile")
+    if asked and not used:
+        raise ValueError("quantiles need a regression likelihood (Gaussian, Poisson) and samples=False; for those of "
+                         "class probabilities over samples write stats=('mean', 'quantiles'), or use samples=True and "
+                         "numpy.quantile")
     for q in asked:
         if not (isinstance(q, (float, np.floating)) and 0.0 < q < 1.0):
             raise ValueError(f"quantiles must lie strictly between 0 and 1, got {q!r}; write (0.05, 0.5, 0.95)")

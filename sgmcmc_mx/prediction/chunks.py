@@ -1,7 +1,7 @@
 """Inputs on the network's device, in lists of batches that fit into memory together."""
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -10,11 +10,14 @@ from mxnet import ndarray as nd
 
 from .._check import integer
 from ..batches.arrays import placed
-from ..batches.inputs import Inputs, input_batches
+from ..batches.batch import Batch, leaves, mapped
+from ..batches.inputs import Inputs, cut, input_batches, whole
+from ..batches.splitting import Splitter
 
-__all__ = ["CHUNK_BYTES", "Chunk", "Kept", "Samples", "chunks", "rows_at_once"]
+__all__ = ["CHUNK_BYTES", "Chunk", "Kept", "Placing", "Samples", "chunks", "held", "nbytes", "rows_at_once"]
 
 CHUNK_BYTES = 1 << 27       # inputs (or outputs of all samples) held at a time
+SAMPLE_BYTES = 1 << 30      # samples of a folder held at a time
 
 
 class Kept:
@@ -22,44 +25,87 @@ class Kept:
 
 
 Samples = Sequence[Mapping[str, Any]]     # arrays by structural name
-Chunk = Union[Kept, List[nd.NDArray]]
+Chunk = Union[Kept, Iterable[Batch]]      # of batches: to be gone through once for each sample
 
 
-def chunks(data: Inputs, context: mx.Context, batch_size: int, net: gluon.Block, samples: Samples,
+class Placing:
+    """Puts batches on a device, as arrays of the kind that a network's are."""
+
+    def __init__(self, net: gluon.Block, context: mx.Context) -> None:
+        arrays = [p.data(context) for p in net.collect_params().values()]
+        self.context = context
+        self.as_np = any(isinstance(a, mx.np.ndarray) for a in arrays)
+        self.dtype = next((a.dtype for a in arrays if np.dtype(a.dtype).kind == "f"), np.float32)
+
+    def __call__(self, batch: Batch) -> Batch:
+        return batch._replace(inputs=tuple(
+            mapped(lambda a: placed(a, self.context, self.as_np, self.dtype), tree) for tree in batch.inputs))
+
+
+class _Cut:
+    """Batches of arrays too large to be placed at once: cut and placed anew each time they are gone through."""
+
+    def __init__(self, every: Batch, batch_size: int, splitter: Splitter, place: Placing) -> None:
+        self._given = every, batch_size, splitter
+        self._place = place
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self._place, cut(*self._given))
+
+
+def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, place: Placing,
            rows: Optional[int] = None) -> Iterator[Chunk]:
-    """Lists of batches on the context, each list within CHUNK_BYTES (and ``rows`` rows, or one batch)."""
-    inputs = getattr(samples, "inputs", None)
-    if inputs is not None:
-        given = data.asnumpy() if isinstance(data, nd.NDArray) else data
-        if not isinstance(given, np.ndarray) or not np.array_equal(given.astype(inputs.dtype), inputs):
-            raise ValueError("data must be the inputs that the store was made with, for its samples are the network's "
-                             "outputs on those; give samples.inputs, or keep weights (FolderStore without inputs)")
+    """Batches on the device, in lists within CHUNK_BYTES (and ``rows`` rows, or one batch).
+
+    Arrays of all examples are one chunk, however large, unless ``rows`` bounds it: so every sample is read once.
+    """
+    if getattr(samples, "inputs", None) is not None:
+        _check_kept(data, samples)
         yield Kept()
         return
-    arrays = [p.data(context) for p in net.collect_params().values()]
-    as_np = any(isinstance(a, mx.np.ndarray) for a in arrays)
-    dtype = next((a.dtype for a in arrays if np.dtype(a.dtype).kind == "f"), np.float32)
     batch_size = integer("batch_size", batch_size, "rows in a forward pass, such as batch_size=1000", low=1)
+    batch_size = min(batch_size, rows or batch_size)
+    every = whole(data, splitter)
+    if every is not None and every.size and rows is None and nbytes(every.inputs) > CHUNK_BYTES:
+        yield _Cut(every, batch_size, splitter, place)
+        return
     size = count = 0
-    chunk: List[nd.NDArray] = []
-    for x in input_batches(data, min(batch_size, rows or batch_size)):
-        x = placed(x, context, as_np, dtype)
-        if not x.shape[0]:
+    chunk: List[Batch] = []
+    for batch in input_batches(data, batch_size, splitter):
+        if not batch.size:
             continue
-        if chunk and (size + _nbytes(x) > CHUNK_BYTES or (rows and count + x.shape[0] > rows)):
+        batch = place(batch)
+        if chunk and (size + nbytes(batch.inputs) > CHUNK_BYTES or (rows and count + batch.size > rows)):
             yield chunk
             chunk, size, count = [], 0, 0
-        chunk.append(x)
-        size, count = size + _nbytes(x), count + x.shape[0]
+        chunk.append(batch)
+        size, count = size + nbytes(batch.inputs), count + batch.size
     if not chunk:
         raise ValueError("data is empty: predict needs at least one example")
     yield chunk
 
 
-def rows_at_once(samples: int) -> int:
-    """How many rows may be held while the outputs of all samples on them are."""
-    return max(1, CHUNK_BYTES // (64 * samples))
+def _check_kept(data: Any, samples: Any) -> None:
+    inputs = samples.inputs
+    given = data.asnumpy() if isinstance(data, nd.NDArray) else data
+    if not isinstance(given, np.ndarray) or not np.array_equal(given.astype(inputs.dtype), inputs):
+        raise ValueError("data must be the inputs that the store was made with, for its samples are the network's "
+                         "outputs on those; give samples.inputs, or keep weights (FolderStore without inputs)")
 
 
-def _nbytes(x: nd.NDArray) -> int:
-    return x.size * np.dtype(x.dtype).itemsize
+def held(samples: Samples) -> Samples:
+    """The samples in memory, where they are few enough, so that those of a folder are read once for all chunks."""
+    first = dict(samples[0])
+    if nbytes(list(first.values())) * len(samples) > SAMPLE_BYTES:
+        return samples
+    return [first, *(dict(samples[i]) for i in range(1, len(samples)))]
+
+
+def rows_at_once(samples: int, numbers: int = 16) -> int:
+    """How many rows may be held while the outputs of all samples on them are, of so many numbers each."""
+    return max(1, CHUNK_BYTES // (4 * max(numbers, 16) * samples))
+
+
+def nbytes(tree: Any) -> int:
+    """Memory of all arrays in a tree."""
+    return sum(a.size * np.dtype(a.dtype).itemsize for a in leaves(tree))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, List, Mapping
 
 import mxnet as mx
 import numpy as np
@@ -11,50 +11,51 @@ from mxnet import ndarray as nd
 from mxnet.base import MXNetError
 
 from ..batches.arrays import classic
-from .chunks import Chunk, Kept, Samples, chunks
+from ..batches.batch import Tree, leaves
+from ..batches.layout import BatchLayout
+from ..batches.splitting import Splitter
+from .chunks import CHUNK_BYTES, Chunk, Kept, Placing, Samples, chunks, nbytes
+from .selection import Selection
 
 __all__ = ["forward", "outputs", "outputs_on"]
 
 _UNFIT = ("hape", "Incompatible attr", "floating point types")     # in what MXNet says of inputs it cannot take
 
+Each = Iterator[List[List[np.ndarray]]]     # of each sample, for each output asked for, an array of each batch
 
-def forward(net: gluon.Block, x: nd.NDArray) -> Any:
+
+def forward(net: gluon.Block, *inputs: Tree) -> Any:
     """The network's output, or a ValueError that says which inputs it cannot take."""
     try:
-        return net(x)
+        return net(*inputs)
     except MXNetError as e:
         reason = next((line for line in str(e).splitlines() if any(word in line for word in _UNFIT)), None)
         if reason is None:
             raise
-        raise ValueError(f"data of shape {x.shape} and type {np.dtype(x.dtype).name} does not fit the network (MXNet: "
+        what = ", ".join(f"shape {x.shape} and type {np.dtype(x.dtype).name}" for x in leaves(list(inputs)))
+        raise ValueError(f"data of {what} does not fit the network (MXNet: "
                          f"{reason.strip():.200}); write inputs of the shape and type it is made for, as a rule "
                          "x.astype('float32') with the examples along the first axis") from e
 
 
 @contextlib.contextmanager
-def outputs(net: gluon.Block, samples: Samples, chunk: Chunk, context: mx.Context) -> Iterator[Iterator[np.ndarray]]:
-    """The network's outputs on the chunk for one sample after another; its own weights come back afterwards."""
+def outputs(net: gluon.Block, samples: Samples, chunk: Chunk, context: mx.Context,
+            selection: Selection) -> Iterator[Each]:
+    """The outputs asked for on the chunk's batches for one sample after another; the network's own weights come back
+    afterwards."""
     if isinstance(chunk, Kept):
-        yield (sample["output"].asnumpy() for sample in samples)
+        yield ([[sample["output"].asnumpy()]] for sample in samples)
         return
     named = net._collect_params_with_prefix()
-    odd = sorted(set(named) ^ set(samples[0]))
-    if odd:
-        raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
-                         "network; build the same one")
-    params, first = {name: classic(p.data(context)) for name, p in named.items()}, samples[0]
-    for name, a in params.items():
-        if a.shape != first[name].shape:
-            raise ValueError(f"{name} has shape {first[name].shape} in the samples, and {a.shape} in the network: they "
-                             "were drawn from another network; build the same one")
+    params = {name: classic(p.data(context)) for name, p in named.items()}
     own = {name: a.copy() for name, a in params.items()}
 
-    def each() -> Iterator[np.ndarray]:
+    def each() -> Each:
         for sample in samples:
+            sample = dict(sample)       # of a folder it is read here, once
+            _check_fit(params, sample)
             _load(params, sample)
-            with autograd.pause(train_mode=False):
-                outs = [forward(net, x) for x in chunk]
-            yield np.concatenate([_numpy(o) for o in outs])
+            yield _on_batches(net, chunk, selection)
 
     try:
         yield each()
@@ -62,14 +63,49 @@ def outputs(net: gluon.Block, samples: Samples, chunk: Chunk, context: mx.Contex
         _load(params, own)
 
 
+def _check_fit(params: Mapping[str, nd.NDArray], sample: Mapping[str, nd.NDArray]) -> None:
+    odd = sorted(set(params) ^ set(sample))
+    if odd:
+        raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
+                         "network; build the same one")
+    for name, a in params.items():
+        if a.shape != sample[name].shape:
+            raise ValueError(f"{name} has shape {sample[name].shape} in the samples, and {a.shape} in the network: "
+                             "they were drawn from another network; build the same one")
+
+
+def _on_batches(net: gluon.Block, chunk: Any, selection: Selection) -> List[List[np.ndarray]]:
+    """For each output asked for the arrays of all batches; so many are queued at once as memory allows."""
+    found: List[List[np.ndarray]] = [[] for _ in range(len(selection))]
+    queued: List[List[nd.NDArray]] = []
+    size = 0
+
+    def fetch() -> None:
+        for outs in queued:
+            for arrays, out in zip(found, outs):
+                arrays.append(out.asnumpy())
+        queued.clear()
+
+    with autograd.pause(train_mode=False):
+        for batch in chunk:
+            queued.append(selection(forward(net, *batch.inputs), batch.size))
+            size += nbytes(queued[-1]) + nbytes(batch.inputs)
+            if size > 2 * CHUNK_BYTES:
+                fetch()
+                size = 0
+    fetch()
+    return found
+
+
 def outputs_on(net: gluon.Block, inputs: np.ndarray, context: mx.Context) -> nd.NDArray:
     """The network's outputs on an array of inputs, as an array on the host that the engine fills in."""
-    chunk = [x for part in chunks(inputs, context, 1000, net, ()) if not isinstance(part, Kept) for x in part]
+    layout, outs = BatchLayout(), []
+    layout.seen = 1
+    splitter, selection = Splitter(net, layout), Selection(None, layout)
     with autograd.pause(train_mode=False):
-        outs = [net(x) for x in chunk]
-    for out in outs:
-        if isinstance(out, (list, tuple)):
-            _numpy(out)
+        for part in chunks(inputs, 1000, splitter, (), Placing(net, context)):
+            for batch in () if isinstance(part, Kept) else part:
+                outs += selection(net(*batch.inputs), batch.size)
     # Copied, for a network with static memory writes the next outputs over these.
     return nd.concat(*[classic(out).copyto(mx.cpu()) for out in outs], dim=0)
 
@@ -78,10 +114,3 @@ def _load(params: Mapping[str, nd.NDArray], values: Mapping[str, nd.NDArray]) ->
     # In place and not by set_data, which would throw away a kvstore with its optimizer state.
     for name, array in params.items():
         values[name].copyto(array)
-
-
-def _numpy(out: Any) -> np.ndarray:
-    if isinstance(out, (list, tuple)):
-        raise ValueError(f"the network returns {len(out)} outputs; prediction needs one: wrap it in a Block that "
-                         "returns the one to predict from")
-    return out.asnumpy()

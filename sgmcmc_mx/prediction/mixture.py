@@ -1,45 +1,77 @@
-"""The mixture over samples, streamed: batches outside, samples inside, memory independent of how many there are.
-
-    p(y | x, data) = sum_s w_s p(y | x, w_s),     sum_s w_s = 1
-"""
+"""The mixture over samples, streamed: batches outside, samples inside, and what is kept of them a reduction."""
 from __future__ import annotations
 
-from typing import Callable, List
+import itertools
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
-import mxnet as mx
 import numpy as np
-from mxnet import gluon
 
-from ..batches.inputs import Inputs
-from .chunks import Samples, chunks
-from .forward import outputs
+from .chunks import Chunk, Samples, held
+from .reductions import Reduction, joined
 
-__all__ = ["average", "every_sample"]
+__all__ = ["reduced"]
 
-
-def average(net: gluon.Block, samples: Samples, weights: np.ndarray, data: Inputs, transform: Callable,
-            context: mx.Context, batch_size: int) -> np.ndarray:
-    """sum_s w_s transform(net(x; w_s)), shape (n, ...)."""
-    parts: List[np.ndarray] = []
-    for chunk in chunks(data, context, batch_size, net, samples):
-        with outputs(net, samples, chunk, context) as outs:
-            parts.append(sum(w * _applied(transform, out).astype(np.float64) for w, out in zip(weights, outs)))
-    return np.ascontiguousarray(np.concatenate(parts))
+Found = Dict[str, np.ndarray]
+Outputs = Callable[[Samples, Chunk], Any]       # a context in which outputs come, a list for each sample
 
 
-def every_sample(net: gluon.Block, samples: Samples, data: Inputs, transform: Callable, context: mx.Context,
-                 batch_size: int) -> np.ndarray:
-    """transform(net(x; w_s)) of every sample, shape (samples, n, ...)."""
-    parts: List[np.ndarray] = []
-    for chunk in chunks(data, context, batch_size, net, samples):
-        with outputs(net, samples, chunk, context) as outs:
-            parts.append(np.stack([_applied(transform, out) for out in outs]))
-    return np.ascontiguousarray(np.concatenate(parts, axis=1))
+def reduced(samples: Samples, weights: np.ndarray, parts: Iterable[Chunk], outputs: Outputs,
+            makers: Sequence[Callable[[], Reduction]]) -> List[List[Found]]:
+    """For every output asked for what its reduction finds: one dictionary of arrays for all rows.
+
+    Where batches give outputs of different shapes, as sequences of different length do: one for each batch.
+    """
+    runs: List[List[Tuple[List[int], Found]]] = [[] for _ in makers]
+    kinds: Any = None
+    parts = iter(parts)
+    first, second = next(parts), next(parts, None)
+    if second is not None:      # more than one chunk, and each needs every sample
+        samples = held(samples)
+    for chunk in itertools.chain([first], [] if second is None else [second], parts):
+        with outputs(samples, chunk) as each:
+            for k, found in enumerate(_one_chunk(each, weights, makers)):
+                runs[k] += [(sizes, reduction.result()) for sizes, reduction in found]
+                kinds = kinds or [None] * len(makers)
+                kinds[k] = found[0][1].rows_axis
+    return [_together(of_one, axes) for of_one, axes in zip(runs, kinds)]
 
 
-def _applied(transform: Callable, out: np.ndarray) -> np.ndarray:
-    result = np.asarray(transform(out))
-    if result.shape[:1] != out.shape[:1]:
-        raise ValueError(f"activation made shape {result.shape} of the network's outputs of shape {out.shape}; it must "
-                         "keep the first axis, one row an example")
-    return result
+def _one_chunk(each: Iterable[List[List[np.ndarray]]], weights: np.ndarray,
+               makers: Sequence[Callable[[], Reduction]]) -> List[List[Tuple[List[int], Reduction]]]:
+    """For every output asked for its runs of batches of one shape: their sizes, and what they are reduced to."""
+    found: Any = None
+    for weight, arrays in zip(weights, each):
+        grouped = [_in_runs(of_one) for of_one in arrays]
+        if found is None:
+            found = [[([len(a) for a in run], make()) for run in of_one] for make, of_one in zip(makers, grouped)]
+        for of_one, reductions in zip(grouped, found):
+            for run, (_, reduction) in zip(of_one, reductions):
+                reduction.add(weight, run[0] if len(run) == 1 else np.concatenate(run))
+    return found
+
+
+def _in_runs(arrays: List[np.ndarray]) -> List[List[np.ndarray]]:
+    """Batches that follow one another and have rows of the same shape, together."""
+    runs: List[List[np.ndarray]] = []
+    for a in arrays:
+        if runs and runs[-1][0].shape[1:] == a.shape[1:]:
+            runs[-1].append(a)
+        else:
+            runs.append([a])
+    return runs
+
+
+def _together(runs: List[Tuple[List[int], Found]], rows_axis: Dict[str, int]) -> List[Found]:
+    def shape(found: Found) -> List[tuple]:
+        return [a.shape[:rows_axis.get(n, 0)] + a.shape[rows_axis.get(n, 0) + 1:] for n, a in found.items()]
+
+    if all(shape(found) == shape(runs[0][1]) for _, found in runs):
+        return [joined([found for _, found in runs], rows_axis)]
+    batches = []
+    for sizes, found in runs:
+        start = 0
+        for size in sizes:
+            batches.append({n: a.take(np.arange(start, start + size), axis=rows_axis.get(n, 0))
+                            for n, a in found.items()})
+            start += size
+    return batches

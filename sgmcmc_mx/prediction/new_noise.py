@@ -1,7 +1,7 @@
 """The noise of new observations, where a likelihood knows it of the old ones only."""
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
@@ -33,10 +33,11 @@ class NewNoise:
             values = values[start:stop]
         return {"noise_std": values}
 
-    def finish(self, mean: np.ndarray) -> None:
+    def finish(self, means: Sequence[np.ndarray]) -> None:
         """Raise if rows are left over, of which there was no example."""
+        mean = means[0]
         if self._values is not None and (self._is_one_column(mean) or self._values.ndim == mean.ndim):
-            self._check_number(self._values, len(mean))
+            self._check_number(self._values, sum(map(len, means)))
 
     def _is_one_column(self, mean: np.ndarray) -> bool:
         return self._values.ndim == 1 and self._values.size > 1 and mean.ndim == 2 and mean.shape[1] == 1

@@ -1,18 +1,14 @@
 """The mixture over samples of a regression: its mean, where its spread comes from, and its quantiles."""
 from __future__ import annotations
 
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import mxnet as mx
 import numpy as np
-from mxnet import gluon
 
-from ..batches.inputs import Inputs
-from .chunks import Samples, chunks, rows_at_once
-from .forward import outputs
 from .new_noise import NewNoise
+from .reductions import Reduction
 
-__all__ = ["Regression", "regression"]
+__all__ = ["Moments", "Regression"]
 
 
 class Regression(NamedTuple):
@@ -29,59 +25,62 @@ class Regression(NamedTuple):
     weight_std: np.ndarray
     quantiles: Optional[np.ndarray]
 
-
-def regression(net: gluon.Block, samples: Samples, weights: np.ndarray, data: Inputs, likelihood: Any,
-               context: mx.Context, batch_size: int, quantiles: Sequence[float] = (),
-               new_noise: Optional[NewNoise] = None) -> Regression:
-    """Mean, standard deviations and quantiles of the mixture over samples."""
-    # Quantiles need the outputs of all samples at once: fewer rows at a time then.
-    rows = rows_at_once(len(samples)) if len(quantiles) else None
-    parts: List[tuple] = []
-    new_noise = new_noise or NewNoise(None)
-    for chunk in chunks(data, context, batch_size, net, samples, rows):
-        with outputs(net, samples, chunk, context) as outs:
-            each: Any = list(outs) if len(quantiles) else outs
-            given, moments = _moments(each, weights, likelihood, new_noise)
-        parts.append(moments + ((_quantiles(each, weights, likelihood, quantiles, given),) if len(quantiles) else ()))
-    columns = list(zip(*parts))
-    mean, noise, spread = (np.concatenate(c) for c in columns[:3])
-    new_noise.finish(mean)
-    q = np.concatenate(columns[3], axis=1) if len(quantiles) else None
-    return Regression(mean, np.sqrt(noise + spread), np.sqrt(noise), np.sqrt(spread), q)
+    @classmethod
+    def of(cls, found: Dict[str, np.ndarray]) -> Regression:
+        """Of the variances that :class:`Moments` gives."""
+        noise, spread = found["noise"], found["spread"]
+        return cls(found["mean"], np.sqrt(noise + spread), np.sqrt(noise), np.sqrt(spread), found.get("quantiles"))
 
 
-def _moments(outs: Iterable[np.ndarray], weights: np.ndarray, likelihood: Any,
-             new_noise: NewNoise) -> Tuple[dict, Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The noise given of these rows; mean, mean noise variance, variance of the mean in one stable pass (West 1979)."""
-    total = 0.0
-    mean: Any = 0.0     # arrays from the first sample on
-    noise: Any = 0.0
-    spread: Any = 0.0
-    given: Any = None
-    for w, out in zip(weights, outs):
-        m = np.asarray(likelihood.predictive(out), dtype=np.float64)
-        if given is None:
-            given = new_noise.take(m)
-        total += w
-        delta = m - mean
-        mean = mean + (w / total) * delta
-        spread = spread + w * delta * (m - mean)
-        noise = noise + w * np.asarray(likelihood.noise_variance(out, **given), dtype=np.float64)
-    return given, (mean, np.broadcast_to(noise / total, mean.shape), spread / total)
+class Moments(Reduction):
+    """Mean, mean noise variance and variance of the mean in one stable pass (West 1979); quantiles of the mixture.
 
+    Quantiles need the outputs of all samples at once.
+    """
 
-def _quantiles(outs: Sequence[np.ndarray], weights: np.ndarray, likelihood: Any, quantiles: Sequence[float],
-               given: dict) -> np.ndarray:
-    """Quantiles of the mixture by bisection of its distribution function, shape (quantiles, rows, outputs)."""
-    means = [np.asarray(likelihood.predictive(o), dtype=np.float64) for o in outs]
-    stds = [np.sqrt(likelihood.noise_variance(o, **given)) for o in outs]
-    whole = getattr(likelihood, "discrete", False)
+    rows_axis = {"quantiles": 1}
 
-    def below(y: np.ndarray, q: float) -> np.ndarray:
-        return sum(w * likelihood.cdf(y, o, **given) for w, o in zip(weights, outs)) < q
+    def __init__(self, likelihood: Any, quantiles: Sequence[float], new_noise: NewNoise) -> None:
+        self._likelihood, self._asked, self._new_noise = likelihood, quantiles, new_noise
+        self._total = 0.0
+        self._mean: Any = 0.0     # arrays from the first sample on
+        self._noise: Any = 0.0
+        self._spread: Any = 0.0
+        self._given: Any = None
+        self._outs: List[np.ndarray] = []
+        self._weights: List[float] = []
 
-    found = []
-    for q in quantiles:
+    def add(self, weight: float, out: np.ndarray) -> None:
+        m = np.asarray(self._likelihood.predictive(out), dtype=np.float64)
+        if self._given is None:
+            self._given = self._new_noise.take(m)
+        self._total += weight
+        delta = m - self._mean
+        self._mean = self._mean + (weight / self._total) * delta
+        self._spread = self._spread + weight * delta * (m - self._mean)
+        self._noise = self._noise + weight * np.asarray(self._likelihood.noise_variance(out, **self._given),
+                                                        dtype=np.float64)
+        if len(self._asked):
+            self._outs.append(out)
+            self._weights.append(weight)
+
+    def result(self) -> Dict[str, np.ndarray]:
+        found = {"mean": self._mean, "noise": np.broadcast_to(self._noise / self._total, self._mean.shape),
+                 "spread": self._spread / self._total}
+        if len(self._asked):
+            found["quantiles"] = np.stack([self._quantile(q) for q in self._asked])
+        return found
+
+    def _quantile(self, q: float) -> np.ndarray:
+        """By bisection of the mixture's distribution function, shape (rows, outputs)."""
+        likelihood, given, outs = self._likelihood, self._given, self._outs
+        means = [np.asarray(likelihood.predictive(o), dtype=np.float64) for o in outs]
+        stds = [np.sqrt(likelihood.noise_variance(o, **given)) for o in outs]
+        whole = getattr(likelihood, "discrete", False)
+
+        def below(y: np.ndarray) -> np.ndarray:
+            return sum(w * likelihood.cdf(y, o, **given) for w, o in zip(self._weights, outs)) < q
+
         # By Cantelli's inequality a component has no quantile q further out than this many standard deviations.
         far = max(q / (1.0 - q), (1.0 - q) / q) ** 0.5 + 1.0
         low = np.minimum.reduce([m - far * s for m, s in zip(means, stds)])
@@ -92,7 +91,6 @@ def _quantiles(outs: Sequence[np.ndarray], weights: np.ndarray, likelihood: Any,
             middle = np.floor(0.5 * (low + high)) if whole else 0.5 * (low + high)
             if not ((middle > low) & (middle < high)).any():
                 break
-            left = below(middle, q)
+            left = below(middle)
             low, high = np.where(left, middle, low), np.where(left, high, middle)
-        found.append(high)
-    return np.stack(found)
+        return high

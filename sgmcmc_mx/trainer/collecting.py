@@ -1,6 +1,7 @@
 """What every chain of networks shares, however it moves: it keeps samples, and predicts with their average."""
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any, Iterator, Optional, Sequence, Set, Tuple, TypeVar, Union
 
@@ -10,15 +11,16 @@ from mxnet import cpu, gluon
 from mxnet import ndarray as nd
 from numpy.typing import ArrayLike
 
-from .._check import warn
+from .._check import not_both, warn
 from .._network import Loss
 from .._version import __version__
 from ..batches.arrays import classic
 from ..batches.inputs import Inputs
+from ..batches.layout import BatchLayout
 from ..likelihoods.activations import Activation
-from ..prediction.averaging import predict
+from ..prediction.averaging import Prediction, predict
 from ..prediction.forward import outputs_on
-from ..prediction.regression import Regression
+from ..prediction.selection import Output
 from ..store import FolderStore, MemoryStore, Sample
 
 __all__ = ["Collecting", "as_store"]
@@ -37,6 +39,7 @@ class Collecting:
     likelihood: Optional[Loss]
     samples: Union[MemoryStore, FolderStore]
     num_steps: int
+    _inputs_seen: Optional[int] = None      # how many inputs the network was called with in training, if known
     _keeper: Any = None     # a checkpoint.keeper.Keeper, with a store
     _progress: Any = None   # a Progress, where it is shown
 
@@ -95,17 +98,19 @@ class Collecting:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def predict(self, data: Inputs, activation: Optional[Activation] = None, *, axis: Optional[int] = None,
-                samples: bool = False, quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None,
-                batch_size: int = 1000) -> Union[np.ndarray, Regression]:
+    def predict(self, data: Inputs, activation: Union[None, Activation, Sequence[Activation]] = None, *,
+                axis: Optional[int] = None, samples: bool = False, stats: Union[None, str, Sequence[str]] = None,
+                quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None, output: Output = None,
+                layout: Optional[BatchLayout] = None, batch_axis: Optional[int] = None,
+                batch_size: int = 1000) -> Prediction:
         """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
 
         Parameters
         ----------
         activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
             What makes a prediction of the network's output. Default: what the chain's likelihood knows.
-        data, axis, samples, quantiles, noise_std, batch_size
-            As for :func:`sgmcmc_mx.predict`.
+        data, axis, samples, stats, quantiles, noise_std, output, layout, batch_axis, batch_size
+            As for :func:`sgmcmc_mx.predict`. The number of inputs is that of the network's calls in training.
 
         Returns
         -------
@@ -116,10 +121,22 @@ class Collecting:
         activation = self._activation(activation)
         for key, message in self._unsound():
             self._warn_once(key, message)
-        return predict(self.net, self.samples, data, activation, axis=axis, samples=samples, quantiles=quantiles,
-                       noise_std=noise_std, batch_size=batch_size, context=self._context())
+        return predict(self.net, self.samples, data, activation, axis=axis, samples=samples, stats=stats,
+                       quantiles=quantiles, noise_std=noise_std, output=output,
+                       layout=self._layout(layout, batch_axis), batch_size=batch_size, context=self._context())
 
-    def _activation(self, activation: Optional[Activation]) -> Activation:
+    def _layout(self, layout: Optional[BatchLayout], batch_axis: Optional[int]) -> BatchLayout:
+        not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
+        if layout is None:
+            layout = BatchLayout(batch_axis=batch_axis or 0)
+        elif isinstance(layout, BatchLayout):
+            layout = copy.copy(layout)
+        else:
+            return layout       # which predict refuses
+        layout.seen = self._inputs_seen
+        return layout
+
+    def _activation(self, activation: Any) -> Any:
         known: Any = self.likelihood if hasattr(self.likelihood, "predictive") else None
         activation = known if activation is None else activation
         if activation is None:

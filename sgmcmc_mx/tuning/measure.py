@@ -14,6 +14,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import ndarray as nd
 
+from ..batches.batch import Batch
 from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
 
@@ -30,17 +31,17 @@ class Measurement:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
         self._stream = _again_and_again(data)
-        self._fixed: list = []
-        while sum(len(y) for _, y in self._fixed) < min(CURVATURE_EXAMPLES, num_data):
+        self._fixed: List[Batch] = []
+        while sum(batch.size for batch in self._fixed) < min(CURVATURE_EXAMPLES, num_data):
             self._fixed.append(next(self._stream))
-        self.batch_size = len(self._fixed[0][1])
+        self.batch_size = self._fixed[0].size
 
     def noise(self, batches: int) -> np.ndarray:
         """V, the variance of each coordinate of grad U over batches, shape (weights,)."""
         mean: Any = None
         squares: Any = None
-        for k, (x, y) in enumerate(itertools.islice(self._stream, batches), start=1):
-            g = self._mean_gradient([(x, y)])
+        for k, batch in enumerate(itertools.islice(self._stream, batches), start=1):
+            g = self._mean_gradient([batch])
             if mean is None:
                 mean, squares = g, [nd.zeros_like(a) for a in g]
                 continue
@@ -94,19 +95,19 @@ class Measurement:
                                       num_data=self.num_data, temperature=self.temperature)
         sampler.set_wd_mult(dict(enumerate(self.precisions)))
         updater, indices = mx.optimizer.get_updater(sampler), list(range(len(weights)))
-        for x, y in itertools.islice(self._stream, steps):
-            self.gradients.run(x, y)
-            sampler.rescale_grad = 1.0 / len(y)
+        for batch in itertools.islice(self._stream, steps):
+            self.gradients.run(batch)
+            sampler.rescale_grad = 1.0 / batch.size
             updater(indices, grads, weights)
 
-    def _mean_gradient(self, batches: Iterable[Tuple[nd.NDArray, nd.NDArray]]) -> List[nd.NDArray]:
+    def _mean_gradient(self, batches: Iterable[Batch]) -> List[nd.NDArray]:
         total: Any = None
         count = 0
-        for x, y in batches:
-            self.gradients.run(x, y)
+        for batch in batches:
+            self.gradients.run(batch)
             grads = self.gradients.grads[0]
             total = [g.copy() for g in grads] if total is None else _plus(total, grads, 1.0)
-            count += len(y)
+            count += batch.size
         return _scaled(total, 1.0 / count)
 
     def _hessian_times(self, base: List[nd.NDArray], u: List[nd.NDArray], h: float) -> List[nd.NDArray]:

@@ -10,6 +10,7 @@ from mxnet import gluon
 from .._check import choice, integer
 from .._network import Loss
 from ..batches.labelled import Labelled, LabelledData
+from ..batches.layout import BatchLayout
 from ..data import ResumableLoader
 from ..full_data.potential import prior_precisions
 from ..gradients import Gradients
@@ -25,7 +26,7 @@ PILOT = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of i
 
 def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "sgnht",
             optimizer_params: Optional[dict] = None, *, batch_size: int = 100, steps: Optional[int] = None,
-            batches: int = 40, pilot: int = 300) -> Suggestion:
+            batches: int = 40, pilot: int = 300, layout: Optional[BatchLayout] = None) -> Suggestion:
     r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
 
     What is measured: V, the variance over minibatches of each coordinate of grad U, and k, the largest curvature of U
@@ -67,6 +68,8 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         Batches that V is measured on.
     pilot : int, default 300
         Steps of the pilot chain; 0 measures at the present weights.
+    layout : BatchLayout, optional
+        Which entries of a batch are inputs, label and weights, where the network does not say so.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     pilot = integer("pilot", pilot, "steps of a chain that leaves the mode, or 0 for none", low=0)
     gradients = Gradients("suggest", net, loss)
     _check_float32(gradients)
-    batched = _batched(data, batch_size, gradients)
+    batched = _batched(data, batch_size, gradients, layout)
     given = _given(optimizer_params)
     if "num_data" not in given:
         given["num_data"] = _num_data(data, batched)
@@ -123,20 +126,20 @@ def _check_float32(gradients: Gradients) -> None:
                              "float32; call suggest before net.cast")
 
 
-def _batched(data: LabelledData, batch_size: int, gradients: Gradients) -> Labelled:
+def _batched(data: LabelledData, batch_size: int, gradients: Gradients, layout: Optional[BatchLayout]) -> Labelled:
     first = gradients.trained[0].data(gradients.contexts[0])
-    order = np.random.RandomState(0)
-    return Labelled(data, batch_size, gradients.contexts[0], isinstance(first, mx.np.ndarray), first.dtype, order)
+    return Labelled(gradients.net, data, batch_size, gradients.contexts[0], isinstance(first, mx.np.ndarray),
+                    first.dtype, np.random.RandomState(0), layout)
 
 
 def _num_data(data: Any, batched: Labelled) -> int:
     """Examples in the data set."""
-    if batched.is_pair:
-        return len(data[0])
+    if batched.every is not None:
+        return batched.every.size
     if isinstance(data, gluon.data.DataLoader):
         return len(data._dataset)
     if isinstance(data, (list, tuple)):
-        return sum(len(y) for _, y in batched)
+        return sum(batch.size for batch in batched)
     raise ValueError(f"how many examples a {type(data).__name__} has in all is not known; write optimizer_params="
                      "{'num_data': N}")
 

@@ -70,7 +70,7 @@ FULL_DATA = [
     # data
     ("no data", hmc(lambda w: None), TypeError, "data", "got None", PAIR),
     ("x alone", walk(lambda w: w.x), TypeError, "data", "ndarray", PAIR),
-    ("dictionary", hmc(lambda w: {"x": w.x, "y": w.y}), TypeError, "data", "of type dict", PAIR),
+    ("dictionary", hmc(lambda w: {"x": w.x, "y": w.y}), ValueError, "data", "'x', 'y'", "BatchLayout(label='y')"),
     ("word", hmc(lambda w: "mnist"), TypeError, "data", "'mnist'", PAIR),
     ("generator", hmc(lambda w: (b for b in [w.data])), TypeError, "data", "a generator", PAIR),
     ("lists of numbers", hmc(lambda w: [[1, 2], [3, 4]], run={}), TypeError, "data", "batch of type list", PAIR),

@@ -124,7 +124,7 @@ def _compiled(world):
 PREDICTIONS = [
     # data
     ("nothing", lambda w: w.trainer.predict(None), TypeError, "data", "got None", ARRAY),
-    ("dictionary", lambda w: w.trainer.predict({"x": w.x}), TypeError, "data", "of type dict", ARRAY),
+    ("dictionary", lambda w: w.trainer.predict({"a": w.x}), ValueError, "data", "'a'", "inputs={'x': 'a'}"),
     ("word", lambda w: w.trainer.predict("mnist"), TypeError, "data", "'mnist'", ARRAY),
     ("data set", lambda w: w.trainer.predict(gluon.data.ArrayDataset(w.x)), TypeError, "data", "ArrayDataset", ARRAY),
     ("list of words", lambda w: w.trainer.predict(["a"]), TypeError, "data", "batch of type str", "write a DataLoader"),

@@ -105,7 +105,7 @@ def test_an_interrupted_transition_leaves_the_old_weights(make, data, monkeypatc
     chain = make(data, net).run(2)
     before, real = weights(net), Potential._per_example
 
-    def interrupted(self, x, y):
+    def interrupted(self, batch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Potential, "_per_example", interrupted)

@@ -156,7 +156,7 @@ BAD = [
     ("activation", lambda d: _after(d).predict(d[0], "softmaxx"), ValueError, "activation"),
     ("data type", lambda d: _after(d).predict("mnist"), TypeError, "data must be an NDArray"),
     ("data empty", lambda d: _after(d).predict(np.zeros((0, D), "float32")), ValueError, "data is empty"),
-    ("data list", lambda d: _after(d).predict([[1.0, 2.0, 3.0, 4.0]]), TypeError, "batch of type float"),
+    ("data list", lambda d: _after(d).predict([[1.0, 2.0, 3.0, 4.0]]), TypeError, "batch of type list"),
     ("data scalar", lambda d: _after(d).predict(np.ones(())), ValueError, "single number"),
     ("batch_size", lambda d: _after(d).predict(d[0], batch_size=0), ValueError, "batch_size must be at least 1"),
     ("likelihood class", lambda d: sg.BayesianTrainer(build(), "sgld", {"num_data": 5}, sg.likelihoods.Categorical),

@@ -1,0 +1,35 @@
+"""Samples of a network's weights at random, for tests in which no chain has to be right, and averages by hand."""
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+
+import sgmcmc_mx as sg
+
+
+def initialised(net):
+    net.initialize(mx.init.Normal(0.5))
+    return net
+
+
+def chain_of(net, *inputs, samples=4):
+    """Samples of a network's weights at random; no chain has to be right for this."""
+    net(*inputs)
+    named, taken = net._collect_params_with_prefix(), sg.MemoryStore()
+    rng = np.random.RandomState(1)
+    for step in range(samples):
+        taken.append(sg.Sample({n: nd.array(rng.normal(size=p.shape)) for n, p in named.items()}, step, 1.0 + step))
+    return taken
+
+
+def by_hand(net, chain, *inputs, pick=lambda out: out, activation=lambda a: nd.softmax(a, axis=-1)):
+    """The average as one would write it in a loop; also every sample's prediction."""
+    params, own = net._collect_params_with_prefix(), {}
+    each = []
+    for sample in chain:
+        for name, p in params.items():
+            own.setdefault(name, p.data().copy())
+            p.set_data(sample[name])
+        each.append(activation(pick(net(*inputs))).asnumpy())
+    for name, p in params.items():
+        p.set_data(own[name])
+    return np.tensordot(chain.weights, np.stack(each), axes=1), np.stack(each)
