@@ -1,4 +1,4 @@
-"""How a trainer comes to know the loss of the last minibatch: hooks on its network and its likelihood.
+"""How a trainer comes to know the last minibatch, its inputs and its loss: hooks on its network and its likelihood.
 
 A loop may call a likelihood that is not the trainer's object and the same function, as one does that resumes a run: the
 trainer has made its own then. So a likelihood of this package that equals the trainer's is listened to as well, as long
@@ -16,30 +16,40 @@ from mxnet import ndarray as nd
 from ..likelihoods.base import Likelihood, equal, watch
 from .whole import Whole
 
-__all__ = ["watch_loss"]
+__all__ = ["watch_loss", "watch_net"]
+
+_Note = Callable[[Whole, Any, Any], None]   # told of inputs and output
 
 _here = threading.local()       # .last: a reference to the trainer whose network was the last to be run
 
 
-def watch_loss(trainer: Whole, net: gluon.Block, likelihood: gluon.Block) -> None:
-    """Have the output of ``likelihood``, where it follows a pass of ``net``, noted in ``trainer._loss``."""
-    for block, note in ((net, _note_run), (likelihood, _note_loss)):
-        handle = block.register_forward_hook(_Hook(weakref.ref(trainer), note))
-        weakref.finalize(trainer, handle.detach)
+def watch_net(trainer: Whole, net: gluon.Block) -> None:
+    """Have what ``net`` is called with, while that is recorded, noted in the trainer."""
+    _hook(trainer, net, _note_run)
+
+
+def watch_loss(trainer: Whole, likelihood: gluon.Block) -> None:
+    """Have the output of ``likelihood``, where it follows a pass of the network, noted in ``trainer._loss``."""
+    _hook(trainer, likelihood, _note_loss)
     if isinstance(likelihood, Likelihood):
         weakref.finalize(trainer, watch(_Equals(weakref.ref(trainer))))
+
+
+def _hook(trainer: Whole, block: gluon.Block, note: _Note) -> None:
+    handle = block.register_forward_hook(_Hook(weakref.ref(trainer), note))
+    weakref.finalize(trainer, handle.detach)
 
 
 class _Hook:
     """A forward hook that does not keep the trainer alive, nor is saved with the block."""
 
-    def __init__(self, trainer: Optional[weakref.ref], note: Optional[Callable[[Whole, Any], None]]) -> None:
+    def __init__(self, trainer: Optional[weakref.ref], note: Optional[_Note]) -> None:
         self.trainer, self.note = trainer, note
 
     def __call__(self, block: gluon.Block, inputs: Any, output: Any) -> None:
         trainer = None if self.trainer is None else self.trainer()
         if trainer is not None and self.note is not None and autograd.is_recording():
-            self.note(trainer, output)
+            self.note(trainer, inputs, output)
 
     def __reduce__(self) -> tuple:
         return _Hook, (None, None)
@@ -61,12 +71,12 @@ class _Equals:
             _note(trainer, loss)
 
 
-def _note_run(trainer: Whole, output: Any) -> None:
-    trainer._ran = True
+def _note_run(trainer: Whole, inputs: Any, output: Any) -> None:
+    trainer._ran, trainer._inputs_seen = True, len(inputs)
     _here.last = weakref.ref(trainer)
 
 
-def _note_loss(trainer: Whole, output: Any) -> None:
+def _note_loss(trainer: Whole, inputs: Any, output: Any) -> None:
     trainer._own_is_called = True
     _note(trainer, output)
 

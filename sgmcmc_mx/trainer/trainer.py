@@ -38,7 +38,7 @@ from .assumptions import unsound
 from .back_reference import loosen
 from .collecting import as_store
 from .divergence import Watch
-from .loss_hooks import watch_loss
+from .loss_hooks import watch_loss, watch_net
 from .progress import Progress
 from .states import States
 from .thinning import Thinning
@@ -154,8 +154,10 @@ class BayesianTrainer(Thinning, States):
         self._loss = None
         self._ran = self._loss_is_new = False       # whether network and loss were run under record since the last step
         self._own_is_called = False     # whether the loop calls the likelihood that was given, and not an equal one
+        self._inputs_seen = None
+        watch_net(self, net)
         if isinstance(likelihood, gluon.Block):
-            watch_loss(self, net, likelihood)
+            watch_loss(self, likelihood)
         if not isinstance(self._optimizer, Sampler):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")

@@ -34,6 +34,7 @@ class Whole(Collecting, gluon.Trainer):
     on_divergence: str
     _seen: int                      # updates that were carried out when it last looked
     _ran: bool                      # whether the network was run under record since the last step
+    _inputs_seen: Optional[int]     # with how many inputs the network was last called under record
     _loss: Optional[nd.NDArray]     # of the last minibatch
     _watch: Any                     # the Watch, which looks for divergence
 
