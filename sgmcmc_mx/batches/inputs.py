@@ -14,7 +14,7 @@ from .arrays import Array
 from .batch import Batch, is_array, rows
 from .splitting import Splitter
 
-__all__ = ["Inputs", "input_batches", "warn_of_order", "whole"]
+__all__ = ["Inputs", "input_batches", "named", "warn_of_order", "whole"]
 
 Inputs = Union[np.ndarray, nd.NDArray, Mapping[str, Array], gluon.data.DataLoader, mx.io.DataIter, Iterable[Any]]
 
@@ -38,7 +38,15 @@ def input_batches(data: Inputs, batch_size: int, splitter: Splitter) -> Iterator
         raise TypeError(f"data must be an NDArray, a NumPy array, a DataLoader or a DataIter, got {data!r:.60} of type "
                         f"{type(data).__name__}; for a Dataset write gluon.data.DataLoader(dataset, 1000)")
     for batch in data.whole(last_batch="keep") if isinstance(data, ResumableLoader) else data:
-        yield splitter.split(batch)
+        yield splitter.split(named(batch, data))
+
+
+def named(batch: Any, data: Any) -> Any:
+    """The batch, with the names that an iterator has for its entries, if it is one of MXNet's."""
+    if isinstance(batch, mx.io.DataBatch) and batch.provide_data is None:
+        batch.provide_data = getattr(data, "provide_data", None)
+        batch.provide_label = getattr(data, "provide_label", None)
+    return batch
 
 
 def cut(every: Batch, batch_size: int, splitter: Splitter) -> Iterator[Batch]:

@@ -13,6 +13,7 @@ from .._check import integer
 from ..data import ResumableLoader
 from .arrays import Array, classic, placed
 from .batch import Batch, Tree, is_array, mapped, rows
+from .inputs import named
 from .layout import BatchLayout
 from .splitting import Splitter
 
@@ -76,7 +77,7 @@ class Labelled:
         for batch in self.data:
             if not isinstance(batch, (tuple, list, Mapping, mx.io.DataBatch)):
                 raise TypeError(f"data gave a batch of type {type(batch).__name__}, not inputs and labels; {_WHAT}")
-            yield self.splitter.split(batch)
+            yield self.splitter.split(named(batch, self.data))
 
     def place(self, batch: Batch) -> Batch:
         """The batch on the context, in the kind of NDArray that the network has."""

@@ -1,6 +1,7 @@
 """Which entries of a batch are what: decided once for a network, applied to every batch."""
 from __future__ import annotations
 
+import re
 from typing import Any, List, Mapping, Optional, Tuple
 
 import mxnet as mx
@@ -182,20 +183,25 @@ class Splitter:
                 for i in range(len(batch.data))] + [self.layout.label_axis] * len(batch.label or ())
         every = [rows(a, axis, 0, a.shape[axis] - (batch.pad or 0))
                  for a, axis in zip([*batch.data, *(batch.label or ())], axes)]
-        if self._chosen is not None:
-            names = [d.name for d in [*(batch.provide_data or ()), *(batch.provide_label or ())]]
-            told: Mapping = dict(enumerate(every))
-            if isinstance(self._chosen[0], str):
-                told = dict(zip(names, every))
-            return self._told(told, self._chosen)
         number = len(batch.data)
+        names = [d[0] for d in [*(batch.provide_data or ()), *(batch.provide_label or ())]]
+        by_name, by_place = dict(zip(names, every)), dict(enumerate(every))
+        if self._chosen is not None:
+            return self._told(by_name if isinstance(self._chosen[0], str) else by_place, self._chosen)
+        if number > 1 and not all(re.fullmatch(r"_\d+_data", name) for name in names[:number]):
+            if not set(self.signature.required) <= set(names):
+                raise ValueError(f"data gave a DataBatch of {', '.join(map(repr, names[:number]))} (MXNet sorts them), "
+                                 f"and the network is called as net{self.signature}; give them its names, or write "
+                                 f"layout=sgmcmc_mx.BatchLayout(inputs={tuple(names[:number])}) in its order")
+            inputs = self._of_mapping(dict(zip(names, every[:number])), False)[0]
+            every, number = inputs + every[number:], len(inputs)
         if not self.signature.takes(number):
             raise ValueError(f"data gave a DataBatch of {number} inputs, and the network is called as "
                              f"net{self.signature}; write layout=sgmcmc_mx.BatchLayout(inputs=0) to take the first")
         if self.labelled and len(every) == number:
             raise ValueError("data gave a DataBatch without a label; write mx.io.NDArrayIter(x, y, batch_size)")
         if self.layout.label is not None or self.layout.weight is not None:
-            return every[:number], *self._told(dict(enumerate(every)), ())[1:]
+            return every[:number], *self._told(by_name if isinstance(self.layout.label, str) else by_place, ())[1:]
         return every[:number], every[number] if len(every) > number else None, None
 
     # ---------------------------------------------------------------- what the user says
@@ -251,9 +257,9 @@ class Splitter:
                             + ("pair (x, y) of arrays, or a DataLoader" if self.labelled else
                                "DataLoader or an array (np.asarray of a list of rows)"))
         if not a.ndim:
-            shapes = " and ".join(str(getattr(b, "shape", "?")) for b in batch) if isinstance(batch, tuple) else ()
-            raise ValueError(f"data has arrays of shapes {shapes}, so the {what} is a single number; write arrays "
-                             "whose first axes must count the same examples")
+            shapes = " and ".join(str(getattr(b, "shape", "?")) for b in (batch if isinstance(batch, tuple) else [a]))
+            raise ValueError(f"data has arrays of shapes {shapes}, so the {what} is a single number; write an "
+                             "array, or arrays whose first axes must count the same examples")
 
     def _name(self, i: int) -> str:
         names = self.signature.names

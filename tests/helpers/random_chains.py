@@ -1,9 +1,35 @@
-"""Samples of a network's weights at random, for tests in which no chain has to be right, and averages by hand."""
+"""Networks of several inputs; samples of weights at random, where no chain has to be right; averages by hand."""
 import mxnet as mx
 import numpy as np
-from mxnet import nd
+from mxnet import gluon, nd
+from mxnet.gluon import nn, rnn
 
 import sgmcmc_mx as sg
+
+
+class Masked(gluon.Block):
+    """Classes of what a mask leaves."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Dense(3, in_units=5)
+
+    def forward(self, x, mask=None):
+        return self.layer(x if mask is None else x * mask)
+
+
+class Sequences(gluon.Block):
+    """Classes of sequences of words, and how many of the words count."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(7, 4), rnn.LSTM(5, layout="NTC", input_size=4)
+        self.out = nn.Dense(3, in_units=5)
+
+    def forward(self, x, length):
+        h = self.lstm(self.words(x))
+        mask = nd.arange(x.shape[1]).expand_dims(0) < length.expand_dims(1)
+        return self.out((h * mask.expand_dims(2)).sum(axis=1) / length.expand_dims(1))
 
 
 def initialised(net):

@@ -4,37 +4,12 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn, rnn
-from random_chains import by_hand, chain_of, initialised
+from random_chains import Masked, Sequences, by_hand, chain_of, initialised
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.store import reading
 
 N = 23
-
-
-class Masked(gluon.Block):
-    """Classes of the mean over what a mask leaves."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Dense(3, in_units=5)
-
-    def forward(self, x, mask=None):
-        return self.layer(x if mask is None else x * mask)
-
-
-class Sequences(gluon.Block):
-    """Words, and how many of them count."""
-
-    def __init__(self):
-        super().__init__()
-        self.words, self.lstm = nn.Embedding(7, 4), rnn.LSTM(5, layout="NTC", input_size=4)
-        self.out = nn.Dense(3, in_units=5)
-
-    def forward(self, x, length):
-        h = self.lstm(self.words(x))
-        mask = nd.arange(x.shape[1]).expand_dims(0) < length.expand_dims(1)
-        return self.out((h * mask.expand_dims(2)).sum(axis=1) / length.expand_dims(1))
 
 
 class Heads(gluon.Block):
@@ -65,13 +40,22 @@ def loader(*arrays):
 FORMS = {"tuple": lambda x, n: (x, n), "list": lambda x, n: [x, n], "NumPy": lambda x, n: (x.asnumpy(), n.asnumpy()),
          "loader": loader, "loader with labels": lambda x, n: loader(x, n, n), "batches": lambda x, n: [(x, n)],
          "dictionary": lambda x, n: {"length": n, "x": x}, "dictionaries": lambda x, n: [{"x": x, "length": n}],
-         "iterator": lambda x, n: mx.io.NDArrayIter({"a": x, "b": n}, None, 7, last_batch_handle="pad")}
+         "iterator": lambda x, n: mx.io.NDArrayIter({"x": x, "length": n}, None, 7, last_batch_handle="pad")}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_network_of_two_inputs_is_given_both(form):
     net, x, length, chain = words()
     got = sg.predict(net, chain, form(x, length), "softmax", batch_size=10)
+    np.testing.assert_allclose(got, by_hand(net, chain, x, length)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_names_that_mxnet_has_sorted_are_not_taken_by_place():
+    net, x, length, chain = words()
+    data = mx.io.NDArrayIter({"tokens": x, "count": length}, None, 7)
+    with pytest.raises(ValueError, match="MXNet sorts them"):
+        sg.predict(net, chain, data, "softmax")
+    got = sg.predict(net, chain, data, "softmax", layout=sg.BatchLayout(("tokens", "count")))
     np.testing.assert_allclose(got, by_hand(net, chain, x, length)[0], rtol=1e-5, atol=1e-6)
 
 
