@@ -18,10 +18,12 @@ from .chunks import Placing, Samples, chunks, rows_at_once
 from .forward import outputs
 from .mixture import reduced
 from .new_noise import NewNoise, checked_noise_std
+from .reading import Reader
 from .reductions import Average, EverySample, Reduction
 from .regression import Moments, Regression
 from .selection import Output, Selection
 from .statistics import Statistics, axis_of_classes, checked_names
+from .trunk import Trunk
 
 __all__ = ["Prediction", "predict"]
 
@@ -33,7 +35,8 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
             activation: Union[None, Activation, Sequence[Activation]] = None, *,
             axis: Optional[int] = None, samples: bool = False, stats: Union[None, str, Sequence[str]] = None,
             quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None, output: Output = None,
-            layout: Optional[BatchLayout] = None, batch_axis: Optional[int] = None, batch_size: int = 1000,
+            layout: Optional[BatchLayout] = None, batch_axis: Optional[int] = None,
+            stages: Optional[Sequence[gluon.Block]] = None, batch_size: int = 1000,
             context: Optional[mx.Context] = None) -> Prediction:
     """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over samples from anywhere.
 
@@ -71,6 +74,10 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
     batch_axis : int, optional
         Short for ``layout=BatchLayout(batch_axis=...)``: 1 for sequences in layout TNC. A prediction has its examples
         first all the same.
+    stages : sequence of Block, optional
+        The blocks that the network applies one after the other, ``(net.encoder, net.head)``. The first of them, as far
+        as no sample moves their weights, are run once for all samples. A Sequential, and a network of ``features`` and
+        ``output`` as in MXNet's model zoo, need not be told.
     batch_size : int, default 1000
         Rows in a forward pass, where ``data`` is an array.
     context : mxnet.Context, optional
@@ -97,9 +104,11 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
     if context is None:
         context = next(iter(net.collect_params().values())).list_ctx()[0]
     rows = rows_at_once(len(chain)) if any(w.needs_every_output for w in wanted) else None
-    place = Placing(net, context)
-    found = reduced(chain, weights, chunks(data, batch_size, splitter, chain, place, rows),
-                    lambda s, chunk: outputs(net, s, chunk, context, selection), [w.reduction for w in wanted])
+    reader = Reader(chain)
+    trunk = Trunk.of(net, reader.moving, stages) if getattr(chain, "inputs", None) is None else None
+    parts = chunks(data, batch_size, splitter, chain, Placing(net, context), rows, trunk is not None)
+    found = reduced(weights, parts, lambda chunk: outputs(net, reader, chunk, context, selection, trunk),
+                    [w.reduction for w in wanted], reader.keep_all)
     results = [w.finished(batches) for w, batches in zip(wanted, found)]
     return tuple(results) if selection.several else results[0]
 

@@ -14,10 +14,9 @@ from ..batches.batch import Batch, leaves, mapped
 from ..batches.inputs import Inputs, cut, input_batches, whole
 from ..batches.splitting import Splitter
 
-__all__ = ["CHUNK_BYTES", "Chunk", "Kept", "Placing", "Samples", "chunks", "held", "nbytes", "rows_at_once"]
+__all__ = ["CHUNK_BYTES", "Chunk", "Kept", "Placing", "Samples", "chunks", "nbytes", "rows_at_once"]
 
 CHUNK_BYTES = 1 << 27       # inputs (or outputs of all samples) held at a time
-SAMPLE_BYTES = 1 << 30      # samples of a folder held at a time
 
 
 class Kept:
@@ -54,10 +53,11 @@ class _Cut:
 
 
 def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, place: Placing,
-           rows: Optional[int] = None) -> Iterator[Chunk]:
+           rows: Optional[int] = None, lists: bool = False) -> Iterator[Chunk]:
     """Batches on the device, in lists within CHUNK_BYTES (and ``rows`` rows, or one batch).
 
-    Arrays of all examples are one chunk, however large, unless ``rows`` bounds it: so every sample is read once.
+    Arrays of all examples are one chunk, however large, unless ``rows`` bounds it or ``lists`` are asked for: so every
+    sample is read once.
     """
     if getattr(samples, "inputs", None) is not None:
         _check_kept(data, samples)
@@ -66,7 +66,7 @@ def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, 
     batch_size = integer("batch_size", batch_size, "rows in a forward pass, such as batch_size=1000", low=1)
     batch_size = min(batch_size, rows or batch_size)
     every = whole(data, splitter)
-    if every is not None and every.size and rows is None and nbytes(every.inputs) > CHUNK_BYTES:
+    if every is not None and every.size and rows is None and not lists and nbytes(every.inputs) > CHUNK_BYTES:
         yield _Cut(every, batch_size, splitter, place)
         return
     size = count = 0
@@ -91,14 +91,6 @@ def _check_kept(data: Any, samples: Any) -> None:
     if not isinstance(given, np.ndarray) or not np.array_equal(given.astype(inputs.dtype), inputs):
         raise ValueError("data must be the inputs that the store was made with, for its samples are the network's "
                          "outputs on those; give samples.inputs, or keep weights (FolderStore without inputs)")
-
-
-def held(samples: Samples) -> Samples:
-    """The samples in memory, where they are few enough, so that those of a folder are read once for all chunks."""
-    first = dict(samples[0])
-    if nbytes(list(first.values())) * len(samples) > SAMPLE_BYTES:
-        return samples
-    return [first, *(dict(samples[i]) for i in range(1, len(samples)))]
 
 
 def rows_at_once(samples: int, numbers: int = 16) -> int:

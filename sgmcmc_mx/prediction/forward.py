@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, List, Mapping
+from typing import Any, Callable, Iterator, List, Mapping, Optional
 
 import mxnet as mx
 import numpy as np
@@ -11,11 +11,13 @@ from mxnet import ndarray as nd
 from mxnet.base import MXNetError
 
 from ..batches.arrays import classic
-from ..batches.batch import Tree, leaves
+from ..batches.batch import Batch, Tree, leaves
 from ..batches.layout import BatchLayout
 from ..batches.splitting import Splitter
-from .chunks import CHUNK_BYTES, Chunk, Kept, Placing, Samples, chunks, nbytes
+from .chunks import CHUNK_BYTES, Chunk, Kept, Placing, chunks, nbytes
+from .reading import Reader
 from .selection import Selection
+from .trunk import Trunk
 
 __all__ = ["forward", "outputs", "outputs_on"]
 
@@ -24,7 +26,7 @@ _UNFIT = ("hape", "Incompatible attr", "floating point types")     # in what MXN
 Each = Iterator[List[List[np.ndarray]]]     # of each sample, for each output asked for, an array of each batch
 
 
-def forward(net: gluon.Block, *inputs: Tree) -> Any:
+def forward(net: Callable, *inputs: Tree) -> Any:
     """The network's output, or a ValueError that says which inputs it cannot take."""
     try:
         return net(*inputs)
@@ -39,28 +41,42 @@ def forward(net: gluon.Block, *inputs: Tree) -> Any:
 
 
 @contextlib.contextmanager
-def outputs(net: gluon.Block, samples: Samples, chunk: Chunk, context: mx.Context,
-            selection: Selection) -> Iterator[Each]:
+def outputs(net: gluon.Block, samples: Reader, chunk: Chunk, context: mx.Context, selection: Selection,
+            trunk: Optional[Trunk] = None) -> Iterator[Each]:
     """The outputs asked for on the chunk's batches for one sample after another; the network's own weights come back
-    afterwards."""
+    afterwards. What the trunk gives is kept as long as its weights are the same arrays."""
     if isinstance(chunk, Kept):
         yield ([[sample["output"].asnumpy()]] for sample in samples)
         return
-    named = net._collect_params_with_prefix()
-    params = {name: classic(p.data(context)) for name, p in named.items()}
+    params = {name: classic(p.data(context)) for name, p in net._collect_params_with_prefix().items()}
     own = {name: a.copy() for name, a in params.items()}
 
     def each() -> Each:
+        here: Mapping[str, Any] = {}
+        ends: Optional[List[Batch]] = None
         for sample in samples:
-            sample = dict(sample)       # of a folder it is read here, once
             _check_fit(params, sample)
-            _load(params, sample)
-            yield _on_batches(net, chunk, selection)
+            moved = {name for name, a in sample.items() if here.get(name) is not a}
+            _load({name: params[name] for name in moved}, sample)
+            if trunk is not None and not moved.isdisjoint(trunk.names):
+                ends = _through(trunk, chunk)
+            here = sample
+            if trunk is None or ends is None:
+                yield _on_batches(net, chunk, selection)
+            else:
+                yield _on_batches(trunk.after, ends, selection)
 
     try:
         yield each()
     finally:
         _load(params, own)
+
+
+def _through(trunk: Trunk, chunk: Any) -> Optional[List[Batch]]:
+    """What the trunk gives on the chunk's batches; None where the network is no chain of its blocks."""
+    if not trunk.holds(next(iter(chunk))):
+        return None
+    return [trunk.before(batch) for batch in chunk]
 
 
 def _check_fit(params: Mapping[str, nd.NDArray], sample: Mapping[str, nd.NDArray]) -> None:
@@ -74,7 +90,7 @@ def _check_fit(params: Mapping[str, nd.NDArray], sample: Mapping[str, nd.NDArray
                              "they were drawn from another network; build the same one")
 
 
-def _on_batches(net: gluon.Block, chunk: Any, selection: Selection) -> List[List[np.ndarray]]:
+def _on_batches(net: Callable, chunk: Any, selection: Selection) -> List[List[np.ndarray]]:
     """For each output asked for the arrays of all batches; so many are queued at once as memory allows."""
     found: List[List[np.ndarray]] = [[] for _ in range(len(selection))]
     queued: List[List[nd.NDArray]] = []

@@ -6,29 +6,30 @@ from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
-from .chunks import Chunk, Samples, held
+from .chunks import Chunk
 from .reductions import Reduction, joined
 
 __all__ = ["reduced"]
 
 Found = Dict[str, np.ndarray]
-Outputs = Callable[[Samples, Chunk], Any]       # a context in which outputs come, a list for each sample
+Outputs = Callable[[Chunk], Any]       # a context in which outputs come, a list for each sample
 
 
-def reduced(samples: Samples, weights: np.ndarray, parts: Iterable[Chunk], outputs: Outputs,
-            makers: Sequence[Callable[[], Reduction]]) -> List[List[Found]]:
+def reduced(weights: np.ndarray, parts: Iterable[Chunk], outputs: Outputs,
+            makers: Sequence[Callable[[], Reduction]], several: Callable[[], None]) -> List[List[Found]]:
     """For every output asked for what its reduction finds: one dictionary of arrays for all rows.
 
-    Where batches give outputs of different shapes, as sequences of different length do: one for each batch.
+    ``several`` is called before the first of several chunks, each of which needs every sample. Where batches
+    give outputs of different shapes, as sequences of different length do: one dictionary for each batch.
     """
     runs: List[List[Tuple[List[int], Found]]] = [[] for _ in makers]
     kinds: Any = None
     parts = iter(parts)
     first, second = next(parts), next(parts, None)
-    if second is not None:      # more than one chunk, and each needs every sample
-        samples = held(samples)
+    if second is not None:
+        several()
     for chunk in itertools.chain([first], [] if second is None else [second], parts):
-        with outputs(samples, chunk) as each:
+        with outputs(chunk) as each:
             for k, found in enumerate(_one_chunk(each, weights, makers)):
                 runs[k] += [(sizes, reduction.result()) for sizes, reduction in found]
                 kinds = kinds or [None] * len(makers)

@@ -102,14 +102,14 @@ class Collecting:
                 axis: Optional[int] = None, samples: bool = False, stats: Union[None, str, Sequence[str]] = None,
                 quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None, output: Output = None,
                 layout: Optional[BatchLayout] = None, batch_axis: Optional[int] = None,
-                batch_size: int = 1000) -> Prediction:
+                stages: Optional[Sequence[gluon.Block]] = None, batch_size: int = 1000) -> Prediction:
         """The Bayesian model average  p(y | x) = sum_s w_s p(y | x, w_s)  over the collected samples.
 
         Parameters
         ----------
         activation : 'softmax', 'sigmoid', 'identity', callable or likelihood, optional
             What makes a prediction of the network's output. Default: what the chain's likelihood knows.
-        data, axis, samples, stats, quantiles, noise_std, output, layout, batch_axis, batch_size
+        data, axis, samples, stats, quantiles, noise_std, output, layout, batch_axis, stages, batch_size
             As for :func:`sgmcmc_mx.predict`. The number of inputs is that of the network's calls in training.
 
         Returns
@@ -123,7 +123,8 @@ class Collecting:
             self._warn_once(key, message)
         return predict(self.net, self.samples, data, activation, axis=axis, samples=samples, stats=stats,
                        quantiles=quantiles, noise_std=noise_std, output=output,
-                       layout=self._layout(layout, batch_axis), batch_size=batch_size, context=self._context())
+                       layout=self._layout(layout, batch_axis), stages=stages, batch_size=batch_size,
+                       context=self._context())
 
     def _layout(self, layout: Optional[BatchLayout], batch_axis: Optional[int]) -> BatchLayout:
         not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
