@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Collection, Dict, Optional, Sequence
 
 import numpy as np
 
+from .._check import warn
 from ..errors import DivergenceError, StoreError
 from . import arrays, checkpoints, files, labels
 from . import manifest as manifests
+from .fixed import FIXED, read, same, worth_it
 from .numbers import as_numpy, diverged, halved
 from .reading import INPUTS
 from .recovery import MANIFEST
@@ -39,6 +41,9 @@ class Books:
         self.newest = found.entries[-1].step if found.entries else -1
         self._counting = threading.Lock()   # the writer counts a sample out that it cannot keep
         self._warned, self._in_place = False, True
+        self._fixed_sha256: Optional[str] = None
+        # What does not move, as it is in the folder; None while there is no sample yet, which decides it.
+        self._fixed = self._read_fixed() if found.entries else None
 
     @property
     def run(self) -> Optional[str]:
@@ -91,11 +96,11 @@ class Books:
 
     # ---------------------------------------------------------------- samples
 
-    def keep(self, sample: Sample, np_shape: bool) -> None:
-        """Write a sample, or compare it with the one of its step."""
+    def keep(self, sample: Sample, np_shape: bool, fixed: Collection[str] = ()) -> None:
+        """Write a sample, or compare it with the one of its step. ``fixed``: names of what is not meant to move."""
         new = not self.entries or sample.step > self.entries[-1].step
         try:
-            self._write(sample, new, np_shape)
+            self._write(sample, new, np_shape, fixed)
         except OSError:     # it is tried again
             raise
         except BaseException:
@@ -103,7 +108,7 @@ class Books:
                 self.counted(self.entries[-1].step if self.entries else -1, -1)
             raise
 
-    def _write(self, sample: Sample, new: bool, np_shape: bool) -> None:
+    def _write(self, sample: Sample, new: bool, np_shape: bool, fixed: Collection[str]) -> None:
         numbers = {name: as_numpy(a) for name, a in sample.items()}
         bad = diverged(numbers)
         if bad is not None:
@@ -112,23 +117,51 @@ class Books:
         smaller = numbers
         if self.header.get("dtype"):
             smaller = {name: halved(a) for name, a in numbers.items()}
-        pieces = arrays.dump(smaller, np_shape)
         self.create({n: {"shape": list(a.shape), "dtype": a.dtype.name} for n, a in numbers.items()})
+        there = self._kept_once(smaller, fixed, np_shape)
+        own = {name: a for name, a in smaller.items() if name not in there or not same(a, there[name])}
+        pieces = arrays.dump(own, np_shape)
         if new:
-            self._add(sample, pieces)
+            self._add(sample, pieces, self._fixed_sha256 if len(own) < len(smaller) else None)
         else:       # the run has been here before, and went down before its next checkpoint
             self._compare(sample.step, pieces)
 
-    def _add(self, sample: Sample, pieces: Sequence[Any]) -> None:
+    def _kept_once(self, numbers: Dict[str, np.ndarray], fixed: Collection[str],
+                   np_shape: bool) -> Dict[str, np.ndarray]:
+        """What lies in a file of its own. The run's first sample decides it, for what a file says must not change."""
+        if self._fixed is None:
+            self._fixed = self._write_fixed(worth_it(numbers, fixed) if self.run else {}, np_shape)
+        return self._fixed
+
+    def _read_fixed(self) -> Dict[str, np.ndarray]:
+        self._fixed_sha256 = next((e.fixed for e in reversed(self.entries) if e.fixed), None)
+        if self._fixed_sha256 is None:
+            return {}
+        try:
+            return read(self.path, self._fixed_sha256)
+        except StoreError as e:
+            warn(f"{e}. Until then the samples so far cannot be read; those to come are kept whole")
+            return {}
+
+    def _write_fixed(self, still: Dict[str, np.ndarray], np_shape: bool) -> Dict[str, np.ndarray]:
+        if still:
+            _, self._fixed_sha256 = files.replace(self.path / FIXED, arrays.dump(still, np_shape))
+            if self.header["format"] != manifests.WITH_FIXED:
+                self.rewrite()
+        return still
+
+    def _add(self, sample: Sample, pieces: Sequence[Any], fixed: Optional[str]) -> None:
         potential, temperature, friction = (manifests.plain(scalar(r)) for r in sample.readings)
         about = {"file": f"sample-{sample.step:09d}.params", "step": sample.step, "weight": float(sample.weight),
                  "potential": potential, "temperature": temperature, "friction": friction,
                  "hyper": None if sample.hyper is None else manifests.plain(sample.hyper)}
+        if fixed is not None:
+            about["fixed"] = fixed
         run = self.run
         tail = None if run is None else lambda sha256: labels.label(run, about, sha256)
         size, digest = files.replace(self.path / about["file"], pieces, tail)
         entry = manifests.Entry(sha256=digest, bytes=size, **about)
-        self.line("sample", entry._asdict())
+        self.append(manifests.sample_line(entry))
         self.entries.append(entry)
         keep = self.header["keep_last"]
         while keep is not None and len(self.entries) > keep:
@@ -136,7 +169,7 @@ class Books:
 
     def _compare(self, step: int, pieces: Sequence[Any]) -> None:
         known = next((e for e in reversed(self.entries) if e.step == step), None)
-        if known is None or self._warned:
+        if known is None or self._warned or (known.fixed and not self._fixed):
             return
         try:
             there = files.read_within(self.path, known.file, known.bytes)
@@ -175,7 +208,11 @@ class Books:
 
     def line(self, kind: str, content: Any) -> None:
         """Add a line."""
-        self.end = files.append(self.path / MANIFEST, manifests.line(kind, content), self.end)
+        self.append(manifests.line(kind, content))
+
+    def append(self, line: bytes) -> None:
+        """Add a line as it is."""
+        self.end = files.append(self.path / MANIFEST, line, self.end)
         self.lines += 1
 
     def note(self, event: dict) -> None:
@@ -185,8 +222,10 @@ class Books:
 
     def rewrite(self) -> None:
         """Write the manifest anew, as it is known here."""
+        if self._fixed_sha256 is not None:      # an older version must not take a part for the whole
+            self.header["format"] = manifests.WITH_FIXED
         lines = [manifests.line("header", self.header), *(manifests.line("event", e) for e in self.events),
-                 *(manifests.line("sample", e._asdict()) for e in self.entries)]
+                 *map(manifests.sample_line, self.entries)]
         try:
             files.replace(self.path / MANIFEST, lines)
         finally:    # it may have taken its place, and the folder not be on the disk

@@ -5,7 +5,7 @@ import logging
 import os
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Optional, Tuple, Union, overload
+from typing import Any, Callable, Collection, Optional, Tuple, Union, overload
 
 import numpy as np
 from mxnet.util import is_np_shape
@@ -33,6 +33,11 @@ class FolderStore(StoredSamples):
     manifest or does not exist. All of it happens on a thread beside the chain, which waits when four writes are
     pending; what goes wrong is raised at the chain's next step. One run at a time writes to a folder.
 
+    What does not move (``grad_req='null'`` or ``lr_mult=0`` at the first sample) is kept once, in ``fixed.params``,
+    where it is a tenth of a sample or more. An array of it that has moved after all is in the samples' own files.
+    :func:`sgmcmc_mx.load` puts both together; plain MXNet reads one after the other:
+    ``net.load_parameters('runs/a/fixed.params', allow_missing=True)``, then the sample's, ``allow_missing=True`` too.
+
     Parameters
     ----------
     path : str or os.PathLike
@@ -41,7 +46,8 @@ class FolderStore(StoredSamples):
         Keep this many samples, the newest. Default: all.
     dtype : 'float16', optional
         Keep floats as halves, with which they take half the room; they are read as what they were, rounded to 11 bits.
-        Arrays with a number beyond 65,504 stay what they are. Default: as they are.
+        Arrays with a number beyond 65,504 stay what they are. Plain MXNet reads such a file by
+        ``net.load_parameters(file, cast_dtype=True)``. Default: as they are.
     inputs : numpy.ndarray, optional
         Keep the network's outputs on these inputs instead of its weights ("function samples"): predictions of just
         these inputs can be averaged then, by ``predict(inputs)``.
@@ -189,10 +195,11 @@ class FolderStore(StoredSamples):
                              f"{mine!r:.80}, which went down before its first checkpoint; begin it again with the same "
                              "options, or write to another folder")
 
-    def append(self, sample: Sample) -> None:
+    def append(self, sample: Sample, fixed: Collection[str] = ()) -> None:
         """Keep one more sample. Returns at once; an error of the writing is raised by :meth:`check` and :meth:`flush`.
 
-        A step that the folder has a sample of already was taken before the run was resumed: that one stays.
+        A step that the folder has a sample of already was taken before the run was resumed: that one stays. ``fixed``:
+        names of arrays that are not meant to move; of the first sample they go into a file of their own.
         """
         number("weight", sample.weight, "1 where all count alike", low=manifests.LIGHTEST, high=1 / manifests.LIGHTEST)
         books = self._books
@@ -200,7 +207,7 @@ class FolderStore(StoredSamples):
         books.counted(sample.step)
         try:
             np_shape = is_np_shape()    # of this thread
-            self._put(lambda: books.keep(sample, np_shape))
+            self._put(lambda: books.keep(sample, np_shape, fixed))
         except Exception:       # it was not taken; an interrupt comes while it waits
             books.counted(before, -1)
             raise

@@ -5,7 +5,8 @@
 complete (has no end, or zeros where nothing was written) was never acknowledged, and counts for nothing.
 
 Since format 2 a run has an identity, ``run`` of the header: 128 random bits, which its samples and checkpoints say too.
-A run that was begun in format 1 has none, and stays in that format, which older versions read.
+A run that was begun in format 1 has none, and stays in that format, which older versions read. Format 3 is that of a
+run whose samples lack what does not move: ``fixed`` of a sample is the SHA-256 of ``fixed.params``, where that is.
 """
 from __future__ import annotations
 
@@ -20,15 +21,17 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from ..errors import StoreError
 from .arrays import DTYPES
 
-__all__ = ["FORMAT", "Entry", "Manifest", "checked", "differing", "entry", "is_sample", "line", "new_run",
-           "parse", "plain"]
+__all__ = ["FORMAT", "WITH_FIXED", "Entry", "Manifest", "checked", "differing", "entry", "is_sample", "line", "new_run",
+           "parse", "plain", "sample_line"]
 
 FORMAT = 2
+WITH_FIXED = 3          # of runs that keep once what does not move
 WITHOUT_RUN = 1         # the newest format in which a run has no identity
 LIGHTEST = 1e-100       # weight; their sum is a number then
 _MOST = sys.float_info.max
 _FILE = re.compile(r"sample-\d{1,18}\.params")
 _RUN = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def new_run() -> str:
@@ -37,7 +40,7 @@ def new_run() -> str:
 
 
 class Entry(NamedTuple):
-    """What the manifest says of a sample."""
+    """What the manifest says of a sample. ``fixed``: the SHA-256 of the file with what the sample's own lacks."""
 
     file: str
     step: int
@@ -48,6 +51,7 @@ class Entry(NamedTuple):
     hyper: Optional[Dict[str, float]]
     sha256: str
     bytes: int
+    fixed: Optional[str] = None
 
 
 class Manifest(NamedTuple):
@@ -64,6 +68,11 @@ def line(kind: str, content: Any) -> bytes:
     """One line of the manifest."""
     text = json.dumps({kind: plain(content)}, allow_nan=False, separators=(", ", ": "))
     return f'{text[:-1]}, "crc": {zlib.crc32(text.encode())}}}\n'.encode()
+
+
+def sample_line(entry: Entry) -> bytes:
+    """The line of a sample. What older versions do not know is left out where it says nothing."""
+    return line("sample", {name: value for name, value in entry._asdict().items() if name != "fixed" or value})
 
 
 def plain(value: Any) -> Any:
@@ -140,9 +149,9 @@ def _header(kind: str, content: Any, where: str) -> dict:
     if kind != "header" or not isinstance(content, dict):
         raise ValueError("the first line does not describe a run")
     form = content.get("format")
-    if not isinstance(form, int) or form > FORMAT:
-        raise StoreError(f"{where} has format {form!r}, and this version of sgmcmc_mx reads formats up to {FORMAT}; "
-                         f"it was written by {content.get('package')!r}: install that version or a newer one")
+    if not isinstance(form, int) or form > WITH_FIXED:
+        raise StoreError(f"{where} has format {form!r}, and this version of sgmcmc_mx reads formats up to "
+                         f"{WITH_FIXED}; it was written by {content.get('package')!r}: install that version or a newer one")
     if form > WITHOUT_RUN and not (isinstance(content["run"], str) and _RUN.fullmatch(content["run"])):
         raise ValueError("the run has no identity")
     parameters = content["parameters"]
@@ -163,6 +172,8 @@ def entry(content: dict) -> Entry:
         raise ValueError(f"{entry.file!r} is no name of a sample's file")
     if not (_whole(entry.step) and _whole(entry.bytes) and isinstance(entry.sha256, str)):
         raise ValueError("its step, size or SHA-256 is no such thing")
+    if entry.fixed is not None and not (isinstance(entry.fixed, str) and _SHA256.fullmatch(entry.fixed)):
+        raise ValueError("the SHA-256 of what does not move is none")
     numbers = [entry.weight, entry.potential, entry.temperature, entry.friction]
     if entry.weight is None or not all(map(_number, numbers)) or not LIGHTEST <= entry.weight <= 1.0 / LIGHTEST:
         raise ValueError("its weight or a reading is no number")

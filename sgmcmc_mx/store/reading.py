@@ -13,6 +13,7 @@ from mxnet import ndarray as nd
 from ..errors import StoreError
 from . import arrays, checkpoints, files, labels, recovery
 from . import manifest as manifests
+from .fixed import FixedArrays
 from .recovery import MANIFEST
 from .samples import MemoryStore, Sample, check_place, normalised
 
@@ -36,11 +37,14 @@ class StoredSamples(Sequence):
         What the manifest says of the run: sampler, options, shapes and types of the parameters, package.
     events : list of dict
         What happened to the run: resumed, gone back after a divergence.
+
+    What does not move is read once; all samples have the same arrays of it then.
     """
 
     def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict],
-                 inputs: Optional[np.ndarray] = None) -> None:
+                 inputs: Optional[np.ndarray] = None, fixed: Optional[FixedArrays] = None) -> None:
         self.path, self.header, self.events, self._entries, self._inputs = path, header, events, entries, inputs
+        self._fixed = fixed or FixedArrays(path)
 
     @property
     def inputs(self) -> Optional[np.ndarray]:
@@ -64,16 +68,17 @@ class StoredSamples(Sequence):
     def __getitem__(self, i: Union[int, slice]) -> Union[Sample, StoredSamples]:
         check_place(i, len(self._entries))
         if isinstance(i, slice):
-            return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs)
+            return StoredSamples(self.path, self.header, self._entries[i], self.events, self._inputs,
+                                 self._fixed)
         return self._read(self._entries[i])
 
     def _read(self, entry: manifests.Entry) -> Sample:
-        return Sample(_Arrays(self.path, entry, self.header), entry.step, entry.weight, entry.potential,
+        return Sample(_Arrays(self.path, entry, self.header, self._fixed), entry.step, entry.weight, entry.potential,
                       entry.temperature, entry.friction, entry.hyper)
 
     def __reduce__(self) -> tuple:
         """As the samples in memory, arrays and numbers: a pickle, or a copy, needs no folder."""
-        return MemoryStore, (list(self), self.inputs)
+        return MemoryStore(list(self), self.inputs).__reduce__()
 
     def __repr__(self) -> str:
         steps = f", steps {self._entries[0].step} to {self._entries[-1].step}" if self._entries else ""
@@ -81,10 +86,10 @@ class StoredSamples(Sequence):
 
 
 class _Arrays(Mapping):
-    """The arrays of one file, read at the first look at them."""
+    """The arrays of one file, and those that no sample's file has, read at the first look at them."""
 
-    def __init__(self, folder: Path, entry: manifests.Entry, header: dict) -> None:
-        self._folder, self._entry = folder, entry
+    def __init__(self, folder: Path, entry: manifests.Entry, header: dict, fixed: FixedArrays) -> None:
+        self._folder, self._entry, self._fixed = folder, entry, fixed
         self._found: Optional[dict] = None
         self._parameters, self._run = header.get("parameters", {}), header.get("run")
         self._missing = _DROPPED if header.get("keep_last") else _MISSING
@@ -101,8 +106,18 @@ class _Arrays(Mapping):
                     raise ValueError(f"{len(rest)} bytes follow its end")
             except ValueError as e:
                 raise StoreError(f"{where} is no file of arrays: {e}") from e
-            self._found = {name: self._typed(where, name, a) for name, a in read.items()}
+            found = {name: self._typed(where, name, a) for name, a in read.items()}
+            self._found = found if entry.fixed is None else self._with_fixed(where, found, entry.fixed)
         return self._found
+
+    def _with_fixed(self, where: Path, found: dict, sha256: str) -> dict:
+        whole = {**self._fixed.get(sha256, self._typed), **found}
+        odd = sorted(set(whole) ^ set(self._parameters))
+        if odd:
+            raise StoreError(f"{where} and what does not move are not together what the manifest says: "
+                             f"{', '.join(odd[:4])} {'are' if len(odd) > 1 else 'is'} in one of the two only; put the "
+                             "files that the run has written there")
+        return {name: whole[name] for name in self._parameters}
 
     def _raise_damaged(self, where: Path, data: bytes) -> None:
         step = self._entry.step

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Union, overload
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Optional, Union, overload
 
 import numpy as np
 from mxnet import cpu
 from mxnet import ndarray as nd
+
+from .fixed import Sharing
 
 __all__ = ["MemoryStore", "Reading", "Sample", "check_place", "normalised", "scalar"]
 
@@ -80,6 +82,11 @@ def _remade(arrays: Dict[str, np.ndarray], *about: Any) -> Sample:
     return Sample({name: nd.array(a, ctx=cpu(), dtype=a.dtype) for name, a in arrays.items()}, *about)
 
 
+def _remade_store(cls: type, arrays: List[np.ndarray], rows: list, inputs: Optional[np.ndarray]) -> MemoryStore:
+    made = [nd.array(a, ctx=cpu(), dtype=a.dtype) for a in arrays]
+    return cls([Sample({name: made[k] for name, k in places.items()}, *about) for places, about in rows], inputs)
+
+
 class MemoryStore(Sequence):
     """Samples in memory, in the order they were drawn.
 
@@ -89,9 +96,17 @@ class MemoryStore(Sequence):
     def __init__(self, samples: Iterable[Sample] = (), inputs: Optional[np.ndarray] = None) -> None:
         self._samples, self.inputs = list(samples), inputs
 
-    def append(self, sample: Sample) -> None:
-        """Keep one more sample."""
+    _sharing: Optional[Sharing] = None      # where something does not move
+
+    def append(self, sample: Sample, fixed: Collection[str] = ()) -> None:
+        """Keep one more sample. ``fixed``: names of arrays that are not meant to move.
+
+        Samples that are equal there have one array between them.
+        """
         self._samples.append(sample)
+        if fixed and isinstance(sample._arrays, dict):
+            self._sharing = self._sharing or Sharing()
+            self._sharing.add(sample._arrays, fixed)
 
     def discard_not_finite(self) -> None:
         """Give up samples with NaN or infinity in them, the newest ones of a chain that has diverged."""
@@ -111,13 +126,33 @@ class MemoryStore(Sequence):
 
     def __getitem__(self, i: Union[int, slice]) -> Union[Sample, MemoryStore]:
         check_place(i, len(self._samples))
+        self._settle()
         return MemoryStore(self._samples[i], self.inputs) if isinstance(i, slice) else self._samples[i]
 
     def __len__(self) -> int:
         return len(self._samples)
 
+    def _settle(self) -> None:
+        if self._sharing is not None:
+            self._sharing.settle()
+
+    def __reduce__(self) -> tuple:
+        """As arrays of NumPy and numbers; what samples share is there once."""
+        self._settle()
+        place: Dict[int, int] = {}
+        arrays: List[np.ndarray] = []
+        rows = []
+        for s in self._samples:
+            for a in s.values():
+                if id(a) not in place:
+                    place[id(a)] = len(arrays)
+                    arrays.append(a.asnumpy())
+            about = (s.step, s.weight, s.potential, s.temperature, s.friction, s.hyper)
+            rows.append(({name: place[id(a)] for name, a in s.items()}, about))
+        return _remade_store, (type(self), arrays, rows, self.inputs)
+
     def __repr__(self) -> str:
-        where = f", steps {self[0].step} to {self[-1].step}" if len(self) else ""
+        where = f", steps {self._samples[0].step} to {self._samples[-1].step}" if len(self) else ""
         return f"{type(self).__name__}({len(self)} samples{where})"
 
 

@@ -12,7 +12,7 @@ from mxnet import ndarray as nd
 from numpy.typing import ArrayLike
 
 from .._check import not_both, warn
-from .._network import Loss
+from .._network import Loss, normalising
 from .._version import __version__
 from ..batches.arrays import classic
 from ..batches.inputs import Inputs
@@ -73,7 +73,13 @@ class Collecting:
         return {name: {"shape": list(p.shape), "dtype": np.dtype(p.dtype).name} for name, p in self._named.items()}
 
     def _keep(self, arrays: dict, weight: float = 1.0, **readings: Any) -> None:
-        self.samples.append(Sample(arrays, self.num_steps, weight, **readings))
+        self.samples.append(Sample(arrays, self.num_steps, weight, **readings), self._still())
+
+    def _still(self) -> Set[str]:
+        """Names of the parameters that are not meant to move. A store holds them to it, sample by sample."""
+        moved_by_forward = tuple(f"{name}_running_" for name in normalising(self.net))
+        return {name for name, p in self._named.items()
+                if (p.grad_req == "null" or p.lr_mult == 0) and not p.name.startswith(moved_by_forward)}
 
     def close(self) -> None:
         """Write what is left of the samples, and a checkpoint of the last step, and let other runs into the store.

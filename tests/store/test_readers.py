@@ -264,7 +264,7 @@ def test_newer_formats(folder):
         resume(folder)
     path = folder / "manifest.jsonl"
     content = json.loads(path.read_text().splitlines()[0])
-    content["header"].update(format=3, package="sgmcmc_mx 9.0")
+    content["header"].update(format=4, package="sgmcmc_mx 9.0")
     path.write_bytes(manifest.line("header", content["header"]))
-    with pytest.raises(sg.StoreError, match="format 3.*up to 2.*written by 'sgmcmc_mx 9.0'.*a newer one"):
+    with pytest.raises(sg.StoreError, match="format 4.*up to 3.*written by 'sgmcmc_mx 9.0'.*a newer one"):
         sg.load(folder)
