@@ -151,7 +151,8 @@ def _header(kind: str, content: Any, where: str) -> dict:
     form = content.get("format")
     if not isinstance(form, int) or form > WITH_FIXED:
         raise StoreError(f"{where} has format {form!r}, and this version of sgmcmc_mx reads formats up to "
-                         f"{WITH_FIXED}; it was written by {content.get('package')!r}: install that version or a newer one")
+                         f"{WITH_FIXED}; it was written by {content.get('package')!r}: install that version or a newer "
+                         "one")
     if form > WITHOUT_RUN and not (isinstance(content["run"], str) and _RUN.fullmatch(content["run"])):
         raise ValueError("the run has no identity")
     parameters = content["parameters"]

@@ -76,10 +76,13 @@ class Collecting:
         self.samples.append(Sample(arrays, self.num_steps, weight, **readings), self._still())
 
     def _still(self) -> Set[str]:
-        """Names of the parameters that are not meant to move. A store holds them to it, sample by sample."""
-        moved_by_forward = tuple(f"{name}_running_" for name in normalising(self.net))
-        return {name for name, p in self._named.items()
-                if (p.grad_req == "null" or p.lr_mult == 0) and not p.name.startswith(moved_by_forward)}
+        """Names of the parameters that are not meant to move. A store holds them to it, sample by sample.
+
+        Running statistics stay where a trunk is run as for prediction, and only then: beside others they are named.
+        """
+        still = {name for name, p in self._named.items() if p.grad_req == "null" or p.lr_mult == 0}
+        statistics = tuple(f"{name}_running_" for name in normalising(self.net))
+        return still if any(not self._named[name].name.startswith(statistics) for name in still) else set()
 
     def close(self) -> None:
         """Write what is left of the samples, and a checkpoint of the last step, and let other runs into the store.
