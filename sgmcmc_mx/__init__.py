@@ -17,13 +17,13 @@ else:
     from .full_data import HMC, MetropolisHastings
     from .gradients import ControlVariates
     from .kernels import backend
-    from .prediction import Regression, predict
+    from .prediction import Regression, networks, predict, using
     from .samplers import SGHMC, SGLD, SGNHT
-    from .store import FolderStore, MemoryStore, Sample, load
+    from .store import FolderStore, MemoryStore, Sample, join, load
     from .trainer import BayesianTrainer
     from .tuning import Suggestion, suggest, tune_threads
 
 __all__ = ["BatchLayout", "BayesianTrainer", "CheckpointError", "ControlVariates", "DivergenceError", "FolderStore",
            "HMC", "MemoryStore", "MetropolisHastings", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "StoreError",
-           "Suggestion", "__version__", "backend", "data", "datasets", "likelihoods", "load", "metrics", "plot",
-           "predict", "priors", "schedules", "suggest", "tune_threads"]
+           "Suggestion", "__version__", "backend", "data", "datasets", "join", "likelihoods", "load", "metrics",
+           "networks", "plot", "predict", "priors", "schedules", "suggest", "tune_threads", "using"]

@@ -57,6 +57,11 @@ class Sample(Mapping):
         """Potential, temperature and friction, as numbers or as arrays that the engine fills in."""
         return self._potential, self._temperature, self._friction
 
+    def with_weight(self, weight: float) -> Sample:
+        """The same sample, which counts otherwise."""
+        potential, temperature, friction = self.readings
+        return Sample(self._arrays, self.step, weight, potential, temperature, friction, self.hyper)
+
     def __getitem__(self, name: str) -> nd.NDArray:
         try:
             return self._arrays[name]

@@ -20,6 +20,7 @@ from ..batches.layout import BatchLayout
 from ..likelihoods.activations import Activation
 from ..prediction.averaging import Prediction, predict
 from ..prediction.forward import outputs_on
+from ..prediction.networks import networks
 from ..prediction.selection import Output
 from ..store import FolderStore, MemoryStore, Sample
 
@@ -125,8 +126,7 @@ class Collecting:
         -------
         As of :func:`sgmcmc_mx.predict`. The network's weights are what they were, whatever happens.
         """
-        if not len(self.samples):
-            raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, {self._when()}")
+        self._check_samples()
         activation = self._activation(activation)
         for key, message in self._unsound():
             self._warn_once(key, message)
@@ -134,6 +134,27 @@ class Collecting:
                        quantiles=quantiles, noise_std=noise_std, output=output,
                        layout=self._layout(layout, batch_axis), stages=stages, batch_size=batch_size,
                        context=self._context())
+
+    def networks(self, block: Optional[gluon.Block] = None) -> Iterator[gluon.Block]:
+        """The network with the weights of one sample after another, for what :meth:`predict` does not know.
+
+        Its own weights are back after the loop, also after ``break`` and an error. See :func:`sgmcmc_mx.networks`.
+
+        Parameters
+        ----------
+        block : gluon.Block, optional
+            Another Block that has the weights: a part of the network, or one that contains it or shares its parameters.
+
+        Examples
+        --------
+        >>> answers = [beam_search(net, question) for net in trainer.networks()]
+        """
+        self._check_samples()
+        return networks(self.net if block is None else block, self.samples, self.net)
+
+    def _check_samples(self) -> None:
+        if not len(self.samples):
+            raise ValueError(f"there are no samples yet: {self.num_steps} steps were taken, {self._when()}")
 
     def _layout(self, layout: Optional[BatchLayout], batch_axis: Optional[int]) -> BatchLayout:
         not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
