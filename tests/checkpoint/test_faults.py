@@ -28,13 +28,13 @@ class Zygote:
         self.process = subprocess.Popen([sys.executable, str(HELPERS / "zygote.py")], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=open(folder / "stderr", "w"), text=True, env=env)
 
-    def run(self, folder, fault=None, steps=STEPS, dropout=False, **options):
+    def run(self, folder, fault=None, steps=STEPS, dropout=False, frozen=None, **options):
         """Status of a run (negative for a signal), and its outcome."""
         out = str(self.folder / "out.npz")
         if os.path.exists(out):
             os.unlink(out)
         order = {"folder": str(folder), "out": out, "steps": steps, "fault": fault, "options": options,
-                 "dropout": dropout}
+                 "dropout": dropout, "frozen": frozen}
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         status = int(self.process.stdout.readline())
@@ -132,6 +132,43 @@ def test_a_disk_that_fails_and_ends_the_run(zygote, whole, tmp_path, kind, share
         zygote.run(tmp_path / str(k), {"event": event, "kind": kind, "die": True})
         finish(zygote, tmp_path / str(k), whole)
 
+
+# ---------------------------------------------------------------- a layer that does not move
+
+FROZEN = "dense1_.*"      # the network itself is dense0
+
+
+@pytest.fixture(scope="module")
+def whole_in_part(zygote):
+    """The outcome, and events from before the first sample, that of step 7, to after it."""
+    code, found = zygote.run(zygote.folder / "part", frozen=FROZEN)
+    assert code == 0, zygote.errors()
+    assert (zygote.folder / "part" / "fixed.params").exists()
+    last = int(zygote.run(zygote.folder / "part-8", steps=8, frozen=FROZEN)[1]["events"])
+    return found, list(range(last - 64, last))
+
+
+@pytest.mark.parametrize("kind", ["kill", *DISK])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=SLOW)])
+def test_a_layer_that_does_not_move(zygote, whole_in_part, tmp_path, kind, every):
+    """Killed, or out of room, while what does not move is written: it is there once, and no sample lacks it."""
+    expected, events = whole_in_part
+    begin = ["kill", *DISK].index(kind)
+    for event in events[2 * begin if every > 1 else 0::every]:
+        folder = tmp_path / str(event)
+        code, found = zygote.run(folder, {"event": event, "kind": kind}, frozen=FROZEN)
+        if kind == "kill":
+            assert code == -signal.SIGKILL, zygote.errors()[-3000:]
+            finish(zygote, folder, expected, frozen=FROZEN)
+        else:
+            assert code == 0, zygote.errors()[-3000:]
+            same(found, expected)
+        samples = sg.load(folder)
+        assert all(len(s) == 4 and s["0.weight"] is samples[0]["0.weight"] for s in samples)
+        assert samples.header["format"] == 3 and not list(folder.glob(".writing-*"))
+
+
+# ---------------------------------------------------------------- asked to end
 
 @pytest.mark.parametrize("kind, step", [
     ("SIGTERM", 2), ("SIGINT", 9), ("SIGTERM", 17), pytest.param("SIGINT", 2, marks=SLOW),

@@ -1,7 +1,7 @@
 """A process that has imported MXNet and used nothing of it, and forks one that runs for every order on its input.
 
 An order is a line of JSON: ``{"folder": ..., "out": ..., "steps": ..., "fault": null or {...}, "options": {...},
-"dropout": false}``. The answer is a line with the status of ``waitpid``. A run resumes the folder where it can and
+"dropout": false, "frozen": null or a pattern}``. The answer is a line with the status of ``waitpid``. A run resumes the folder where it can and
 begins one where it cannot, steps to the end and leaves its outcome in ``out``. A fault is ``{"event": N, "kind": K}``:
 at the N-th event (a step, or a call of the store to the operating system) the process dies (``kill``; of a write half
 is done), or the call fails (``ENOSPC``, ``EIO``; ``short``: after half of the bytes), after which the loop either calls
@@ -72,7 +72,7 @@ def run(order):
 
     faults = Faults(order["fault"])
     between = [lambda: runs.gluon.nn.Dropout(0.4)] if order["dropout"] else []
-    net, data = runs.network(between=between), runs.loader()
+    net, data = runs.network(between=between, frozen=order["frozen"]), runs.loader()
     tr = runs.begun_or_resumed(net, "sgnht", {}, order["folder"], data, **order.get("options", {}))
     files.os = faults
     dies = faults.fault.get("die")
