@@ -40,6 +40,7 @@ def run() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="fuzzed-run-"))
     atexit.register(shutil.rmtree, folder, True)
     net = network()
+    net.weight.grad_req = "null"    # and is in fixed.params
     loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(np.ones((6, 2), "float32"), np.arange(6) % 3), 3, seed=1)
     params = {"num_data": 6, "prior": sg.priors.Gamma(every=2), "learning_rate": 0.01}
     with sg.BayesianTrainer(net, "sgnht", params, sg.likelihoods.Categorical(), seed=0, data=loader, thin=2,
@@ -88,6 +89,7 @@ def look(folder) -> None:
 
 def resume(folder) -> None:
     net = network()
+    net.weight.grad_req = "null"
     before = [p.data().asnumpy() for p in net.collect_params().values()]
     loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(np.ones((6, 2), "float32"), np.arange(6) % 3), 3, seed=1)
     try:
@@ -129,16 +131,34 @@ def read_manifest_of_weird_values(blob: bytes) -> None:
 
 def read_sample(blob: bytes) -> None:
     """One that the manifest says is right."""
-    lines, name = file("manifest.jsonl").read_text().splitlines(), file("sample-*").name
+    name, about = file("sample-*").name, {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
+    _look_at("sample-*", blob, lambda s: s.update(fixed=None, **about if s["file"] == name else {}))
+
+
+def read_sample_in_part(blob: bytes) -> None:
+    """One that the manifest says is right, beside what does not move."""
+    name, about = file("sample-*").name, {"sha256": hashlib.sha256(blob).hexdigest(), "bytes": len(blob)}
+    _look_at("sample-*", blob, lambda s: s.update(about if s["file"] == name else {}), None)
+
+
+def read_fixed(blob: bytes) -> None:
+    """What does not move, and the manifest says it is right."""
+    _look_at("fixed.params", blob, lambda s: s.update(fixed=hashlib.sha256(blob).hexdigest()), None)
+
+
+def _look_at(pattern, blob, change, parameters=()) -> None:
+    """With a change of each sample's line, and the header's parameters, None for those there are."""
+    lines = file("manifest.jsonl").read_text().splitlines()
     for k, line in enumerate(lines):
         content = json.loads(line)
-        if content.get("sample", {}).get("file") == name:
-            content["sample"].update(sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob))
+        if "sample" in content:
+            change(content["sample"])
         content.pop("crc")
-        content.get("header", {}).update(parameters={})
+        if parameters is not None:
+            content.get("header", {}).update(parameters=dict(parameters))
         text = json.dumps(content).encode()
         lines[k] = text[:-1] + b', "crc": %d}\n' % zlib.crc32(text)
-    with Copy("sample-*", blob) as folder:
+    with Copy(pattern, blob) as folder:
         (folder / "manifest.jsonl").write_bytes(b"".join(lines))
         look(folder)
 
@@ -217,6 +237,8 @@ READERS = {
     "manifest that fits": (_quiet(read_manifest_that_fits), KNOWN, whole("manifest.jsonl"), 150),
     "manifest of weird values": (_quiet(read_manifest_of_weird_values), KNOWN, lambda: [b"", b"1234"], 100),
     "sample": (_quiet(read_sample), KNOWN, lambda: whole("sample-*")() + odd_arrays(), 150),
+    "sample in part": (_quiet(read_sample_in_part), KNOWN, lambda: whole("sample-*")() + odd_arrays(), 150),
+    "fixed": (_quiet(read_fixed), KNOWN, lambda: whole("fixed.params")() + odd_arrays(), 150),
     "checkpoint": (_quiet(read_checkpoint), KNOWN, whole("checkpoint-*.json"), 12),
     "checkpoint that fits": (_quiet(read_checkpoint_that_fits), BROUGHT, whole("checkpoint-*.json"), 12),
     "checkpoint of weird values": (_quiet(read_checkpoint_of_weird_values), BROUGHT, lambda: [b"", b"1234"], 12),

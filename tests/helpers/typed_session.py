@@ -68,6 +68,13 @@ def every_sampler() -> None:
 
 
 def stored(folder: Path) -> None:
+    frozen = network()
+    frozen[0].collect_params().setattr("grad_req", "null")
+    for store in (folder.with_name("frozen"), None):
+        with sg.BayesianTrainer(frozen, "sgld", {"num_data": 40}, CLASSES, store=store) as trainer:
+            steps(trainer, gluon.data.DataLoader(gluon.data.ArrayDataset(*data()), 10), 9)
+        print([len(s) for s in trainer.samples])
+    print([len(s) for s in sg.load(folder.with_name("frozen"))])
     loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(*data()), 10, seed=1)
     schedule = sg.schedules.CyclicalScheduler(0.02, 4, 0.5)
     with sg.BayesianTrainer(network(), "sghmc", {"lr_scheduler": schedule, "num_data": 40, "seed": 0}, CLASSES,
@@ -77,6 +84,10 @@ def stored(folder: Path) -> None:
         steps(trainer, loader, 4)
         each = trainer.predict(data()[0], samples=True)
     found = sg.load(folder)
+    joined = sg.join([found, trainer.samples[1:]], weights="chain")
+    print(joined, joined[1:].weights, [net(mx.nd.array(data()[0])).shape for net in sg.networks(network(), joined)])
+    with sg.using(network(), joined[0]) as net:
+        print([net(mx.nd.array(data()[0])).shape for net in trainer.networks(net)])
     sg.predict(network(), found[1:], gluon.data.DataLoader(data()[0], 7), "softmax")
     sg.plot.uncertain_images(np.zeros((40, 3, 3)), each, data()[1], weights=found.weights)
     sg.plot.reliability(each.mean(axis=0), data()[1])

@@ -1,12 +1,12 @@
 """A process that has imported MXNet and used nothing of it, and forks one that runs for every order on its input.
 
 An order is a line of JSON: ``{"folder": ..., "out": ..., "steps": ..., "fault": null or {...}, "options": {...},
-"dropout": false, "frozen": null or a pattern}``. The answer is a line with the status of ``waitpid``. A run resumes the folder where it can and
-begins one where it cannot, steps to the end and leaves its outcome in ``out``. A fault is ``{"event": N, "kind": K}``:
-at the N-th event (a step, or a call of the store to the operating system) the process dies (``kill``; of a write half
-is done), or the call fails (``ENOSPC``, ``EIO``; ``short``: after half of the bytes), after which the loop either calls
-``step`` again or, with ``"die": true``, ends by the exception. ``{"step": N, "kind": "SIGTERM"}`` sends the process a
-signal in the middle of the step after the N-th.
+"dropout": false, "frozen": null or a pattern}``. The answer is a line with the status of ``waitpid``. A run resumes
+the folder where it can and begins one where it cannot, steps to the end and leaves its outcome in ``out``. A fault is
+``{"event": N, "kind": K}``: at the N-th event (a step, or a call of the store to the operating system) the process dies
+(``kill``; of a write half is done), or the call fails (``ENOSPC``, ``EIO``; ``short``: after half of the bytes), after
+which the loop either calls ``step`` again or, with ``"die": true``, ends by the exception. ``{"step": N, "kind":
+"SIGTERM"}`` sends the process a signal in the middle of the step after the N-th.
 """
 import errno
 import gc

@@ -2,6 +2,7 @@
 import copy
 import hashlib
 import json
+import os
 import pickle
 import shutil
 
@@ -13,7 +14,7 @@ from mxnet.gluon.model_zoo import vision
 from runs import assert_equal, give_up, go, loader, network, outcome, trainer
 
 import sgmcmc_mx as sg
-from sgmcmc_mx.store import fixed
+from sgmcmc_mx.store import arrays, fixed, manifest
 
 
 def frozen(started=True, between=()):
@@ -243,7 +244,7 @@ def test_a_manifest_from_before_the_first_sample(made, folder):
     path = folder / "manifest.jsonl"
     header = json.loads(path.read_text().splitlines()[0])["header"]
     header["format"] = 2
-    path.write_bytes(sg.store.manifest.line("header", header))
+    path.write_bytes(manifest.line("header", header))
     with pytest.warns(UserWarning, match="taken back from their files; none is lost"):
         samples = sg.load(folder)
     assert [list(s) for s in samples] == [["0.weight", "0.bias", "1.weight", "1.bias"]] * 4
@@ -279,6 +280,55 @@ def test_a_damaged_file_is_told(folder):
     assert len(numbers(sg.load(folder))) == 4
 
 
+def fitting(folder, data):
+    """Another file in the place of what does not move, and a manifest that says that it is right."""
+    (folder / "fixed.params").write_bytes(data)
+    made = []
+    for line in (folder / "manifest.jsonl").read_text().splitlines():
+        content = json.loads(line)
+        kind, = content.keys() - {"crc"}
+        if kind == "sample":
+            content[kind]["fixed"] = hashlib.sha256(data).hexdigest()
+        made.append(manifest.line(kind, content[kind]))
+    (folder / "manifest.jsonl").write_bytes(b"".join(made))
+
+
+class Bomb:
+    """Leaves a folder where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.filterwarnings("ignore:.*that the checkpoint of step:UserWarning")     # which knows another checksum
+@pytest.mark.parametrize("protocol", [0, 4])
+def test_a_pickle_is_not_opened(folder, tmp_path, protocol):
+    fitting(folder, pickle.dumps(Bomb(tmp_path / "bomb"), protocol))
+    with pytest.raises(sg.StoreError, match=r"fixed\.params is no file of arrays"):
+        numbers(sg.load(folder))
+    assert not (tmp_path / "bomb").exists()
+
+
+def test_links_and_things_that_are_no_files(folder, tmp_path):
+    path, secret = folder / "fixed.params", tmp_path / "secret"
+    shutil.move(path, secret)
+    for target in (secret, "/dev/zero", "/proc/self/environ", path.name):
+        os.symlink(target, path)
+        with pytest.raises(sg.StoreError, match="leads out of the folder|cannot be read"):
+            numbers(sg.load(folder))
+        path.unlink()
+    for make in (os.mkfifo, os.mkdir):
+        make(path)
+        with pytest.raises(sg.StoreError, match="is no ordinary file|cannot be read"):
+            numbers(sg.load(folder))
+        (os.unlink if make is os.mkfifo else os.rmdir)(path)
+    shutil.move(secret, path)
+    assert len(numbers(sg.load(folder))) == 4
+
+
 def test_a_run_without_the_file_goes_on(made, folder):
     """Whole samples from then on; those before are there again once the file is."""
     path = folder / "fixed.params"
@@ -294,12 +344,12 @@ def test_a_run_without_the_file_goes_on(made, folder):
     tr.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*that the checkpoint of step:UserWarning")
 def test_a_file_that_fits_another_network(folder):
     """With a checksum that fits, as a stranger would make it."""
-    blob = b"".join(sg.store.arrays.dump({"0.weight": np.zeros((6, 5), "float32"), "x": np.zeros(2, "float32")}))
-    (folder / "fixed.params").write_bytes(blob)
+    blob = b"".join(arrays.dump({"0.weight": np.zeros((6, 5), "float32"), "x": np.zeros(2, "float32")}))
+    fitting(folder, blob)
     found = sg.load(folder)
-    found._entries[:] = [e._replace(fixed=hashlib.sha256(blob).hexdigest()) for e in found._entries]
     with pytest.raises(sg.StoreError, match=r"0\.bias, x are in one of the two only"):
         numbers(found)
 
@@ -309,7 +359,7 @@ def test_a_checksum_that_is_none(value):
     line = {"file": "sample-1.params", "step": 1, "weight": 1.0, "potential": None, "temperature": None,
             "friction": None, "hyper": None, "sha256": "0" * 64, "bytes": 3, "fixed": value}
     with pytest.raises((ValueError, TypeError)):
-        sg.store.manifest.entry(line)
+        manifest.entry(line)
 
 
 def test_copies(folder):
