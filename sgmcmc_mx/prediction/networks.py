@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sized
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from mxnet import autograd, gluon
@@ -138,9 +138,10 @@ class Places:
         with autograd.pause():
             self._kept = [(p, [classic(a).copy() for a in p.list_data()]) for p, _ in self._goes]
 
-    def put(self, sample: Arrays) -> None:
-        """Write a sample's arrays to their places."""
-        found = [(p, _value(p, names, sample)) for p, names in self._goes]
+    def put(self, sample: Arrays, moved: Optional[Collection[str]] = None) -> None:
+        """Write a sample's arrays to their places; with ``moved`` those of these names only."""
+        found = [(p, _value(p, names, sample)) for p, names in self._goes
+                 if moved is None or not set(names).isdisjoint(moved)]
         with autograd.pause():      # else MXNet refuses to write in place
             for p, value in found:
                 _write(p, [value])

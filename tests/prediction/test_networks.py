@@ -10,6 +10,7 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.prediction.networks import Places
 
 DATA = np.random.RandomState(0).randn(trainers.N, trainers.D).astype("float32"), np.arange(trainers.N) % trainers.K
 X = nd.array(DATA[0])
@@ -296,6 +297,20 @@ def test_within_record():
         loss.backward()
     assert_weights(net, before)
     np.testing.assert_allclose(net[0].weight.grad().asnumpy(), np.tile(DATA[0].sum(0), (3, 1)), rtol=1e-4, atol=1e-4)
+
+
+def test_only_what_has_moved():
+    net = dense(4, 3, 2)
+    before, sample = weights(net), arrays(net)
+    places = Places(net, sample)
+    places.keep()
+    places.put(sample, {"1.weight", "1.bias"})
+    assert_weights(net, {n: sample[n] if n.startswith("1") else a for n, a in before.items()})
+    places.restore()
+    assert_weights(net, before)
+    assert (places.own, places.unused) == ([], [])
+    assert Places(Around(net, dense(1, 1)), sample).own == ["own.0.weight", "own.0.bias"]
+    assert Places(net[1], sample).unused == ["0.weight", "0.bias"]
 
 
 # ---------------------------------------------------------------- and back
