@@ -70,7 +70,7 @@ class Likelihood(gluon.loss.Loss):
         loss = super().forward(output, label) if weight is None else self._weighted(output, label, weight)
         if isinstance(loss, NDArray):
             for note in tuple(_watching):
-                note(self, loss)
+                note(self, output, loss)
         return loss
 
     def hybrid_forward(self, F: Any, output: Outputs, label: Outputs) -> Outputs:
@@ -108,7 +108,7 @@ def equal(some: Any, other: Any) -> bool:
             and np.array_equal(getattr(some, "sigma", ()), getattr(other, "sigma", ())))
 
 
-def watch(note: Callable[[Likelihood, NDArray], None]) -> Callable[[], None]:
-    """Have ``note(likelihood, loss)`` called with every loss that a likelihood gives; returns what ends that."""
+def watch(note: Callable[[Likelihood, NDArray, NDArray], None]) -> Callable[[], None]:
+    """Have ``note(likelihood, output, loss)`` called with every loss that a likelihood gives; returns what ends it."""
     _watching.append(note)
     return lambda: _watching.remove(note)

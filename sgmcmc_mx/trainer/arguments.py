@@ -2,17 +2,19 @@
 from __future__ import annotations
 
 import numbers
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mxnet import gluon
 from mxnet import optimizer as opt
 from mxnet.kvstore import KVStoreBase
 
 from .._check import choice, closest, flag, integer
+from ..data import ResumableLoader, ResumableSampler
+from ..data.place import Together
 from ..samplers import Sampler
 
 __all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on", "checked_params",
-           "checked_progress", "checked_settings"]
+           "checked_progress", "checked_settings", "number_of_examples"]
 
 OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
         "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
@@ -108,6 +110,15 @@ def check_batch(batch_size: object) -> None:
         raise (ValueError if real else TypeError)(
             f"batch_size must be a number above 0, got {batch_size!r:.80} of type {type(batch_size).__name__}; give "
             "step() the number of examples in the batch")
+
+
+def number_of_examples(data: Any) -> Optional[int]:
+    """How many examples the batches come from, None where nothing says it."""
+    if isinstance(data, Together):
+        return next((n for n in map(number_of_examples, data.parts) if n is not None), None)
+    if isinstance(data, ResumableLoader):
+        return len(data._dataset)
+    return getattr(data, "length", None) if isinstance(data, ResumableSampler) else None
 
 
 def check_initialized(params: gluon.ParameterDict) -> None:

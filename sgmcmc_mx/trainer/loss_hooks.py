@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from typing import Any, Callable, Optional
 
 from mxnet import autograd, gluon
@@ -28,16 +29,29 @@ def watch_net(trainer: Whole, net: gluon.Block) -> None:
     _hook(trainer, net, _note_run)
 
 
-def watch_loss(trainer: Whole, likelihood: gluon.Block) -> None:
-    """Have the output of ``likelihood``, where it follows a pass of the network, noted in ``trainer._loss``."""
-    _hook(trainer, likelihood, _note_loss)
-    if isinstance(likelihood, Likelihood):
-        weakref.finalize(trainer, watch(_Equals(weakref.ref(trainer))))
+def watch_loss(trainer: Whole, likelihood: Any) -> None:
+    """Have the output of ``likelihood``, where it follows a pass of the network, noted in ``trainer._loss``.
+
+    Where that is one of this package, or none was given, those of this package are listened to.
+    """
+    if isinstance(likelihood, gluon.Block):
+        _hook(trainer, likelihood, _note_loss)
+    if likelihood is None or isinstance(likelihood, Likelihood):
+        weakref.finalize(trainer, watch(_Others(weakref.ref(trainer))))
 
 
 def _hook(trainer: Whole, block: gluon.Block, note: _Note) -> None:
+    if not len(block._forward_hooks):
+        block._forward_hooks = _Hooks()
     handle = block.register_forward_hook(_Hook(weakref.ref(trainer), note))
     weakref.finalize(trainer, handle.detach)
+
+
+class _Hooks(OrderedDict):
+    """A block's hooks; false where all are a trainer's, for MXNet warns of those that it finds as it hybridizes."""
+
+    def __bool__(self) -> bool:
+        return any(not isinstance(hook, _Hook) for hook in self.values())
 
 
 class _Hook:
@@ -55,33 +69,40 @@ class _Hook:
         return _Hook, (None, None)
 
 
-class _Equals:
-    """Told of the losses of all likelihoods."""
+class _Others:
+    """Told of the losses of all likelihoods but the trainer's own object."""
 
     def __init__(self, trainer: weakref.ref) -> None:
         self.trainer = trainer
 
-    def __call__(self, likelihood: Any, loss: nd.NDArray) -> None:
+    def __call__(self, likelihood: Any, output: Any, loss: nd.NDArray) -> None:
         trainer = self.trainer()
         if trainer is None or likelihood is trainer.likelihood or trainer._own_is_called:
             return
         last = getattr(_here, "last", None)
-        if (autograd.is_recording() and last is not None and last() is trainer
-                and equal(likelihood, trainer.likelihood)):
-            _note(trainer, loss)
+        if not autograd.is_recording() or last is None or last() is not trainer or not trainer._ran:
+            return
+        if trainer.likelihood is None or equal(likelihood, trainer.likelihood):
+            trainer._first_steps.note_loss(likelihood, output, loss)
+            if trainer.likelihood is not None:
+                _note(trainer, loss)
+        else:
+            trainer._other_loss = repr(likelihood)
 
 
 def _note_run(trainer: Whole, inputs: Any, output: Any) -> None:
     trainer._ran, trainer._inputs_seen = True, len(inputs)
+    trainer._first_steps.note_inputs(inputs)
     _here.last = weakref.ref(trainer)
 
 
 def _note_loss(trainer: Whole, inputs: Any, output: Any) -> None:
     trainer._own_is_called = True
-    _note(trainer, output)
-
-
-def _note(trainer: Whole, output: Any) -> None:
     # A loss that several trainers use belongs to the one whose network has just been run.
     if trainer._ran and isinstance(output, nd.NDArray):
-        trainer._loss, trainer._loss_is_new = output, True
+        trainer._first_steps.note_loss(trainer.likelihood, inputs[0], output)
+        _note(trainer, output)
+
+
+def _note(trainer: Whole, loss: nd.NDArray) -> None:
+    trainer._loss, trainer._loss_is_new = loss, True

@@ -33,11 +33,13 @@ from .arguments import (
     checked_params,
     checked_progress,
     checked_settings,
+    number_of_examples,
 )
 from .assumptions import unsound
 from .back_reference import loosen
 from .collecting import as_store
 from .divergence import Watch
+from .first_steps import FirstSteps
 from .loss_hooks import watch_loss, watch_net
 from .progress import Progress
 from .states import States
@@ -153,11 +155,11 @@ class BayesianTrainer(Thinning, States):
         self._seen = self._updates_done()
         self._loss = None
         self._ran = self._loss_is_new = False       # whether network and loss were run under record since the last step
-        self._own_is_called = False     # whether the loop calls the likelihood that was given, and not an equal one
-        self._inputs_seen = None
+        self._own_is_called, self._other_loss, self._inputs_seen = False, None, None
+        self._batch_size = 1.0
+        self._first_steps = FirstSteps(self._told_length(data))
         watch_net(self, net)
-        if isinstance(likelihood, gluon.Block):
-            watch_loss(self, likelihood)
+        watch_loss(self, likelihood)
         if not isinstance(self._optimizer, Sampler):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
@@ -166,6 +168,15 @@ class BayesianTrainer(Thinning, States):
         self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
             self._keep_in(store, data, optimizer_params)
+
+    def _told_length(self, data: Optional[Resumable]) -> Optional[int]:
+        """The number of examples in the data that were given, if they say it; warns where num_data is less."""
+        length, told = number_of_examples(data), getattr(self._optimizer, "num_data", 1)
+        if length is not None and 1 < told < length:    # more may count tokens, or the data of other workers
+            self._warn_once("num_data", f"num_data={told}, and the data given to the trainer have {length} examples, "
+                            f"which count {length / told:.3g} times too little against the prior; write "
+                            f"num_data={length}")
+        return length
 
     def _keep_in(self, store: Union[str, os.PathLike, FolderStore], data: Optional[Resumable],
                  optimizer_params: dict) -> None:
@@ -285,11 +296,13 @@ class BayesianTrainer(Thinning, States):
     def step(self, batch_size: float, ignore_stale_grad: bool = False) -> None:
         """One step on the gradient of the summed loss of ``batch_size`` examples; as in Gluon."""
         check_batch(batch_size)
+        self._batch_size = batch_size
         super().step(batch_size, ignore_stale_grad)
 
     def update(self, batch_size: float, ignore_stale_grad: bool = False) -> None:
         """The part of a step after ``allreduce_grads``; as in Gluon."""
         check_batch(batch_size)
+        self._batch_size = batch_size
         super().update(batch_size, ignore_stale_grad)
 
     def _allreduce_grads(self) -> None:
@@ -312,9 +325,7 @@ class BayesianTrainer(Thinning, States):
             self._keeper.no_step()
             return
         # Both step() and update() end here, and it returns early where AMP skips the step.
-        if not self._loss_is_new:
-            self._loss = None       # that of an earlier step says nothing of this one
-        self._ran = self._loss_is_new = False
+        self._look_at_the_loop()
         super()._update(ignore_stale_grad)
         failure = getattr(self._optimizer, "_failure", None)
         if failure is not None:     # swallowed by the kvstore a moment ago
@@ -338,6 +349,18 @@ class BayesianTrainer(Thinning, States):
         if self._progress is not None:
             self._progress.update(self)
 
+    def _look_at_the_loop(self) -> None:
+        """What the loop has done since the last step, and what of it is a mistake; nothing is waited for."""
+        if not self._loss_is_new:
+            self._loss = None       # that of an earlier step says nothing of this one
+            if self._other_loss is not None and not self._own_is_called:
+                self._warn_once("other loss", f"the trainer was given {self.likelihood!r}, and the loop calls "
+                                f"{self._other_loss}: the chain samples the posterior of the latter and predicts with "
+                                "the former; write loss_fn = trainer.likelihood before the loop")
+        self._ran, self._loss_is_new, self._other_loss = False, False, None
+        for key, message in self._first_steps.before_update(self, self._batch_size):
+            self._warn_once(key, message)
+
     # ---------------------------------------------------------------- divergence, and the end
 
     def _diverged(self, error: DivergenceError) -> None:
@@ -359,5 +382,6 @@ class BayesianTrainer(Thinning, States):
         return self._contexts[0]
 
     def _unsound(self) -> Iterator[Tuple[str, str]]:
+        yield from self._first_steps.findings(self)
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
-        return unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)
+        yield from unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)

@@ -35,7 +35,11 @@ class Whole(Collecting, gluon.Trainer):
     _seen: int                      # updates that were carried out when it last looked
     _ran: bool                      # whether the network was run under record since the last step
     _inputs_seen: Optional[int]     # with how many inputs the network was last called under record
+    _first_steps: Any               # a FirstSteps, which looks at the scale of the gradient
     _loss: Optional[nd.NDArray]     # of the last minibatch
+    _loss_is_new: bool              # whether it was heard since the last step
+    _own_is_called: bool            # whether the loop calls the likelihood that was given, and not an equal one
+    _other_loss: Optional[str]      # a likelihood that the loop calls and that is not the trainer's
     _watch: Any                     # the Watch, which looks for divergence
 
     def _updates_done(self) -> int:

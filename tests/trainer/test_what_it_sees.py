@@ -1,5 +1,6 @@
 """What a trainer sees of the loop: with how many inputs its network is called."""
 import gc
+import warnings
 
 import mxnet as mx
 import pytest
@@ -47,3 +48,17 @@ def test_the_network_lets_go_of_a_trainer_that_is_gone(data):
     gc.collect()
     assert not net._forward_hooks
     assert run(make(net), data, 1)._inputs_seen == 1
+
+
+def test_mxnet_does_not_warn_of_a_trainers_hooks(data):
+    net, loss_fn = build(), sg.likelihoods.Categorical()
+    trainer = make(net, likelihood=loss_fn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        net.hybridize()
+        loss_fn.hybridize()
+        run(trainer, data, 2)
+    handle = net.register_forward_hook(lambda *_: None)
+    with pytest.warns(UserWarning, match="being hybridized while still having"):
+        net.hybridize()
+    handle.detach()
