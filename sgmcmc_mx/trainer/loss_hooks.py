@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
+from .._network import recorded
 from ..likelihoods.base import Likelihood, equal, watch
 from .whole import Whole
 
@@ -93,6 +94,8 @@ class _Others:
 def _note_run(trainer: Whole, inputs: Any, output: Any) -> None:
     trainer._ran, trainer._inputs_seen = True, len(inputs)
     trainer._first_steps.note_inputs(inputs)
+    if trainer._recorded is None:
+        trainer._recorded = recorded(output)
     _here.last = weakref.ref(trainer)
 
 

@@ -155,7 +155,7 @@ class BayesianTrainer(Thinning, States):
         self._seen = self._updates_done()
         self._loss = None
         self._ran = self._loss_is_new = False       # whether network and loss were run under record since the last step
-        self._own_is_called, self._other_loss, self._inputs_seen = False, None, None
+        self._own_is_called, self._other_loss, self._inputs_seen, self._recorded = False, None, None, None
         self._batch_size = 1.0
         self._first_steps = FirstSteps(self._told_length(data))
         watch_net(self, net)
@@ -384,4 +384,5 @@ class BayesianTrainer(Thinning, States):
     def _unsound(self) -> Iterator[Tuple[str, str]]:
         yield from self._first_steps.findings(self)
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
-        yield from unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size)
+        yield from unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size,
+                           self._recorded or ([], []))

@@ -1,7 +1,7 @@
 """What the parts of a trainer take for given: Gluon's trainer, what collects samples, and what BayesianTrainer sets."""
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
 import mxnet as mx
 from mxnet import gluon
@@ -35,6 +35,7 @@ class Whole(Collecting, gluon.Trainer):
     _seen: int                      # updates that were carried out when it last looked
     _ran: bool                      # whether the network was run under record since the last step
     _inputs_seen: Optional[int]     # with how many inputs the network was last called under record
+    _recorded: Optional[Tuple[List[str], List[str]]]    # what drops, and what normalises, in its first training pass
     _first_steps: Any               # a FirstSteps, which looks at the scale of the gradient
     _loss: Optional[nd.NDArray]     # of the last minibatch
     _loss_is_new: bool              # whether it was heard since the last step
