@@ -101,6 +101,7 @@ class Sampler(Roads):
 
     def _step(self, indices: Sequence[Index], weights: Arrays, grads: Arrays, states: Sequence[Any],
               halves: Arrays) -> None:
+        self._look_about()
         self._update_count(indices)     # first: the schedule must see this step's number
         self._calls += 1
         lr = self._current_learning_rate()

@@ -10,8 +10,10 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Set, Union
 from mxnet.ndarray import NDArray
 
 from .._check import number, warn
+from ._neighbours import Neighbours, trainer_of
 from ._options import Arrays, Index, half_refused
 from ._settings import Settings
+from ._workers import agree_on_seed
 
 __all__ = ["Roads"]
 
@@ -30,6 +32,7 @@ class Roads(Settings):
         self._lost = False      # whether a warning of lost states was given
         self._failure: Optional[Exception] = None   # its caller may not have seen it
         self._loaded_counts: Dict[Index, int] = {}  # update counts that came with an unpickled sampler
+        self._neighbours: Optional[Neighbours] = None   # from the first step on
         self._created: Optional[Set[Index]] = set()     # indices whose state was made here; None after a warning
 
     def _step(self, indices: Sequence[Index], weights: Arrays, grads: Arrays, states: Sequence[Any],
@@ -51,6 +54,15 @@ class Roads(Settings):
             failure, self._failure = self._failure, None
             raise failure
         self._refuse_overflow_on_kvstore()
+
+    def _look_about(self) -> None:
+        """Before a step: what of others it rests on."""
+        if self._seed_is_drawn:
+            agree_on_seed(self, trainer_of(self))
+        if self._neighbours is None:
+            self._neighbours = Neighbours(self)
+        if self._neighbours.active:
+            self._neighbours.look(self)
 
     def create_state_multi_precision(self, index: Index, weight: NDArray) -> Any:
         """State of one parameter; a float16 one gets a float32 master copy."""
@@ -90,12 +102,13 @@ class Roads(Settings):
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()
         state.pop("_param_dict", None)
+        state.pop("_neighbours", None)
         state["_failure"] = None
         return state
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self._param_dict, self._aliases = {}, {}
+        self._param_dict, self._aliases, self._neighbours = {}, {}, None
         # The run may go on with other contexts, or on a kvstore: each starts where these were, which were all equal.
         self._loaded_counts = {}
         for counts in (*self._all_index_update_counts.values(), self._index_update_count):
@@ -145,7 +158,9 @@ class Roads(Settings):
     def _on_kvstore(self, index: Index) -> bool:
         """Whether the update of this parameter is called by a kvstore, one parameter at a time."""
         trainer = getattr(self._param_dict.get(index), "_trainer", None)
-        return isinstance(index, str) or bool(getattr(trainer, "_update_on_kvstore", False))    # a name: Module's
+        # A name is Module's, which tells all names; who gives others drives an updater by hand.
+        return ((isinstance(index, str) and bool(self.idx2name))
+                or bool(getattr(trainer, "_update_on_kvstore", False)))
 
     def _refuse_overflow_on_kvstore(self) -> None:
         """Refuse mixed precision (AMP) with updates on a kvstore.

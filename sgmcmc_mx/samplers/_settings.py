@@ -5,6 +5,7 @@ it import nothing of MXNet but ``ndarray`` and ``optimizer``.
 """
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
@@ -38,6 +39,8 @@ class Settings(Optimizer):
     _index_update_count: Dict[Index, int]
     _all_index_update_counts: Dict[int, Dict[Index, int]]
 
+    _seed_is_drawn = False      # whether other workers may have drawn another; no checkpoint of old says it
+
     def __init__(self, *, learning_rate: Optional[float] = None, num_data: Optional[int] = None, wd: float = 1.0,
                  prior: Optional[PriorLike] = None, temperature: float = 1.0, seed: Optional[int] = None,
                  clip_gradient: Optional[float] = None, lr_scheduler: Optional[LRScheduler] = None,
@@ -64,7 +67,7 @@ class Settings(Optimizer):
         if self._hyper is not None and self.temperature == 0.0:
             raise ValueError("prior=Gamma(...) needs temperature > 0, got 0.0: at temperature 0 every precision would "
                              "be infinite; write a fixed prior or a small temperature")
-        self.seed = as_seed(seed)
+        self.seed, self._seed_is_drawn = as_seed(seed), seed is None
         self._remember_nothing()
         super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
                          lr_scheduler=lr_scheduler, **kwargs)
@@ -159,11 +162,15 @@ class Settings(Optimizer):
     def _ordinal(self, index: Index) -> int:
         """Place of the parameter in its trainer: the same on every device and along every road.
 
-        Module's index is a name on a kvstore, and index * devices + device off it.
+        Module's index is a name on a kvstore, and index * devices + device off it. Who drives an updater by hand may
+        give names that nobody has told: they are numbered as they come.
         """
         if not self._ordinals and self.idx2name:
             names = dict.fromkeys(self.idx2name[i] for i in sorted(self.idx2name))
             places: Dict[Index, int] = {n: i for i, n in enumerate(names)}
             self._ordinals = dict(places)
             self._ordinals.update((i, places[n]) for i, n in self.idx2name.items())
+        if isinstance(index, str) and index not in self._ordinals:
+            taken = {*self._ordinals.values(), *(i for i in self._index_update_count if isinstance(i, int))}
+            self._ordinals[index] = next(i for i in itertools.count() if i not in taken)
         return int(self._ordinals.get(index, index))

@@ -1,8 +1,10 @@
-"""A scheduler, a server and a worker, each a process: what goes wrong on the server reaches the worker."""
+"""A scheduler, a server and workers, each a process: one seed for all, and what goes wrong on the server is told."""
 import os
 import socket
 import subprocess
 import sys
+
+import pytest
 
 WORKER = """
 import os
@@ -31,23 +33,72 @@ except Exception as e:
 """
 
 
-def run(**more):
-    """What the worker printed, and what the server wrote to its log."""
+WORKERS = """
+import os
+import sys
+import mxnet as mx
+import sgmcmc_mx as sg
+from mxnet import autograd, gluon, nd
+
+kvstore = mx.kv.create("dist_sync")
+mx.random.seed(kvstore.rank + 5)     # each draws a seed of its own
+net = gluon.nn.Dense(3, in_units=4)
+net.initialize(mx.init.One())
+how = os.environ["HOW"]
+if how == "module":
+    updater = mx.optimizer.get_updater(mx.optimizer.create("sgld", num_data=100))
+    try:
+        updater(0, nd.ones(3), nd.ones(3))
+        print("no error")
+    except ValueError as e:
+        print(e)
+    sys.exit()
+options = {"num_data": 100, "learning_rate": 0.1}
+if how == "bare":
+    trainer = gluon.Trainer(net.collect_params(), "sgnht", options, kvstore=kvstore, update_on_kvstore=False)
+else:
+    trainer = sg.BayesianTrainer(net, "sgnht", options, kvstore=kvstore, update_on_kvstore=False, thin=2)
+trainer._init_kvstore()
+trainer._init_params()
+nd.waitall()
+for _ in range(6):
+    with autograd.record():
+        loss = net(nd.ones((2, 4)) * (1 + kvstore.rank)).square().sum(axis=1)
+    loss.backward()
+    trainer.step(4)
+print(trainer.optimizer.seed, *net.weight.data().asnumpy().ravel(), *net.bias.data().asnumpy())
+"""
+
+
+def run(script=WORKER, workers=1, **more):
+    """What the workers printed, and what the server wrote to its log."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "DMLC_PS_ROOT_URI": "127.0.0.1",
-           "DMLC_PS_ROOT_PORT": str(port), "DMLC_NUM_SERVER": "1", "DMLC_NUM_WORKER": "1", "DMLC_INTERFACE": "lo",
-           "DMLC_NODE_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", **more}
-    processes = {role: subprocess.Popen([sys.executable, "-W", "ignore", "-c", WORKER], env={**env, "DMLC_ROLE": role},
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                 for role in ("scheduler", "server", "worker")}
+           "DMLC_PS_ROOT_PORT": str(port), "DMLC_NUM_SERVER": "1", "DMLC_NUM_WORKER": str(workers),
+           "DMLC_INTERFACE": "lo", "DMLC_NODE_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", **more}
+    processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], env={**env, "DMLC_ROLE": role},
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                 for role in ("scheduler", "server", *["worker"] * workers)]
     try:
-        return processes["worker"].communicate(timeout=60)[0], processes["server"].communicate(timeout=60)[1]
+        told = [p.communicate(timeout=100)[0] for p in processes[2:]]
+        return (told[0] if workers == 1 else told), processes[1].communicate(timeout=60)[1]
     finally:
-        for p in processes.values():
+        for p in processes:
             p.kill()
             p.wait()
+
+
+@pytest.mark.parametrize("how", ["bare", "collecting"])
+def test_workers_without_a_seed_take_that_of_the_first(how):
+    told, _ = run(WORKERS, 2, HOW=how)
+    assert told[0] == told[1] and len(told[0].split()) == 16
+
+
+def test_workers_that_cannot_ask_each_other_need_a_seed():
+    told, _ = run(WORKERS, 2, HOW="module")
+    assert all("seed is not given, and 2 workers would each draw" in t for t in told)
 
 
 def test_a_server_takes_the_sampler_whatever_was_imported_first():
