@@ -113,6 +113,12 @@ class MemoryStore(Sequence):
             self._sharing = self._sharing or Sharing()
             self._sharing.add(sample._arrays, fixed)
 
+    def keep_every_second(self) -> int:
+        """Give up every other sample, the first among them; returns how many."""
+        before = len(self._samples)
+        del self._samples[::2]
+        return before - len(self._samples)
+
     def discard_not_finite(self) -> None:
         """Give up samples with NaN or infinity in them, the newest ones of a chain that has diverged."""
         while self._samples and not all(np.isfinite(a.asnumpy()).all() for a in self._samples[-1].values()):

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any, Optional, Union
+from typing import Any, Iterable, Optional, Union
 
 from mxnet import gluon
 from mxnet import optimizer as opt
@@ -13,8 +13,8 @@ from ..data import ResumableLoader, ResumableSampler
 from ..data.place import Together
 from ..samplers import Sampler
 
-__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on", "checked_params",
-           "checked_progress", "checked_settings", "number_of_examples"]
+__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on",
+           "check_shapes_are_known", "checked_params", "checked_progress", "checked_settings", "number_of_examples"]
 
 OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
         "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
@@ -126,3 +126,12 @@ def check_initialized(params: gluon.ParameterDict) -> None:
         if p._data is None and not p._deferred_init:
             raise RuntimeError(f"parameter {p.name} is not initialised; call net.initialize() before the trainer is "
                                "made")
+
+
+def check_shapes_are_known(params: Iterable[gluon.Parameter]) -> None:
+    """At the first step, when the network has been run."""
+    waiting = [p.name for p in params if p._data is None]
+    if waiting:
+        raise RuntimeError(f"the shape of parameter {waiting[0]} is not known at the first step: its layer is never "
+                           "called, or loss.backward() was not. Take the layer out of the network, or say its shape "
+                           "(in_units=10) and write grad_req='null'; then it is kept as it is")

@@ -16,6 +16,7 @@ from mxnet import ndarray as nd
 
 from .._network import recorded
 from ..likelihoods.base import Likelihood, equal, watch
+from .input_types import FitsTypes
 from .whole import Whole
 
 __all__ = ["watch_loss", "watch_net"]
@@ -26,8 +27,11 @@ _here = threading.local()       # .last: a reference to the trainer whose networ
 
 
 def watch_net(trainer: Whole, net: gluon.Block) -> None:
-    """Have what ``net`` is called with, while that is recorded, noted in the trainer."""
+    """Have what ``net`` is called with looked at and, while that is recorded, noted in the trainer."""
     _hook(trainer, net, _note_run)
+    if not len(net._forward_pre_hooks):
+        net._forward_pre_hooks = _Hooks()
+    weakref.finalize(trainer, net.register_forward_pre_hook(FitsTypes()).detach)
 
 
 def watch_loss(trainer: Whole, likelihood: Any) -> None:
@@ -52,7 +56,7 @@ class _Hooks(OrderedDict):
     """A block's hooks; false where all are a trainer's, for MXNet warns of those that it finds as it hybridizes."""
 
     def __bool__(self) -> bool:
-        return any(not isinstance(hook, _Hook) for hook in self.values())
+        return any(not isinstance(hook, (_Hook, FitsTypes)) for hook in self.values())
 
 
 class _Hook:

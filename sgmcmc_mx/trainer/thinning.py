@@ -7,6 +7,8 @@ from typing import Optional
 from mxnet import gluon
 
 from ..samplers import Sampler
+from ..store import MemoryStore
+from .memory import Memory
 from .readings import Readings
 
 __all__ = ["Thinning"]
@@ -20,6 +22,7 @@ class Thinning(Readings):
     def _nothing_taken(self) -> None:
         self._stage = 0         # steps of the schedule's collecting stage so far
         self._taken = 0         # samples so far, those of the run before it was resumed among them
+        self._memory = Memory()
 
     def _consider(self, num_update: int) -> bool:
         """Collect if it is time to, after the step of this number; returns whether a sample was kept."""
@@ -48,6 +51,8 @@ class Thinning(Readings):
                 _log.info("max_samples=%d samples are collected; the chain goes on without collecting",
                           self.max_samples)
             return False
+        if isinstance(self.samples, MemoryStore) and not self._memory.is_due():
+            return False
         self._taken += 1
         potential = self.potential
         if potential is None and isinstance(self.likelihood, gluon.Block) and isinstance(self._optimizer, Sampler):
@@ -58,7 +63,16 @@ class Thinning(Readings):
         self._keep(self._copies(), 1.0 if equal else self._step_weight(), potential=potential,
                    temperature=self.temperature, friction=self.friction,
                    hyper=getattr(self._optimizer, "hyper", None))
+        if isinstance(self.samples, MemoryStore):
+            self._mind_memory(self.samples)
         return True
+
+    def _mind_memory(self, samples: MemoryStore) -> None:
+        if self._memory.is_full(samples[-1], len(samples)):
+            self._taken -= samples.keep_every_second()
+        word = None if "memory" in self._warned else self._memory.word(len(samples), self.max_samples)
+        if word is not None:
+            self._warn_once("memory", word)
 
     def _when(self) -> str:
         if self._schedule_says(max(1, self._optimizer.num_update)) is None:

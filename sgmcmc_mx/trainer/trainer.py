@@ -30,6 +30,7 @@ from .arguments import (
     check_batch,
     check_initialized,
     check_passed_on,
+    check_shapes_are_known,
     checked_params,
     checked_progress,
     checked_settings,
@@ -84,7 +85,8 @@ class BayesianTrainer(Thinning, States):
         the same for all. Default: ``'equal'`` where the schedule says when to collect, else ``'step'``.
     store : str, os.PathLike or FolderStore, optional
         A folder to keep the samples in, and checkpoints, from which :meth:`resume` goes on; see
-        :class:`~sgmcmc_mx.FolderStore`. Default: in memory.
+        :class:`~sgmcmc_mx.FolderStore`. Default: in memory, of which samples take at most half of what was free:
+        a warning comes long before that, and at it every second one is given up, as if ``thin`` were doubled.
     checkpoint_every : int, default 1000
         Steps between checkpoints, with a store; there is one at each sample too.
     check_every : int, default 100
@@ -287,6 +289,7 @@ class BayesianTrainer(Thinning, States):
     # ---------------------------------------------------------------- the step
 
     def _init_kvstore(self) -> None:
+        check_shapes_are_known(self._params)
         super()._init_kvstore()
         if self._keeper is not None and self._distributed and self._update_on_kvstore:
             raise ValueError(f"store={str(self._keeper.store.path)!r} keeps checkpoints, and with updates on a "
