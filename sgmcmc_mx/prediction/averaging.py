@@ -1,7 +1,7 @@
 """The Bayesian model average of a sequence of samples: what is asked for, checked, and handed to the arithmetic."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -17,6 +17,7 @@ from ..likelihoods.activations import Activation, as_predictive
 from .chunks import Placing, Samples, chunks, rows_at_once
 from .forward import outputs
 from .mixture import reduced
+from .networks import Places
 from .new_noise import NewNoise, checked_noise_std
 from .reading import Reader
 from .reductions import Average, EverySample, Reduction
@@ -105,9 +106,10 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
         context = next(iter(net.collect_params().values())).list_ctx()[0]
     rows = rows_at_once(len(chain)) if any(w.needs_every_output for w in wanted) else None
     reader = Reader(chain)
-    trunk = Trunk.of(net, reader.moving, stages) if getattr(chain, "inputs", None) is None else None
+    places = _places(net, reader[0]) if getattr(chain, "inputs", None) is None else None
+    trunk = None if places is None else Trunk.of(net, places.parameters, reader.moving, stages)
     parts = chunks(data, batch_size, splitter, chain, Placing(net, context), rows, trunk is not None)
-    found = reduced(weights, parts, lambda chunk: outputs(net, reader, chunk, context, selection, trunk),
+    found = reduced(weights, parts, lambda chunk: outputs(net, reader, chunk, selection, places, trunk),
                     [w.reduction for w in wanted], reader.keep_all)
     results = [w.finished(batches) for w, batches in zip(wanted, found)]
     return tuple(results) if selection.several else results[0]
@@ -120,6 +122,16 @@ def _weights(chain: Any) -> np.ndarray:
     if not len(chain):
         raise ValueError("there are no samples to average over; take more steps, or a larger part of them")
     return chain.weights
+
+
+def _places(net: gluon.Block, sample: Mapping[str, Any]) -> Places:
+    """Where the samples' arrays go in the network, or a Block around it; it must have all of them and no others."""
+    places = Places(net, sample)
+    odd = [*places.own, *places.unused]
+    if odd:
+        raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
+                         "network; build the same one, or write sgmcmc_mx.networks(net, samples) for a part of it")
+    return places
 
 
 def _each_activation(activation: Any, selection: Selection) -> List[Activation]:

@@ -15,6 +15,7 @@ from ..batches.batch import Batch, Tree, leaves
 from ..batches.layout import BatchLayout
 from ..batches.splitting import Splitter
 from .chunks import CHUNK_BYTES, Chunk, Kept, Placing, chunks, nbytes
+from .networks import Places
 from .reading import Reader
 from .selection import Selection
 from .trunk import Trunk
@@ -41,23 +42,20 @@ def forward(net: Callable, *inputs: Tree) -> Any:
 
 
 @contextlib.contextmanager
-def outputs(net: gluon.Block, samples: Reader, chunk: Chunk, context: mx.Context, selection: Selection,
-            trunk: Optional[Trunk] = None) -> Iterator[Each]:
+def outputs(net: gluon.Block, samples: Reader, chunk: Chunk, selection: Selection, places: Optional[Places],
+            trunk: Optional[Trunk]) -> Iterator[Each]:
     """The outputs asked for on the chunk's batches for one sample after another; the network's own weights come back
     afterwards. What the trunk gives is kept as long as its weights are the same arrays."""
-    if isinstance(chunk, Kept):
+    if isinstance(chunk, Kept) or places is None:
         yield ([[sample["output"].asnumpy()]] for sample in samples)
         return
-    params = {name: classic(p.data(context)) for name, p in net._collect_params_with_prefix().items()}
-    own = {name: a.copy() for name, a in params.items()}
 
     def each() -> Each:
         here: Mapping[str, Any] = {}
         ends: Optional[List[Batch]] = None
         for sample in samples:
-            _check_fit(params, sample)
             moved = {name for name, a in sample.items() if here.get(name) is not a}
-            _load({name: params[name] for name in moved}, sample)
+            places.put(sample, moved)
             if trunk is not None and not moved.isdisjoint(trunk.names):
                 ends = _through(trunk, chunk)
             here = sample
@@ -66,10 +64,11 @@ def outputs(net: gluon.Block, samples: Reader, chunk: Chunk, context: mx.Context
             else:
                 yield _on_batches(trunk.after, ends, selection)
 
+    places.keep()
     try:
         yield each()
     finally:
-        _load(params, own)
+        places.restore()
 
 
 def _through(trunk: Trunk, chunk: Any) -> Optional[List[Batch]]:
@@ -77,17 +76,6 @@ def _through(trunk: Trunk, chunk: Any) -> Optional[List[Batch]]:
     if not trunk.holds(next(iter(chunk))):
         return None
     return [trunk.before(batch) for batch in chunk]
-
-
-def _check_fit(params: Mapping[str, nd.NDArray], sample: Mapping[str, nd.NDArray]) -> None:
-    odd = sorted(set(params) ^ set(sample))
-    if odd:
-        raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
-                         "network; build the same one")
-    for name, a in params.items():
-        if a.shape != sample[name].shape:
-            raise ValueError(f"{name} has shape {sample[name].shape} in the samples, and {a.shape} in the network: "
-                             "they were drawn from another network; build the same one")
 
 
 def _on_batches(net: Callable, chunk: Any, selection: Selection) -> List[List[np.ndarray]]:
@@ -124,9 +112,3 @@ def outputs_on(net: gluon.Block, inputs: np.ndarray, context: mx.Context) -> nd.
                 outs += selection(net(*batch.inputs), batch.size)
     # Copied, for a network with static memory writes the next outputs over these.
     return nd.concat(*[classic(out).copyto(mx.cpu()) for out in outs], dim=0)
-
-
-def _load(params: Mapping[str, nd.NDArray], values: Mapping[str, nd.NDArray]) -> None:
-    # In place and not by set_data, which would throw away a kvstore with its optimizer state.
-    for name, array in params.items():
-        values[name].copyto(array)

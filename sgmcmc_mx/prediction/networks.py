@@ -133,6 +133,11 @@ class Places:
             _initialised(p, sample[names[0]].shape)
         self._kept: List[Tuple[Any, list]] = []
 
+    @property
+    def parameters(self) -> Dict[str, gluon.Parameter]:
+        """The parameter that each of a sample's arrays goes to, by the array's name."""
+        return {name: p for p, names in self._goes for name in names}
+
     def keep(self) -> None:
         """Remember the weights there are."""
         with autograd.pause():

@@ -5,7 +5,7 @@ of their weights differs between samples. Their outputs are the same for every s
 """
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from mxnet import autograd, gluon
@@ -19,29 +19,34 @@ _TOLERANCE = 1e-5       # of the largest output, between a network and its block
 
 
 class Trunk:
-    """Blocks that are run once, and those that are run for every sample."""
+    """Blocks that are run once, and those that are run for every sample.
 
-    def __init__(self, net: gluon.Block, still: List[gluon.Block], moving: List[gluon.Block], told: bool) -> None:
-        self._net, self._still, self._moving, self._told = net, still, moving, told
+    ``names`` are those of the samples' arrays that the first of them have.
+    """
+
+    def __init__(self, net: gluon.Block, still: List[gluon.Block], moving: List[gluon.Block], names: Set[str],
+                 told: bool) -> None:
+        self._net, self._still, self._moving, self.names, self._told = net, still, moving, names, told
         self._checked = False
-        params = {p for block in still for p in block.collect_params().values()}
-        self.names = [name for name, p in net._collect_params_with_prefix().items() if p in params]
 
     @classmethod
-    def of(cls, net: gluon.Block, moving: Set[str], stages: Optional[Sequence[gluon.Block]]) -> Optional[Trunk]:
-        """The trunk of a network of which the parameters ``moving`` differ between samples, if it has one.
+    def of(cls, net: gluon.Block, parameters: Mapping[str, gluon.Parameter], moving: Set[str],
+           stages: Optional[Sequence[gluon.Block]]) -> Optional[Trunk]:
+        """The trunk of a network, if it has one.
 
+        ``parameters`` are its own by the names of samples' arrays, of which ``moving`` differ between samples;
         ``stages``: the chain of blocks, where the user says so.
         """
         blocks = _stages(net) if stages is None else _checked(net, stages)
-        named = net._collect_params_with_prefix()
-        moved = {p for name, p in named.items() if name in moving}
+        moved = {p for name, p in parameters.items() if name in moving}
         count = 0
         while count < len(blocks) and not moved & set(blocks[count].collect_params().values()):
             count += 1
         if not any(block.collect_params().keys() for block in blocks[:count]) or count == len(blocks):
             return None
-        return cls(net, blocks[:count], blocks[count:], stages is not None)
+        still = {p for block in blocks[:count] for p in block.collect_params().values()}
+        names = {name for name, p in parameters.items() if p in still}
+        return cls(net, blocks[:count], blocks[count:], names, stages is not None)
 
     def before(self, batch: Batch) -> Batch:
         """The batch as what comes after the trunk takes it."""

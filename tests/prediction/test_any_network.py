@@ -208,3 +208,30 @@ def test_a_folder_is_read_once_whatever_the_size_of_the_data(tmp_path, monkeypat
             reads.clear()
             sg.predict(net, samples, data, "softmax", batch_size=10, **kwargs)
             assert len(reads) == 5
+
+
+class First(gluon.Block):
+    """A network around another, as the error about several outputs advises."""
+
+    def __init__(self, inner, own=False):
+        super().__init__()
+        self.inner = inner
+        if own:
+            self.scale = self.params.get("scale", shape=(1,), init="ones")
+
+    def forward(self, x):
+        return self.inner(x)[0]
+
+
+def test_a_network_around_the_one_that_was_sampled():
+    net, x = initialised(Heads()), nd.random.normal(shape=(N, 5))
+    chain = chain_of(net, x)
+    right = by_hand(net, chain, x, pick=lambda out: out[0])[0]
+    np.testing.assert_allclose(sg.predict(First(net), chain, x, "softmax"), right, rtol=1e-5)
+    np.testing.assert_allclose(sg.predict(First(First(net)).inner, chain, x, "softmax"), right, rtol=1e-5)
+    around = First(net, own=True)
+    around.initialize()
+    with pytest.raises(ValueError, match="samples and network differ in scale"):
+        sg.predict(around, chain, x, "softmax")
+    with pytest.raises(ValueError, match="samples and network differ in"):
+        sg.predict(net.a, chain, x, "softmax")
