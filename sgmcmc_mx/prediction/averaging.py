@@ -129,6 +129,8 @@ def _places(net: gluon.Block, sample: Mapping[str, Any]) -> Places:
     places = Places(net, sample)
     odd = [*places.own, *places.unused]
     if odd:
+        names = set(net._collect_params_with_prefix())
+        odd = sorted(names ^ set(sample)) if names & set(sample) else odd
         raise ValueError(f"samples and network differ in {', '.join(odd[:4])}: the samples were drawn from another "
                          "network; build the same one, or write sgmcmc_mx.networks(net, samples) for a part of it")
     return places

@@ -86,9 +86,11 @@ def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, 
 
 
 def _check_kept(data: Any, samples: Any) -> None:
-    inputs = samples.inputs
-    given = data.asnumpy() if isinstance(data, nd.NDArray) else data
-    if not isinstance(given, np.ndarray) or not np.array_equal(given.astype(inputs.dtype), inputs):
+    kept = samples.inputs if isinstance(samples.inputs, tuple) else (samples.inputs,)
+    given = [a.asnumpy() if isinstance(a, nd.NDArray) else a
+             for a in (data if isinstance(data, (list, tuple)) else (data,))]
+    if len(given) != len(kept) or not all(
+            isinstance(a, np.ndarray) and np.array_equal(a.astype(b.dtype), b) for a, b in zip(given, kept)):
         raise ValueError("data must be the inputs that the store was made with, for its samples are the network's "
                          "outputs on those; give samples.inputs, or keep weights (FolderStore without inputs)")
 

@@ -101,10 +101,10 @@ def _on_batches(net: Callable, chunk: Any, selection: Selection) -> List[List[np
     return found
 
 
-def outputs_on(net: gluon.Block, inputs: np.ndarray, context: mx.Context) -> nd.NDArray:
-    """The network's outputs on an array of inputs, as an array on the host that the engine fills in."""
+def outputs_on(net: gluon.Block, inputs: Any, context: mx.Context) -> nd.NDArray:
+    """The network's outputs on an array of inputs (or a tuple, all its inputs), on the host; the engine fills it in."""
     layout, outs = BatchLayout(), []
-    layout.seen = 1
+    layout.seen = len(inputs) if isinstance(inputs, tuple) else 1
     splitter, selection = Splitter(net, layout), Selection(None, layout)
     with autograd.pause(train_mode=False):
         for part in chunks(inputs, 1000, splitter, (), Placing(net, context)):

@@ -17,8 +17,8 @@ from ..errors import DivergenceError, StoreError
 from . import arrays, checkpoints, files, labels
 from . import manifest as manifests
 from .fixed import FIXED, read, same, worth_it
-from .numbers import as_numpy, diverged, halved
-from .reading import INPUTS
+from .numbers import Given, as_numpy, diverged, halved
+from .reading import INPUTS, files_of
 from .recovery import MANIFEST
 from .samples import Sample, scalar
 
@@ -32,7 +32,7 @@ _DEAD = 1000                # lines of dropped samples after which the manifest 
 class Books:
     """The manifest of a folder that this process writes to, and the files that it is about."""
 
-    def __init__(self, path: Path, lock: files.Lock, found: manifests.Manifest, inputs: Optional[np.ndarray]) -> None:
+    def __init__(self, path: Path, lock: files.Lock, found: manifests.Manifest, inputs: Optional[Given]) -> None:
         self.path, self._lock, self._inputs = path, lock, inputs
         self.header, self.entries, self.events = found.header, found.entries, found.events
         self.end, self.lines = found.end, found.lines
@@ -200,7 +200,7 @@ class Books:
         if self.end:
             return
         if self._inputs is not None:
-            _, self.header["inputs_sha256"] = files.replace(self.path / INPUTS, arrays.dump({"inputs": self._inputs}))
+            _, self.header["inputs_sha256"] = files.replace(self.path / INPUTS, arrays.dump(files_of(self._inputs)))
         self.header.setdefault("parameters", parameters)
         self.header["format"] = manifests.FORMAT
         self.end, _ = files.replace(self.path / MANIFEST, [manifests.line("header", self.header)])

@@ -15,7 +15,7 @@ from ..errors import StoreError
 from . import checkpoints, files, recovery
 from . import manifest as manifests
 from .books import Books
-from .numbers import Array, checked_inputs
+from .numbers import Array, Given, checked_inputs
 from .reading import MANIFEST, StoredSamples, folder_of, inputs_of, read_manifest
 from .samples import Sample
 from .writer import Writer
@@ -48,9 +48,9 @@ class FolderStore(StoredSamples):
         Keep floats as halves, with which they take half the room; they are read as what they were, rounded to 11 bits.
         Arrays with a number beyond 65,504 stay what they are. Plain MXNet reads such a file by
         ``net.load_parameters(file, cast_dtype=True)``. Default: as they are.
-    inputs : numpy.ndarray, optional
+    inputs : numpy.ndarray or tuple of them, optional
         Keep the network's outputs on these inputs instead of its weights ("function samples"): predictions of just
-        these inputs can be averaged then, by ``predict(inputs)``.
+        these inputs can be averaged then, by ``predict(inputs)``. A tuple is for a network that takes several.
     signals : bool, default True
         At SIGTERM and Ctrl-C the trainer finishes its step and writes a checkpoint before the process ends as it would
         have.
@@ -65,7 +65,8 @@ class FolderStore(StoredSamples):
     _reopened = False       # to go on with a run, and not to begin one
 
     def __init__(self, path: Union[str, os.PathLike], *, keep_last: Optional[int] = None,
-                 dtype: Optional[str] = None, inputs: Optional[Array] = None, signals: bool = True) -> None:
+                 dtype: Optional[str] = None, inputs: Union[None, Array, Tuple[Array, ...]] = None,
+                 signals: bool = True) -> None:
         keep_last = None if keep_last is None else integer(
             "keep_last", keep_last, "a number of samples, or None for all", low=1)
         dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
@@ -132,7 +133,7 @@ class FolderStore(StoredSamples):
         files.remove_leftovers(folder)
         self._finalizer = weakref.finalize(self, _finish, self._writer, self._lock)
 
-    def _keep_books(self, found: manifests.Manifest, inputs: Optional[np.ndarray]) -> None:
+    def _keep_books(self, found: manifests.Manifest, inputs: Optional[Given]) -> None:
         super().__init__(self.path, found.header, found.entries, found.events, inputs)
         self._books = Books(self.path, self._lock, found, inputs)
         self._writer.told = self._books.told

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union, overload
 import numpy as np
 
 from .._check import choice
+from .numbers import Given, same
 from .reading import StoredSamples
 from .samples import MemoryStore, Sample, check_place, normalised
 
@@ -21,7 +22,7 @@ class JoinedSamples(Sequence):
     ``inputs``: where they are the network's outputs on given inputs, those; else None.
     """
 
-    def __init__(self, parts: List[Any], weights: np.ndarray, inputs: Optional[np.ndarray],
+    def __init__(self, parts: List[Any], weights: np.ndarray, inputs: Optional[Given],
                  own: bool = True, places: Optional[range] = None) -> None:
         self.inputs = inputs
         self._parts, self._all_weights, self._own = parts, weights, own    # weights of all samples, not of ``places``
@@ -119,7 +120,7 @@ def _check_same(first: Any, other: Any, k: int) -> None:
         raise ValueError(f"part {k} keeps {'weights' if other.inputs is None else 'outputs'}, and part 0 "
                          f"{'weights' if first.inputs is None else 'outputs'}; join samples of one kind")
     if first.inputs is not None:
-        if not np.array_equal(first.inputs, other.inputs):
+        if not same(first.inputs, other.inputs):
             raise ValueError(f"part {k} has the outputs on other inputs than part 0; join those of "
                              "FolderStore(inputs=x) with the same x")
         return

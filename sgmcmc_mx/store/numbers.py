@@ -1,20 +1,34 @@
 """Numbers on their way to a file: from MXNet's arrays, sound or not, as halves."""
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 from mxnet import ndarray as nd
 
-__all__ = ["Array", "as_numpy", "checked_inputs", "diverged", "halved"]
+__all__ = ["Array", "Given", "as_numpy", "checked_inputs", "diverged", "halved", "same"]
 
 Array = Union[np.ndarray, nd.NDArray]
+Given = Union[np.ndarray, Tuple[np.ndarray, ...]]
 
 _LARGEST = 1e18     # no weight of a chain that is well; its square is still a float
 _HALF = np.finfo(np.float16).max
 
 
-def checked_inputs(inputs: Any) -> np.ndarray:
+def checked_inputs(inputs: Any) -> Given:
+    """What ``FolderStore(inputs=...)`` takes: an array, or a tuple of them for a network of several inputs."""
+    if isinstance(inputs, tuple) and inputs and all(isinstance(a, (np.ndarray, nd.NDArray)) for a in inputs):
+        return tuple(_checked(a) for a in inputs)
+    return _checked(inputs)
+
+
+def same(some: Given, others: Given) -> bool:
+    """Whether inputs are the same numbers."""
+    a, b = (x if isinstance(x, tuple) else (x,) for x in (some, others))
+    return len(a) == len(b) and all(map(np.array_equal, a, b))
+
+
+def _checked(inputs: Any) -> np.ndarray:
     a = inputs.asnumpy() if isinstance(inputs, nd.NDArray) else np.asarray(inputs)
     if a.dtype.kind not in "fiu" or a.ndim < 1 or not len(a):
         raise ValueError(f"inputs must be an array of numbers whose first axis counts examples, got {a.dtype} of shape "

@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Iterator, List, Optional, Union, overload
+from typing import Dict, Iterator, List, Optional, Union, overload
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -14,10 +14,11 @@ from ..errors import StoreError
 from . import arrays, checkpoints, files, labels, recovery
 from . import manifest as manifests
 from .fixed import FixedArrays
+from .numbers import Given
 from .recovery import MANIFEST
 from .samples import MemoryStore, Sample, check_place, normalised
 
-__all__ = ["INPUTS", "MANIFEST", "StoredSamples", "folder_of", "inputs_of", "load", "read_manifest"]
+__all__ = ["INPUTS", "MANIFEST", "StoredSamples", "files_of", "folder_of", "inputs_of", "load", "read_manifest"]
 
 INPUTS = "inputs.params"
 _MOST_MANIFEST = 1 << 30    # bytes; a million samples and more
@@ -42,12 +43,12 @@ class StoredSamples(Sequence):
     """
 
     def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict],
-                 inputs: Optional[np.ndarray] = None, fixed: Optional[FixedArrays] = None) -> None:
+                 inputs: Optional[Given] = None, fixed: Optional[FixedArrays] = None) -> None:
         self.path, self.header, self.events, self._entries, self._inputs = path, header, events, entries, inputs
         self._fixed = fixed or FixedArrays(path)
 
     @property
-    def inputs(self) -> Optional[np.ndarray]:
+    def inputs(self) -> Optional[Given]:
         """Where only the network's outputs are kept: the inputs they belong to; else None."""
         return self._inputs
 
@@ -197,7 +198,12 @@ def read_manifest(folder: Path) -> manifests.Manifest:
     return manifests.parse(files.read_within(folder, MANIFEST, _MOST_MANIFEST), str(folder / MANIFEST))
 
 
-def inputs_of(folder: Path, header: dict) -> Optional[np.ndarray]:
+def files_of(inputs: Given) -> Dict[str, np.ndarray]:
+    """Inputs as a file holds them, by name."""
+    return {f"inputs.{k}": a for k, a in enumerate(inputs)} if isinstance(inputs, tuple) else {"inputs": inputs}
+
+
+def inputs_of(folder: Path, header: dict) -> Optional[Given]:
     if not header.get("outputs"):
         return None
     data = files.read_within(folder, INPUTS, _MOST_INPUTS)
@@ -206,6 +212,8 @@ def inputs_of(folder: Path, header: dict) -> Optional[np.ndarray]:
         raise StoreError(f"{folder / INPUTS} is damaged, or of another run: its SHA-256 is not what the manifest says; "
                          "put the file that the run has written there")
     try:
-        return arrays.load(data)["inputs"]
+        found = arrays.load(data)
+        several = tuple(found[f"inputs.{k}"] for k in range(len(found))) if "inputs" not in found else ()
+        return several or found["inputs"]
     except (ValueError, KeyError) as e:
         raise StoreError(f"{folder / INPUTS} is damaged: {e}") from e

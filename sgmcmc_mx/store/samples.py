@@ -9,6 +9,7 @@ from mxnet import cpu
 from mxnet import ndarray as nd
 
 from .fixed import Sharing
+from .numbers import Given
 
 __all__ = ["MemoryStore", "Reading", "Sample", "check_place", "normalised", "scalar"]
 
@@ -87,7 +88,7 @@ def _remade(arrays: Dict[str, np.ndarray], *about: Any) -> Sample:
     return Sample({name: nd.array(a, ctx=cpu(), dtype=a.dtype) for name, a in arrays.items()}, *about)
 
 
-def _remade_store(cls: type, arrays: List[np.ndarray], rows: list, inputs: Optional[np.ndarray]) -> MemoryStore:
+def _remade_store(cls: type, arrays: List[np.ndarray], rows: list, inputs: Optional[Given]) -> MemoryStore:
     made = [nd.array(a, ctx=cpu(), dtype=a.dtype) for a in arrays]
     return cls([Sample({name: made[k] for name, k in places.items()}, *about) for places, about in rows], inputs)
 
@@ -98,7 +99,7 @@ class MemoryStore(Sequence):
     ``inputs``: where they are the network's outputs on given inputs, those; else None.
     """
 
-    def __init__(self, samples: Iterable[Sample] = (), inputs: Optional[np.ndarray] = None) -> None:
+    def __init__(self, samples: Iterable[Sample] = (), inputs: Optional[Given] = None) -> None:
         self._samples, self.inputs = list(samples), inputs
 
     _sharing: Optional[Sharing] = None      # where something does not move

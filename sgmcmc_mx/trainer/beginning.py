@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
 
-import numpy as np
 from mxnet import gluon
 from mxnet import optimizer as opt
 
 from ..checkpoint.content import SETTINGS
 from ..store import FolderStore, checkpoints
 from ..store.manifest import differing
-from ..store.numbers import checked_inputs
+from ..store.numbers import checked_inputs, same
 from ..store.reading import MANIFEST, folder_of, inputs_of, read_manifest
 from .arguments import as_json
 
@@ -102,7 +101,7 @@ def check_folder(folder: Path, header: dict, store_options: Mapping) -> None:
             raise other_run(folder, name, store_options.get(name, usual), header.get(name, usual))
     inputs: Any = store_options.get("inputs")
     its: Any = inputs_of(folder, header)
-    if (inputs is None) != (its is None) or (inputs is not None and not np.array_equal(checked_inputs(inputs), its)):
+    if (inputs is None) != (its is None) or (inputs is not None and not same(checked_inputs(inputs), its)):
         raise ValueError(f"the inputs of store_options are not those of the run in {folder}; write store_options as it "
                          "was for the run, or another folder")
 

@@ -235,3 +235,29 @@ def test_a_network_around_the_one_that_was_sampled():
         sg.predict(around, chain, x, "softmax")
     with pytest.raises(ValueError, match="samples and network differ in"):
         sg.predict(net.a, chain, x, "softmax")
+
+
+def test_a_folder_keeps_the_outputs_on_several_inputs(tmp_path):
+    net, x, length, _ = words()
+    loss_fn, y = sg.likelihoods.Categorical(), nd.array(np.arange(N) % 3)
+    trainers = [sg.BayesianTrainer(net, "sgld", {"num_data": N, "learning_rate": 0.1}, loss_fn, seed=0,
+                                   store=None if inputs is None else sg.FolderStore(tmp_path / "run", inputs=inputs))
+                for inputs in (None, (x[:9], length[:9]))]
+    for trainer in trainers:        # one after the other, from the same weights
+        own = {n: p.data().copy() for n, p in net._collect_params_with_prefix().items()}
+        for _ in range(3):
+            with autograd.record():
+                loss = loss_fn(net(x, length), y)
+            loss.backward()
+            trainer.step(N)
+        if trainer is trainers[0]:
+            right = trainer.predict((x[:9], length[:9]))
+            for n, p in net._collect_params_with_prefix().items():
+                p.set_data(own[n])
+    trainers[1].close()
+    stored = sg.load(tmp_path / "run")
+    assert [a.shape for a in stored.inputs] == [(9, 6), (9,)]
+    np.testing.assert_allclose(sg.predict(net, stored, (x[:9], length[:9]), "softmax"), right, rtol=1e-6)
+    np.testing.assert_allclose(sg.predict(net, sg.join([stored, stored]), stored.inputs, "softmax"), right, rtol=1e-6)
+    with pytest.raises(ValueError, match="must be the inputs that the store was made with"):
+        sg.predict(net, stored, (x[:9], length[:9] + 1), "softmax")
