@@ -30,7 +30,8 @@ def backend() -> str:
     Raises
     ------
     ValueError
-        If ``SGMCMC_MX_BACKEND`` names no backend, or ``SGMCMC_MX_ISA`` no instruction set of this processor.
+        If ``SGMCMC_MX_BACKEND`` names no backend, or ``SGMCMC_MX_ISA`` no instruction set of this processor (it is
+        not looked at where ``ndarray`` is forced).
     RuntimeError
         If the backend it names cannot be used.
     """

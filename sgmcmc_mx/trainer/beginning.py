@@ -74,6 +74,8 @@ def check_options(store: Any, options: Any) -> Path:
     if isinstance(store, FolderStore):
         raise TypeError("store must be the path of a folder, which is opened as a new run or as the one that is there, "
                         "got a FolderStore; write store='runs/a', store_options={'keep_last': 100}")
+    if not isinstance(store, (str, os.PathLike)):
+        raise TypeError(f"store must be the path of a folder, got {store!r:.200}; write store='runs/a'")
     known = {*_OF_THE_FOLDER, "inputs"}
     if options is not None and (not isinstance(options, Mapping) or set(options) - known):
         raise TypeError(f"store_options must be a dictionary with some of {', '.join(sorted(known))}, got "

@@ -90,6 +90,8 @@ def test_options_of_the_store(tmp_path):
     with contextlib.closing(sg.FolderStore(tmp_path / "other")) as store:
         with pytest.raises(TypeError, match="store must be the path of a folder.*store_options="):
             run(store, 3)
+    with pytest.raises(TypeError, match="store must be the path of a folder, got 3; write store='runs/a'"):
+        run(3, 3)
 
 
 class Ours(lr_scheduler.LRScheduler):

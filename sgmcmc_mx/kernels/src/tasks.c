@@ -1,4 +1,12 @@
 /* The arithmetic of a step: tasks cut into chunks, chunks spread over threads, then the thermostats, in order. */
+
+/* The same bits everywhere: no product and sum become one operation. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
+#endif
+
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
