@@ -12,12 +12,11 @@ from typing import Any, Collection, Dict, Optional, Sequence
 
 import numpy as np
 
-from .._check import warn
 from ..errors import DivergenceError, StoreError
 from . import arrays, checkpoints, files, labels
 from . import manifest as manifests
-from .fixed import FIXED, read, same, worth_it
-from .numbers import Given, as_numpy, diverged, halved
+from .fixed import FixedFile
+from .numbers import Given, all_as_numpy, diverged, halved
 from .reading import INPUTS, files_of
 from .recovery import MANIFEST
 from .samples import Sample, scalar
@@ -41,9 +40,7 @@ class Books:
         self.newest = found.entries[-1].step if found.entries else -1
         self._counting = threading.Lock()   # the writer counts a sample out that it cannot keep
         self._warned, self._in_place = False, True
-        self._fixed_sha256: Optional[str] = None
-        # What does not move, as it is in the folder; None while there is no sample yet, which decides it.
-        self._fixed = self._read_fixed() if found.entries else None
+        self._fixed = FixedFile(path, found.header, found.entries)
 
     @property
     def run(self) -> Optional[str]:
@@ -109,46 +106,23 @@ class Books:
             raise
 
     def _write(self, sample: Sample, new: bool, np_shape: bool, fixed: Collection[str]) -> None:
-        numbers = {name: as_numpy(a) for name, a in sample.items()}
+        halves = self.header.get("dtype")
+        numbers = all_as_numpy(sample if halves else self._fixed.own(sample))
         bad = diverged(numbers)
         if bad is not None:
             raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite, or nearly so; the sample "
                                   "is not kept")
-        smaller = numbers
-        if self.header.get("dtype"):
-            smaller = {name: halved(a) for name, a in numbers.items()}
-        self.create({n: {"shape": list(a.shape), "dtype": a.dtype.name} for n, a in numbers.items()})
-        there = self._kept_once(smaller, fixed, np_shape)
-        own = {name: a for name, a in smaller.items() if name not in there or not same(a, there[name])}
+        self.create({n: {"shape": list(a.shape), "dtype": np.dtype(a.dtype).name} for n, a in sample.items()})
+        smaller = {name: halved(a) for name, a in numbers.items()} if halves else numbers
+        if self._fixed.begin(smaller, fixed, np_shape):
+            self.rewrite()
+        self._fixed.decided()
+        own = self._fixed.own(smaller)
         pieces = arrays.dump(own, np_shape)
         if new:
-            self._add(sample, pieces, self._fixed_sha256 if len(own) < len(smaller) else None)
+            self._add(sample, pieces, self._fixed.sha256 if len(own) < len(sample) else None)
         else:       # the run has been here before, and went down before its next checkpoint
             self._compare(sample.step, pieces)
-
-    def _kept_once(self, numbers: Dict[str, np.ndarray], fixed: Collection[str],
-                   np_shape: bool) -> Dict[str, np.ndarray]:
-        """What lies in a file of its own. The run's first sample decides it, for what a file says must not change."""
-        if self._fixed is None:
-            self._fixed = self._write_fixed(worth_it(numbers, fixed) if self.run else {}, np_shape)
-        return self._fixed
-
-    def _read_fixed(self) -> Dict[str, np.ndarray]:
-        self._fixed_sha256 = next((e.fixed for e in reversed(self.entries) if e.fixed), None)
-        if self._fixed_sha256 is None:
-            return {}
-        try:
-            return read(self.path, self._fixed_sha256)
-        except StoreError as e:
-            warn(f"{e}. Until then the samples so far cannot be read; those to come are kept whole")
-            return {}
-
-    def _write_fixed(self, still: Dict[str, np.ndarray], np_shape: bool) -> Dict[str, np.ndarray]:
-        if still:
-            _, self._fixed_sha256 = files.replace(self.path / FIXED, arrays.dump(still, np_shape))
-            if self.header["format"] != manifests.WITH_FIXED:
-                self.rewrite()
-        return still
 
     def _add(self, sample: Sample, pieces: Sequence[Any], fixed: Optional[str]) -> None:
         potential, temperature, friction = (manifests.plain(scalar(r)) for r in sample.readings)
@@ -169,7 +143,7 @@ class Books:
 
     def _compare(self, step: int, pieces: Sequence[Any]) -> None:
         known = next((e for e in reversed(self.entries) if e.step == step), None)
-        if known is None or self._warned or (known.fixed and not self._fixed):
+        if known is None or self._warned or (known.fixed and not self._fixed.there):
             return
         try:
             there = files.read_within(self.path, known.file, known.bytes)
@@ -222,7 +196,7 @@ class Books:
 
     def rewrite(self) -> None:
         """Write the manifest anew, as it is known here."""
-        if self._fixed_sha256 is not None:      # an older version must not take a part for the whole
+        if self._fixed.sha256 is not None:      # an older version must not take a part for the whole
             self.header["format"] = manifests.WITH_FIXED
         lines = [manifests.line("header", self.header), *(manifests.line("event", e) for e in self.events),
                  *map(manifests.sample_line, self.entries)]
@@ -237,8 +211,8 @@ class Books:
 
     def checkpoint(self, step: int, tree: dict, given: Dict[str, object], parameters: dict) -> None:
         """Write a checkpoint, which counts the samples up to its step."""
-        numbers = {name: as_numpy(a) for name, a in given.items()}
-        bad = diverged(numbers)
+        own = all_as_numpy(self._fixed.own(given))
+        bad = diverged(own)
         if bad is not None:
             what = "the state of the sampler" if bad[0] == ":" else bad
             raise DivergenceError(f"{what} is not finite, or nearly so, after step {step}, of which no checkpoint is "
@@ -248,5 +222,5 @@ class Books:
         while number and self.entries[number - 1].step > step:      # of a path that the run will take again
             number -= 1
         last = self.entries[number - 1] if number else None
-        self.checkpoints.write(step, tree, numbers, checkpoints.Tally(
-            number, last and last.step, last and last.sha256))
+        self.checkpoints.write(step, tree, own, checkpoints.Tally(number, last and last.step, last and last.sha256),
+                               self._fixed.sha256 if len(own) < len(given) else None)

@@ -3,7 +3,8 @@
 ``checkpoint-<step>-<hash>.params`` is a file of arrays as MXNet writes them, named by the first letters of its SHA-256;
 ``checkpoint-<step>.json`` says the rest: the run, how many samples it had kept, the SHA-256 of the other file and its
 own. It is written last, and makes the checkpoint exist, or replaces the one of that step, whole as it was until then.
-The newest two are kept.
+The newest two are kept. Where samples lack what does not move (``fixed.params``), a checkpoint lacks it too and says
+that file's SHA-256; it has format 3 then.
 """
 from __future__ import annotations
 
@@ -18,11 +19,13 @@ import numpy as np
 from .._check import integer
 from ..errors import CheckpointError, StoreError
 from . import arrays, files
+from .fixed import read as read_fixed
 
 __all__ = ["FORMAT", "Checkpoint", "Checkpoints", "Tally", "contents", "newest", "of_another_run", "read", "steps",
            "tallies"]
 
 FORMAT = 2
+WITH_FIXED = 3      # of those that lack what does not move
 WITHOUT_RUN = 1     # the format of runs that have no identity
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d{1,18})\.json")
@@ -58,8 +61,12 @@ class Checkpoints:
         self._folder, self._run = folder, run
         self._there: Optional[Dict[int, set]] = None    # step -> names
 
-    def write(self, step: int, content: dict, numbers: Dict[str, np.ndarray], samples: Optional[Tally] = None) -> None:
-        """Write a checkpoint, and remove others but the last before it; those after it are of a path given up."""
+    def write(self, step: int, content: dict, numbers: Dict[str, np.ndarray], samples: Optional[Tally] = None,
+              fixed: Optional[str] = None) -> None:
+        """Write a checkpoint, and remove others but the last before it; those after it are of a path given up.
+
+        ``fixed``: the SHA-256 of the file with the arrays that are not among ``numbers``, if some are not.
+        """
         there, name = self._listed().setdefault(step, set()), _file(self._folder, step)
         size, digest = files.replace(lambda digest: _arrays_file(self._folder, step, digest), arrays.dump(numbers))
         partner = _arrays_file(self._folder, step, digest)
@@ -69,6 +76,8 @@ class Checkpoints:
             whole.update(format=FORMAT, run=self._run)
         if samples is not None:
             whole["samples"] = samples._asdict()
+        if fixed is not None:
+            whole.update(format=WITH_FIXED, fixed=fixed)
         text = _text(whole)
         files.replace(name, [f'{{"sha256": "{hashlib.sha256(text).hexdigest()}", "checkpoint": '.encode(), text,
                              b"}\n"])
@@ -192,8 +201,9 @@ def _read(folder: Path, step: int, run: Any) -> Checkpoint:
     data = files.read_within(folder, partner.name, about["bytes"])
     if len(data) != about["bytes"] or hashlib.sha256(data).hexdigest() != about["sha256"]:
         raise CheckpointError(f"the checkpoint {partner} is damaged: its SHA-256 is not what {path.name} says")
+    there = {} if whole.get("fixed") is None else read_fixed(folder, whole["fixed"])
     try:
-        return Checkpoint(step, whole["content"], arrays.load(data))
+        return Checkpoint(step, whole["content"], {**there, **arrays.load(data)})
     except ValueError as e:
         raise CheckpointError(f"the checkpoint {partner} is no file of arrays: {e}") from e
 
@@ -209,14 +219,15 @@ def _whole(folder: Path, step: int) -> dict:
 
 def _checked(read: Any, step: int) -> dict:
     whole = read["checkpoint"]
-    if isinstance(whole["format"], int) and whole["format"] > FORMAT:
+    if isinstance(whole["format"], int) and whole["format"] > WITH_FIXED:
         raise CheckpointError(f"the checkpoint of step {step} has format {whole['format']}, and this version of "
-                              f"sgmcmc_mx reads formats up to {FORMAT}; install a newer one")
+                              f"sgmcmc_mx reads formats up to {WITH_FIXED}; install a newer one")
     if read["sha256"] != hashlib.sha256(_text(whole)).hexdigest():
         raise ValueError("its SHA-256 does not fit")
     about = whole["arrays"]
     if (whole["step"] != step or not isinstance(about["bytes"], int) or not isinstance(whole["content"], dict)
-            or not re.fullmatch("[0-9a-f]{64}", about["sha256"]) or not _counts(whole.get("samples"))):
+            or not re.fullmatch("[0-9a-f]{64}", about["sha256"])
+            or not re.fullmatch("[0-9a-f]{64}", whole.get("fixed", "0" * 64)) or not _counts(whole.get("samples"))):
         raise ValueError("it does not say what a checkpoint says")
     return whole
 

@@ -1,12 +1,12 @@
 """Numbers on their way to a file: from MXNet's arrays, sound or not, as halves."""
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from mxnet import ndarray as nd
 
-__all__ = ["Array", "Given", "as_numpy", "checked_inputs", "diverged", "halved", "same"]
+__all__ = ["Array", "Given", "all_as_numpy", "as_numpy", "checked_inputs", "diverged", "halved", "same"]
 
 Array = Union[np.ndarray, nd.NDArray]
 Given = Union[np.ndarray, Tuple[np.ndarray, ...]]
@@ -38,6 +38,10 @@ def _checked(inputs: Any) -> np.ndarray:
 
 def as_numpy(a: Array) -> np.ndarray:
     return a if isinstance(a, np.ndarray) else a.asnumpy()
+
+
+def all_as_numpy(given: Mapping[str, Array]) -> Dict[str, np.ndarray]:
+    return {name: as_numpy(a) for name, a in given.items()}
 
 
 def diverged(numbers: Dict[str, np.ndarray]) -> Optional[str]:

@@ -329,19 +329,86 @@ def test_links_and_things_that_are_no_files(folder, tmp_path):
     assert len(numbers(sg.load(folder))) == 4
 
 
-def test_a_run_without_the_file_goes_on(made, folder):
-    """Whole samples from then on; those before are there again once the file is."""
+def test_a_run_without_the_file_waits_for_it(made, folder):
+    """Its checkpoints lack what is in it; a network that was given is as it was then."""
+    path = folder / "fixed.params"
+    whole = path.read_bytes()
+    for damaged in (None, whole[:-1]):
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        net, data = frozen(), loader()
+        before = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+        with pytest.warns(UserWarning, match="Until then the samples so far cannot be read"):
+            with pytest.raises(sg.CheckpointError, match=r"fixed\.params .*put the file that the run has writ"):
+                sg.BayesianTrainer.resume(folder, net, data=data)
+        for name, p in net._collect_params_with_prefix().items():
+            np.testing.assert_array_equal(p.data().asnumpy(), before[name])
+    path.write_bytes(whole)
+    tr = sg.BayesianTrainer.resume(folder, net, data=data)
+    go(net, tr, data, runs.STEPS)
+    assert_equal(outcome(net, tr), made[1])
+    tr.close()
+
+
+def test_a_run_that_is_begun_again_without_the_file(folder):
+    """No checkpoint needs it: samples are kept whole from then on, and those before come back with the file."""
     path = folder / "fixed.params"
     whole = path.read_bytes()
     path.unlink()
+    for checkpoint in folder.glob("checkpoint-*"):
+        checkpoint.unlink()
     net, data = frozen(), loader()
     with pytest.warns(UserWarning, match="samples so far cannot be read; those to come are kept whole"):
-        tr = sg.BayesianTrainer.resume(folder, net, data=data)
+        tr = trainer(net, "sgnht", {}, folder, data)
     go(net, tr, data, runs.STEPS)
-    assert len(tr.samples[-1]) == 4
-    path.write_bytes(whole)
-    assert_equal(outcome(net, tr), made[1])
     tr.close()
+    samples = sg.load(folder)
+    assert [e.fixed is None for e in samples._entries] == [False] * 4 + [True]
+    assert len(samples[-1]) == 4
+    path.write_bytes(whole)
+    assert [len(s) for s in sg.load(folder)] == [4] * 5
+
+
+def test_checkpoints_lack_it_too(folder):
+    newest = sorted(folder.glob("checkpoint-*.params"))[-1]
+    assert not {"0.weight", "0.bias"} & set(nd.load(str(newest)))
+    about = json.loads(newest.with_name(newest.name[:20] + ".json").read_text())["checkpoint"]
+    assert about["format"] == 3 and about["fixed"] == hashlib.sha256((folder / fixed.FIXED).read_bytes()).hexdigest()
+
+
+def test_halves_are_not_what_a_run_goes_on_from(tmp_path):
+    """A checkpoint has all bits where samples have half of them."""
+    outcomes = []
+    for steps in (runs.STEPS, 19):
+        net, data = frozen(), loader()
+        tr = trainer(net, "sgnht", {}, sg.FolderStore(tmp_path / str(steps), dtype="float16"), data)
+        go(net, tr, data, steps)
+        if steps < runs.STEPS:
+            tr.samples.flush()
+            give_up(tr)
+            net, data = frozen(started=False), loader()
+            tr = sg.BayesianTrainer.resume(tmp_path / str(steps), net, data=data)
+            go(net, tr, data, runs.STEPS)
+        outcomes.append(outcome(net, tr))
+        tr.close()
+    assert_equal(*outcomes)
+
+
+def test_the_file_outlives_the_samples(made, folder):
+    """Samples that were dropped leave it to the checkpoints, and to the next first sample."""
+    store = sg.FolderStore.reopen(folder)
+    store.forget_after(0)
+    store.close()
+    assert len(sg.load(folder)) == 0
+    before = (folder / fixed.FIXED).read_bytes()
+    net, data = frozen(started=False), loader()
+    with pytest.warns(UserWarning, match="4 are lost"):
+        tr = sg.BayesianTrainer.resume(folder, net, data=data)
+    net[0].weight.data()[:] = 1.0
+    go(net, tr, data, runs.STEPS)
+    tr.close()
+    assert (folder / fixed.FIXED).read_bytes() == before
+    sample = sg.load(folder)[-1]
+    assert (sample["0.weight"].asnumpy() == 1).all() and len(sample) == 4
 
 
 @pytest.mark.filterwarnings("ignore:.*that the checkpoint of step:UserWarning")

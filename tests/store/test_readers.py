@@ -259,8 +259,8 @@ def test_a_sample_and_a_checkpoint_cut_anywhere(folder):
 
 
 def test_newer_formats(folder):
-    signed(folder, lambda whole: whole.update(format=3))
-    with pytest.raises(sg.CheckpointError, match="has format 3.*reads formats up to 2; install a newer one"):
+    signed(folder, lambda whole: whole.update(format=4))
+    with pytest.raises(sg.CheckpointError, match="has format 4.*reads formats up to 3; install a newer one"):
         resume(folder)
     path = folder / "manifest.jsonl"
     content = json.loads(path.read_text().splitlines()[0])
