@@ -10,7 +10,7 @@ import collections
 import ctypes
 import hashlib
 from pathlib import Path
-from typing import Any, Callable, Collection, Deque, Dict, List, Mapping, MutableMapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, List, Mapping, MutableMapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -161,10 +161,14 @@ class Sharing:
     def __init__(self) -> None:
         self._waiting: Deque[Tuple[MutableMapping[str, nd.NDArray], List[str]]] = collections.deque()
         self._known: Dict[str, nd.NDArray] = {}
+        self._named: Set[str] = set()       # of the newest sample
+        self.shared: Set[str] = set()       # of those, what it is taken to have together with the ones before
 
     def add(self, sample: MutableMapping[str, nd.NDArray], names: Collection[str]) -> None:
         """Have these arrays of a sample shared, where they are equal."""
         there = [name for name in sample if name in names]
+        self._named = set(there)
+        self.shared = {name for name in there if name in self.shared or name not in self._known}
         if there:
             self._waiting.append((sample, there))
             self.settle(_WAITING)
@@ -178,5 +182,7 @@ class Sharing:
                 if known is not sample[name]:
                     if same_bits(known, sample[name]):
                         sample[name] = known
+                        self.shared |= {name} & self._named
                     else:
                         self._known[name] = sample[name]
+                        self.shared.discard(name)

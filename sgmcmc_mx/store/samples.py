@@ -110,9 +110,15 @@ class MemoryStore(Sequence):
         Samples that are equal there have one array between them.
         """
         self._samples.append(sample)
-        if fixed and isinstance(sample._arrays, dict):
+        if (fixed or self._sharing) and isinstance(sample._arrays, dict):
             self._sharing = self._sharing or Sharing()
             self._sharing.add(sample._arrays, fixed)
+
+    def bytes_of_newest(self) -> int:
+        """What the newest sample takes for itself: without what it has together with others. Nothing is waited for."""
+        shared = self._sharing.shared if self._sharing is not None else set()
+        arrays = {id(a): a for name, a in self._samples[-1].items() if name not in shared}
+        return sum(a.size * np.dtype(a.dtype).itemsize for a in arrays.values())
 
     def keep_every_second(self) -> int:
         """Give up every other sample, the first among them; returns how many."""

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from ..store import Sample
-
 __all__ = ["Memory", "available_memory"]
 
 GIB = 2 ** 30
@@ -32,11 +30,9 @@ class Memory:
         self._due += 1
         return self._due % self.every == 0
 
-    def is_full(self, sample: Sample, number: int) -> bool:
-        """Whether so many samples like this one are as much as there may be, so that half of them must go."""
-        if not self._size:
-            arrays = {id(a): a for a in sample.values()}    # those shared by two layers are there once
-            self._size = sum(a.size * a.dtype().itemsize for a in arrays.values())
+    def is_full(self, size: int, number: int) -> bool:
+        """Whether so many samples of so many bytes are as much as there may be, so that half of them must go."""
+        self._size = size
         if self.limit is None or number < 2 or self._size * number < self.limit:
             return False
         self.every *= 2

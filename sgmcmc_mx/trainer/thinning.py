@@ -68,7 +68,7 @@ class Thinning(Readings):
         return True
 
     def _mind_memory(self, samples: MemoryStore) -> None:
-        if self._memory.is_full(samples[-1], len(samples)):
+        if self._memory.is_full(samples.bytes_of_newest(), len(samples)):
             self._taken -= samples.keep_every_second()
         word = None if "memory" in self._warned else self._memory.word(len(samples), self.max_samples)
         if word is not None:

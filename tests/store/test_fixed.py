@@ -137,6 +137,8 @@ def test_resnet18_with_one_layer_that_moves(tmp_path):
             loss.backward()
             tr.step(2)
         tr.close()
+        if store is None:
+            assert tr.samples.bytes_of_newest() == 4 * (512 * 10 + 10)
         shared = sum(a is tr.samples[0][n] for n, a in tr.samples[-1].items())
         assert (len(tr.samples), shared) == (7, len(tr.samples[0]) - 2)
         np.testing.assert_array_equal(tr.samples[-1]["output.weight"].asnumpy(), net.output.weight.data().asnumpy())
@@ -201,6 +203,9 @@ def test_what_has_changed_is_in_the_samples(tmp_path, store, what):
         for name in found:
             np.testing.assert_array_equal(np.signbit(found[name]), np.signbit(expected[name]))
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    if not store and what in ("unfrozen", "running statistics"):
+        own = sum(a.nbytes for name, a in kept[-1].items() if what == "unfrozen" or not name.startswith("0."))
+        assert samples.bytes_of_newest() == own
     moved = kept[0]["0.bias"].tobytes() != kept[-1]["0.bias"].tobytes()
     assert moved == (what in ("in place", "a zero's sign", "unfrozen"))
 
