@@ -86,8 +86,17 @@ def _complete(block: List[str], sample: List[str]) -> Iterator[Tuple[str, Dict[s
 
     Names differ by what they begin with: a part lacks it, and a Block around the network has more of it.
     """
-    there = set(sample)
+    if set(block) == set(sample):
+        yield "* as *", {b: b for b in block}      # no other beginning can have all
+        return
+    if not block or not sample:
+        return
+    here, there = set(block), set(sample)
     for of_block, of_sample in _beginnings(block, sample):
+        b, s = block[0], sample[0]
+        if not ((b.startswith(of_block) and of_sample + b[len(of_block):] in there)
+                or (s.startswith(of_sample) and of_block + s[len(of_sample):] in here)):
+            continue        # neither can have all
         pairs = {}
         for b in block:
             s = of_sample + b[len(of_block):]

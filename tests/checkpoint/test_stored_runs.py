@@ -13,6 +13,7 @@ from stored_runs import SAMPLERS, resumed_hmc, resumed_trainer, stored_trainer
 
 STORED = Path(__file__).parent / "stored"
 DAYS = sorted(path.name for path in STORED.iterdir())
+RUNS = sorted((path.parent.name, path.name) for path in STORED.glob("*/*") if path.is_dir())
 
 
 def compare(found: dict, whole: Path) -> None:
@@ -22,12 +23,15 @@ def compare(found: dict, whole: Path) -> None:
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("day", DAYS)
-@pytest.mark.parametrize("name", [*SAMPLERS, "hmc"])
-def test_goes_on(name, day, tmp_path):
+@pytest.mark.parametrize("day, name", RUNS)
+def test_goes_on(day, name, tmp_path):
     folder = shutil.copytree(STORED / day / name, tmp_path / name)
     resume = resumed_hmc if name == "hmc" else resumed_trainer
     compare(resume(folder), STORED / day / f"{name}.npz")
+
+
+def test_all_kinds_are_there():
+    assert {name for _, name in RUNS} == {*SAMPLERS, "hmc"}
 
 
 def test_the_comparison_can_fail(tmp_path):

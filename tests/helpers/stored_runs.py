@@ -21,7 +21,16 @@ SAMPLERS = {
     "sgnht": lambda: {"thermostat": "tensor", "prior": sg.priors.Gamma(every=3),
                       "lr_scheduler": mx.lr_scheduler.FactorScheduler(step=5, factor=0.9, base_lr=0.05)},
     "psgld": lambda: {"temperature": 0.5},
+    "frozen": lambda: {"friction": 0.1},        # sghmc of the last layer only
 }
+
+
+def begun(name: str, **options):
+    """The network of a run."""
+    net = network(**options)
+    if name == "frozen":
+        net[0].collect_params().setattr("grad_req", "null")
+    return net
 
 
 def outcome(net, tr) -> dict:
@@ -34,8 +43,8 @@ def stored_trainer(name: str, folder: Path) -> dict:
     whole, beside = None, folder.with_name(folder.name + "-whole")
     for place, steps in ((beside, STEPS), (folder, STOPPED)):
         mx.random.seed(5)
-        net, data = network(), loader()
-        tr = trainer(net, name, SAMPLERS[name](), place, data)
+        net, data = begun(name), loader()
+        tr = trainer(net, "sghmc" if name == "frozen" else name, SAMPLERS[name](), place, data)
         go(net, tr, data, steps)
         whole = whole or outcome(net, tr)
         tr.close()
@@ -45,7 +54,7 @@ def stored_trainer(name: str, folder: Path) -> dict:
 
 def resumed_trainer(folder: Path) -> dict:
     """The outcome of a stored run that goes on to the end."""
-    net, data = network(started=False), loader()
+    net, data = begun(folder.name, started=False), loader()
     tr = sg.BayesianTrainer.resume(folder, net, data=data)
     go(net, tr, data, STEPS)
     found = outcome(net, tr)

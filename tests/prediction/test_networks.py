@@ -199,6 +199,7 @@ def shifted():
     (shifted, "(2.weight, 2.bias, 3.weight, 3.bias in the network only; 0.weight, 0.bias, 1.weight, 1.bias in the "),
     (lambda: dense(4, 3, 2, 2, 2), None),       # a Block around the network, as far as names tell
     (lambda: dense(4, 5, 2), "0.weight has shape (3, 4) in the samples, and (5, 4) in the network: they were drawn"),
+    (lambda: nn.Activation("relu"), "parameters (0.weight, 0.bias, 1.weight, 1.bias in the samples only)"),
     (lambda: nn.BatchNorm(in_channels=3), "(gamma, beta, running_mean, running_var in the network only")])
 def test_another_network_is_told_what_is_missing(other, message):
     net, sample = other(), arrays(dense(4, 3, 2))
