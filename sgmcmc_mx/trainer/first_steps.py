@@ -15,6 +15,7 @@ from mxnet import ndarray as nd
 
 from ..batches.arrays import classic
 from .gluon_losses import Averaged, averaged
+from .output_gradients import ROWS, weight_of
 
 __all__ = ["FirstSteps", "Pass", "Seen", "judge"]
 
@@ -59,6 +60,20 @@ class _Probe(NamedTuple):
     losses: int
     averaged: Optional[Averaged]
     array: nd.NDArray
+    output: Optional[nd.NDArray]    # the network's, where the probe is there and not at the loss
+
+    def ask(self) -> Tuple[nd.NDArray, ...]:
+        """What has to be known of it, as arrays that the engine fills in."""
+        gradient = classic(self.array.grad)
+        if self.output is None:
+            return (gradient.astype("float32").sum(),)
+        return tuple(a.reshape((-1, a.shape[-1]))[:ROWS].astype("float32") for a in (self.output, gradient))
+
+    def arrived(self, asked: Tuple[nd.NDArray, ...]) -> float:
+        """The sum of what backward brought to the losses; 0 where it is not known."""
+        if self.output is None:
+            return float(asked[0].asscalar())
+        return (weight_of(*(a.asnumpy() for a in asked)) or 0.0) * self.losses
 
 
 class FirstSteps:
@@ -74,6 +89,8 @@ class FirstSteps:
 
     def note_inputs(self, inputs: Any) -> None:
         """Of a pass of the network that is recorded."""
+        if not self._looks:
+            return
         first = inputs[0] if inputs else None
         self._inputs = first.shape[0] if isinstance(first, nd.NDArray) and first.ndim else 0
 
@@ -82,7 +99,13 @@ class FirstSteps:
         if self._looks and loss.size:
             shape = output.shape if isinstance(output, nd.NDArray) else ()
             self._probes.append(_Probe(loss.context, self._inputs, loss.size, averaged(likelihood, shape),
-                                       _probe(loss)))
+                                       _probe(loss), None))
+
+    def note_output(self, output: Any) -> None:
+        """Of a pass of the network whose loss will not be heard, unless it is one of this package."""
+        if self._looks and isinstance(output, nd.NDArray) and output.ndim > 1 and output.size:
+            rows, probe = output.size // output.shape[-1], _probe(output)
+            self._probes.append(_Probe(output.context, self._inputs, rows, None, probe, classic(output).detach()))
 
     def before_update(self, trainer: Any, batch_size: float) -> Iterator[Found]:
         """Note a step; yields what was found wrong with an earlier one."""
@@ -92,7 +115,8 @@ class FirstSteps:
         num_data = getattr(trainer._optimizer, "num_data", 1)
         if self._probes:
             self._looks -= 1
-            asked = [(p, classic(p.array.grad).astype("float32").sum()) for p in self._probes]
+            at_losses = [p for p in self._probes if p.output is None]
+            asked = [(p, p.ask()) for p in at_losses or self._probes]
             self._asked.append((self._step, batch_size, _scales(trainer), asked))
             self._probes = []
         elif self._step > 10 * LOOKS:
@@ -108,7 +132,7 @@ class FirstSteps:
         """What is wrong with the steps that were looked at. Waits for them."""
         num_data, major = getattr(trainer._optimizer, "num_data", 1), _time_major(trainer.net)
         for _, batch_size, scales, asked in self._asked:
-            sums = [float(a.asscalar()) for _, a in asked]
+            sums = [p.arrived(arrays) for p, arrays in asked]
             readings = [Seen([Pass(p.context, p.inputs, p.losses, p.averaged, total * scale)
                               for (p, _), total in zip(asked, sums)], batch_size, num_data, self.length, major)
                         for scale in scales]

@@ -78,6 +78,27 @@ def test_a_loss_of_gluons_is_looked_at_too():
     assert len(told) == 1 and "mean over the batch of 30" in told[0]
 
 
+def by_hand(out, y):
+    """A function, which has no hooks."""
+    return -nd.pick(nd.log_softmax(out), y)
+
+
+@pytest.mark.parametrize("loss_fn, outputs", [(gluon.loss.SoftmaxCELoss(), 3), (gluon.loss.SoftmaxCELoss(), 2),
+                                              (gluon.loss.SigmoidBCELoss(), 1), (by_hand, 3)])
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_a_loss_that_nobody_hears(loss_fn, outputs, hybridized):
+    """Cross entropies are known by the gradient that they leave at the network's output."""
+    given = loss_fn if loss_fn is by_hand else None
+    for backward, step, said in ((mean, BATCH, "mean over the batch of 30"), (lambda loss: loss, 1, "step(30)"),
+                                 (mean, 1, ""), (lambda loss: loss, BATCH, ""),
+                                 (lambda loss: loss * nd.array(np.linspace(0.01, 0.06, BATCH)), BATCH, "")):
+        net = network(outputs)
+        if hybridized:
+            net.hybridize(static_alloc=True, static_shape=True)
+        told = trained(loss_fn, given, backward, step, net=net, classes=2)[1]
+        assert len(told) == bool(said) and said in "".join(told)
+
+
 @pytest.mark.parametrize("loss_fn, said", [
     (gluon.loss.L2Loss(), "L2Loss averages over the 16 outputs.*Gaussian"),
     (gluon.loss.SigmoidBCELoss(), "SigmoidBinaryCrossEntropyLoss averages over the 16 outputs.*Bernoulli"),
@@ -124,6 +145,7 @@ HONEST = {
     "a sum by hand": {"backward": lambda loss: loss.sum()},
     "a mean with step(1)": {"backward": mean, "step": 1},
     "no likelihood given": {"given": None},
+    "a loss that nobody hears": {"loss_fn": gluon.loss.L2Loss(), "given": None, "backward": mean, "net": 1},
     "weights": {"backward": lambda loss: loss * nd.array(np.linspace(0.1, 3, BATCH))},
     "one output of L2Loss": {"loss_fn": gluon.loss.L2Loss(), "net": 1},
     "a mean over outputs put right": {"loss_fn": gluon.loss.L2Loss(), "backward": lambda loss: loss * OUTPUTS},
@@ -281,15 +303,27 @@ def test_a_loss_that_amp_scales(unscaled, how):
             trainer.step(BATCH)
 
 
-def test_nothing_of_the_run_changes():
-    """The same bits as from a loop whose loss nobody hears."""
+@pytest.mark.parametrize("given", ["the loop's", None])
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_nothing_of_the_run_changes(given, hybridized):
+    """The same bits as of a run that nobody looks at, MXNet's generator included."""
     found = []
-    for given in (likelihoods.Gaussian(), None):
+    for looks in (True, False):
         mx.random.seed(1)
-        net = network()
-        loss_fn = likelihoods.Gaussian() if given is not None else lambda out, y: (
-            0.5 * ((y - out) / 1.0).square() + 0.5 * np.log(2 * np.pi)).sum(axis=1)
-        trainer, _ = trained(loss_fn, given and loss_fn, net=net, steps=6)
-        found.append([p.data().asnumpy() for p in net.collect_params().values()])
+        net, loss_fn = network(), gluon.loss.SoftmaxCELoss()
+        net.add(gluon.nn.Dropout(0.5), gluon.nn.Dense(3, in_units=OUTPUTS))
+        net[-1].initialize(mx.init.Xavier())
+        if hybridized:
+            net.hybridize(static_alloc=True, static_shape=True)
+        trainer = sg.BayesianTrainer(net, "sgnht", {"num_data": N}, loss_fn if given else None, seed=0)
+        trainer._first_steps._looks *= looks
+        for k in range(6):
+            x, y = batch(k, classes=3)
+            with autograd.record():
+                loss = loss_fn(net(x), y)
+            loss.backward()
+            trainer.step(BATCH)
+        assert len(trainer._first_steps._seen) == (2 if looks else 0)
+        found.append([loss.asnumpy()] + [p.data().asnumpy() for p in net.collect_params().values()])
     for a, b in zip(*found):
         np.testing.assert_array_equal(a, b)
