@@ -112,6 +112,9 @@ class BayesianTrainer(Thinning, States):
     step of each stage, those up to step ``burn_in`` excepted. A stage shorter than ``thin`` gives no sample, which is
     warned of. Whatever the stage, every step injects its noise.
 
+    The first two steps are looked at, and a warning says once where loss, batch size, ``num_data`` and likelihood do not
+    belong together. No bit of the run changes by that, and nothing waits.
+
     With a store, an error of the writing is raised at the next step, before anything has moved: make room and call
     ``step`` again. At each checkpoint MXNet's generator is set anew, from the seed and the step, so that dropout after
     it does not depend on what came before. SIGTERM and Ctrl-C finish the step and write a checkpoint first.
