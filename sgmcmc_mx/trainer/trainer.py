@@ -34,14 +34,12 @@ from .arguments import (
     checked_params,
     checked_progress,
     checked_settings,
-    number_of_examples,
 )
 from .assumptions import unsound
 from .back_reference import loosen
 from .collecting import as_store
 from .divergence import Watch
-from .first_steps import FirstSteps
-from .loss_hooks import watch_loss, watch_net
+from .looking import Looking
 from .progress import Progress
 from .states import States
 from .thinning import Thinning
@@ -51,7 +49,7 @@ __all__ = ["BayesianTrainer"]
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(Thinning, States):
+class BayesianTrainer(Thinning, Looking, States):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -112,8 +110,8 @@ class BayesianTrainer(Thinning, States):
     step of each stage, those up to step ``burn_in`` excepted. A stage shorter than ``thin`` gives no sample, which is
     warned of. Whatever the stage, every step injects its noise.
 
-    The first two steps are looked at, and a warning says once where loss, batch size, ``num_data`` and likelihood do not
-    belong together. No bit of the run changes by that, and nothing waits.
+    The first two steps are looked at, and a warning says once where loss, batch size, ``num_data`` and likelihood do
+    not belong together. No bit of the run changes by that.
 
     With a store, an error of the writing is raised at the next step, before anything has moved: make room and call
     ``step`` again. At each checkpoint MXNet's generator is set anew, from the seed and the step, so that dropout after
@@ -158,13 +156,7 @@ class BayesianTrainer(Thinning, States):
         super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
         loosen(self, self._params)
         self._seen = self._updates_done()
-        self._loss = None
-        self._ran = self._loss_is_new = False       # whether network and loss were run under record since the last step
-        self._own_is_called, self._other_loss, self._inputs_seen, self._recorded = False, None, None, None
-        self._batch_size = 1.0
-        self._first_steps = FirstSteps(self._told_length(data))
-        watch_net(self, net)
-        watch_loss(self, likelihood)
+        self._begin_to_look(net, likelihood, data)
         if not isinstance(self._optimizer, Sampler):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
@@ -173,15 +165,6 @@ class BayesianTrainer(Thinning, States):
         self._went_back = False     # to a checkpoint, since the gradient was formed
         if store is not None:
             self._keep_in(store, data, optimizer_params)
-
-    def _told_length(self, data: Optional[Resumable]) -> Optional[int]:
-        """The number of examples in the data that were given, if they say it; warns where num_data is less."""
-        length, told = number_of_examples(data), getattr(self._optimizer, "num_data", 1)
-        if length is not None and 1 < told < length:    # more may count tokens, or the data of other workers
-            self._warn_once("num_data", f"num_data={told}, and the data given to the trainer have {length} examples, "
-                            f"which count {length / told:.3g} times too little against the prior; write "
-                            f"num_data={length}")
-        return length
 
     def _keep_in(self, store: Union[str, os.PathLike, FolderStore], data: Optional[Resumable],
                  optimizer_params: dict) -> None:
@@ -354,18 +337,6 @@ class BayesianTrainer(Thinning, States):
             self._diverged(e)
         if self._progress is not None:
             self._progress.update(self)
-
-    def _look_at_the_loop(self) -> None:
-        """What the loop has done since the last step, and what of it is a mistake; nothing is waited for."""
-        if not self._loss_is_new:
-            self._loss = None       # that of an earlier step says nothing of this one
-            if self._other_loss is not None and not self._own_is_called:
-                self._warn_once("other loss", f"the trainer was given {self.likelihood!r}, and the loop calls "
-                                f"{self._other_loss}: the chain samples the posterior of the latter and predicts with "
-                                "the former; write loss_fn = trainer.likelihood before the loop")
-        self._ran, self._loss_is_new, self._other_loss = False, False, None
-        for key, message in self._first_steps.before_update(self, self._batch_size):
-            self._warn_once(key, message)
 
     # ---------------------------------------------------------------- divergence, and the end
 

@@ -34,6 +34,7 @@ class Whole(Collecting, gluon.Trainer):
     on_divergence: str
     _seen: int                      # updates that were carried out when it last looked
     _ran: bool                      # whether the network was run under record since the last step
+    _batch_size: float              # what the step was told
     _inputs_seen: Optional[int]     # with how many inputs the network was last called under record
     _recorded: Optional[Tuple[List[str], List[str]]]    # what drops, and what normalises, in its first training pass
     _first_steps: Any               # a FirstSteps, which looks at the scale of the gradient
