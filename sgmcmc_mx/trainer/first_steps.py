@@ -2,7 +2,8 @@
 
 What arrives at each example's loss in ``backward`` is read off a probe: minus zero is added to the loss, which changes
 no bit of it, and the probe's gradient is then d(what backward ran on) / d(loss of the example). It is 1 where the loss
-was summed and 1/n where it was averaged. Two steps are looked at, and read two steps later, when they are long done.
+was summed and 1/n where it was averaged. Two steps are looked at, and read two steps later: the engine has
+those between to go on with, so that nothing stands still.
 """
 from __future__ import annotations
 
