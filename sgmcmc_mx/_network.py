@@ -14,7 +14,7 @@ from mxnet.base import MXNetError
 from mxnet.util import is_np_array
 
 __all__ = ["Loss", "check_block", "check_likelihood", "check_net", "dropping", "normalising",
-           "recorded"]
+           "normalising_layers", "recorded"]
 
 _DROPPING = ("Dropout", "_npx_dropout", "RNN")
 _NORMALISING = ("BatchNorm", "BatchNorm_v1", "_npx_batch_norm", "_contrib_BatchNormWithReLU", "_contrib_SyncBatchNorm")
@@ -52,9 +52,13 @@ def dropping(net: gluon.Block) -> List[str]:
 
 def normalising(net: gluon.Block) -> List[str]:
     """Names of the blocks that normalise by the statistics of a batch while training, or the operators in them."""
-    layers = [b.name for b in _descendants(net)
-              if isinstance(b, _NORMALISING_LAYERS) and not b._kwargs["use_global_stats"]]
-    return layers or [f"{op} in {name}" for name, op in _operators(net) if op in _NORMALISING]
+    return normalising_layers(net) or [f"{op} in {name}" for name, op in _operators(net) if op in _NORMALISING]
+
+
+def normalising_layers(net: gluon.Block) -> List[str]:
+    """Those of them that are layers, which takes no look into graphs."""
+    return [b.name for b in _descendants(net)
+            if isinstance(b, _NORMALISING_LAYERS) and not b._kwargs["use_global_stats"]]
 
 
 def recorded(output: Any) -> Tuple[List[str], List[str]]:

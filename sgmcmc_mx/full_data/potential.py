@@ -62,7 +62,7 @@ class Potential:
         self.num_data: Optional[int] = None
         self.passes = 0
         self._data = self._labelled(data, batch_size, layout)
-        self._finish_initialization()
+        self._finish_initialization(everything)
         self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
         self.prior = None if prior is None else as_prior(prior)
         self.precisions = prior_precisions(self.params, self.names, wd, self.prior)
@@ -153,13 +153,18 @@ class Potential:
             batches.every = batches.place(batches.every)
         return batches
 
-    def _finish_initialization(self) -> None:
-        if any(p._data is None for p in self.params):
-            for batch in self._data:
-                with autograd.pause(train_mode=False):
-                    forward(self.net, *batch.inputs)
-                return
+    def _finish_initialization(self, params: Iterable[gluon.Parameter]) -> None:
+        if all(p._data is not None for p in params):
+            return
+        batch = next(iter(self._data), None)
+        if batch is None:
             raise ValueError(_EMPTY)
+        with autograd.pause(train_mode=False):
+            forward(self.net, *batch.inputs)
+        waiting = [p.name for p in params if p._data is None]
+        if waiting:
+            raise RuntimeError(f"the shape of parameter {waiting[0]} is not known: it is of a layer that no batch "
+                               "reaches. Take it out of the network, or say its shape (in_units=10)")
 
 
 _EMPTY = "data is empty: a chain needs at least one example; write the training data"

@@ -126,7 +126,8 @@ def as_type(array: nd.NDArray, dtype: DTypeLike) -> nd.NDArray:
 
 def _check(owner: str, p: gluon.Parameter) -> None:
     if p._data is None:
-        why = (f"the shape of parameter {p.name} is not known yet; run a batch through the network first: net(x)"
+        why = (f"the shape of parameter {p.name} is not known yet; run a batch through the network first: net(x). A "
+               "layer that no batch reaches has to be taken out, or to be given its shape (in_units=10)"
                if p._deferred_init else f"parameter {p.name} is not initialised; call net.initialize() first")
         raise RuntimeError(f"{owner} needs the weights themselves: {why}")
     if p.grad_req == "add":

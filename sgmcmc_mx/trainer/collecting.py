@@ -12,7 +12,7 @@ from mxnet import ndarray as nd
 from numpy.typing import ArrayLike
 
 from .._check import not_both, warn
-from .._network import Loss, normalising
+from .._network import Loss, normalising_layers
 from .._version import __version__
 from ..batches.arrays import classic
 from ..batches.inputs import Inputs
@@ -82,7 +82,7 @@ class Collecting:
         Running statistics stay where a trunk is run as for prediction, and only then: beside others they are named.
         """
         still = {name for name, p in self._named.items() if p.grad_req == "null" or p.lr_mult == 0}
-        statistics = tuple(f"{name}_running_" for name in normalising(self.net))
+        statistics = tuple(f"{name}_running_" for name in normalising_layers(self.net))
         return still if any(not self._named[name].name.startswith(statistics) for name in still) else set()
 
     def close(self) -> None:

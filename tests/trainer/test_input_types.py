@@ -112,3 +112,17 @@ def test_one_whose_shape_is_known_is_kept_as_it_is(tmp_path):
     first, last = trainer.samples[0], trainer.samples[-1]
     np.testing.assert_array_equal(first["unused.weight"].asnumpy(), last["unused.weight"].asnumpy())
     assert trainer.predict(np.ones((2, 4), "float32")).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("make", [
+    lambda net, data: sg.ControlVariates(net, sg.likelihoods.Categorical(), data),
+    lambda net, data: sg.HMC(net, sg.likelihoods.Categorical(), data, seed=0),
+    lambda net, data: sg.suggest(net, sg.likelihoods.Categorical(), data)], ids=["ControlVariates", "HMC", "suggest"])
+def test_who_needs_all_shapes_refuses_it_too(make):
+    net = WithMore()
+    net.initialize()
+    net.unused.collect_params().setattr("grad_req", "null")
+    data = nd.ones((8, 4)), nd.zeros(8)
+    net(data[0])
+    with pytest.raises(RuntimeError, match="shape of parameter dense.* is not known.*no batch reaches"):
+        make(net, data)

@@ -76,3 +76,12 @@ def test_what_is_available():
     found = available_memory()
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < found <= total
+
+
+def test_what_stands_still_is_there_once(data):
+    net = build()
+    net[0].collect_params().setattr("grad_req", "null")
+    trainer = make(net, optimizer="sgld")
+    trainer._memory = Memory(40 * 4 * (8 * 3 + 3))
+    assert not told(trainer, data, 9)
+    assert "of 108 B in memory" in told(trainer, data, 8)[0]
