@@ -44,15 +44,18 @@ def check_likelihood(likelihood: object) -> None:
                         f"class or name, got {likelihood!r}")
 
 
-def dropping(net: gluon.Block) -> List[str]:
-    """Names of the blocks that drop units while training, or the operators in their forward passes."""
+def dropping(net: gluon.Block, trace: bool = True) -> List[str]:
+    """Names of the blocks that drop units while training, or the operators in their graphs.
+
+    ``trace``: have a graph made of what was neither compiled nor imported.
+    """
     layers = [b.name for b in _descendants(net) if getattr(b, "_rate", 0) or getattr(b, "_dropout", 0)]
-    return layers or [f"{op} in {name}" for name, op in _operators(net) if op in _DROPPING]
+    return layers or [f"{op} in {name}" for name, op in _operators(net, trace) if op in _DROPPING]
 
 
-def normalising(net: gluon.Block) -> List[str]:
-    """Names of the blocks that normalise by the statistics of a batch while training, or the operators in them."""
-    return normalising_layers(net) or [f"{op} in {name}" for name, op in _operators(net) if op in _NORMALISING]
+def normalising(net: gluon.Block, trace: bool = True) -> List[str]:
+    """Names of the blocks that normalise by the statistics of a batch while training, or operators, as above."""
+    return normalising_layers(net) or [f"{op} in {name}" for name, op in _operators(net, trace) if op in _NORMALISING]
 
 
 def normalising_layers(net: gluon.Block) -> List[str]:
@@ -76,15 +79,15 @@ def recorded(output: Any) -> Tuple[List[str], List[str]]:
             [where.format(op) for op in found if op in _NORMALISING])
 
 
-def _operators(block: gluon.Block) -> Iterator[Tuple[str, str]]:
+def _operators(block: gluon.Block, trace: bool) -> Iterator[Tuple[str, str]]:
     """(name of the block, operator) of all that drops or normalises in graphs of a network, where there are some."""
-    graph = _graph(block)
+    graph = _graph(block, trace)
     if graph is not None:
         for op in _random(json.loads(graph.tojson())):
             yield block.name, op
         return
     for child in block._children.values():
-        yield from _operators(child)
+        yield from _operators(child, trace)
 
 
 def _random(graph: dict) -> Iterator[str]:
@@ -100,12 +103,14 @@ def _random(graph: dict) -> Iterator[str]:
             yield from _random(inner)
 
 
-def _graph(block: gluon.Block) -> Optional[mx.sym.Symbol]:
+def _graph(block: gluon.Block, trace: bool) -> Optional[mx.sym.Symbol]:
     """What a block computes, as a graph: it was compiled or imported, or is traced now. None where it cannot be."""
     if not isinstance(block, gluon.HybridBlock):
         return None
     if block._cached_graph:
         return block._cached_graph[1]
+    if not trace:
+        return None
     needed = [p for p in list(inspect.signature(block.hybrid_forward).parameters.values())[1:]
               if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in block._reg_params]
     inputs = [mx.sym.var(f"data{i}") for i in range(len(needed))]

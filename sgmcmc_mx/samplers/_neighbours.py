@@ -7,6 +7,7 @@ step, when this one begins to step), and either their tensors differ in shape or
 """
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Any, Dict, List, Optional, Set
 
@@ -24,7 +25,7 @@ class Neighbours:
 
     def __init__(self, sampler: Any) -> None:
         self._sampler = weakref.ref(sampler)
-        self._looks, self._at = 0, -1
+        self._looks, self._at, self._thread = 0, -1, threading.get_ident()
         self._fresh: Dict[int, int] = {}    # by the neighbour's id, its steps when its gradients were last fresh
         self._told = False
         self._before: Any = None            # a copy of running statistics, then whether they moved
@@ -45,13 +46,15 @@ class Neighbours:
         if self._at == sampler.num_update:
             return
         self._at, trainer = sampler.num_update, trainer_of(sampler)
+        self._thread = threading.get_ident()
         if trainer is None or trainer._update_on_kvstore:   # a kvstore leaves gradients marked as fresh
             self.active = False
             return
         self._looks += 1
         for other in list(_living):
             theirs = other._sampler()
-            if other is not self and theirs is not None and theirs.seed == sampler.seed and not self._told:
+            if (other is not self and theirs is not None and theirs.seed == sampler.seed and not self._told
+                    and other._thread == self._thread):     # chains in threads have gradients at any moment
                 self._look_at(sampler, theirs)
         if not hasattr(trainer, "_named"):      # a BayesianTrainer, which knows its network
             self._look_at_statistics(sampler)

@@ -15,17 +15,18 @@ HOT = 0.1       # relative distance of a mean kinetic temperature from T that is
 
 
 def unsound(net: gluon.Block, samples: Iterable[Sample], temperature: Optional[float],
-            size: int, recorded: Tuple[List[str], List[str]] = ([], [])) -> Iterator[Tuple[str, str]]:
+            size: int, recorded: Optional[Tuple[List[str], List[str]]] = None) -> Iterator[Tuple[str, str]]:
     """What makes the average of these samples unsound, as (key, message); ``size`` weights move at ``temperature``.
 
     ``recorded``: what drops, and what normalises, in a training pass as :func:`sgmcmc_mx._network.recorded` finds it.
     """
-    norm = normalising(net) or recorded[1]
+    drops, norms = recorded or ([], [])
+    norm = normalising(net, trace=recorded is None) or norms
     if norm:
         yield "batchnorm", (
             f"{norm[0]} normalises by the statistics of a batch while training, so examples are not independent "
             "and the loss is no sum of log likelihoods; use_global_stats=True, LayerNorm or GroupNorm is sound")
-    drop = dropping(net) or recorded[0]
+    drop = dropping(net, trace=recorded is None) or drops
     if drop:
         yield "dropout", (f"{drop[0]} drops units while training, so the chain samples the posterior of a "
                           "randomised network and predicts with the full one; the prior is the regulariser here: "

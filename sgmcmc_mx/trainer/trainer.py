@@ -362,4 +362,4 @@ class BayesianTrainer(Thinning, Looking, States):
         yield from self._first_steps.findings(self)
         size = sum(p.data(self._contexts[0]).size for p in self._params if p.grad_req != "null")
         yield from unsound(self.net, self.samples, getattr(self._optimizer, "temperature", None), size,
-                           self._recorded or ([], []))
+                           self._recorded)

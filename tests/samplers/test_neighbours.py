@@ -1,5 +1,6 @@
 """What a sampler tells at its first steps of what it does not move: parts with its own noise, running statistics."""
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
 import pytest
@@ -120,6 +121,21 @@ def test_other_networks_with_the_same_seed_in_turn():
                     loss_of(net).backward()
                     trainer.step(8)
     assert not told(run)
+
+
+def test_networks_in_threads_are_chains_of_their_own():
+    """Whatever the moment at which one has formed its gradient and another begins to step."""
+    nets = [sequential(dense(4)), sequential(dense(2))]
+    trainers = [bare(net) for net in nets]
+
+    def run(other):
+        for _ in range(5):
+            other.submit(lambda: loss_of(nets[1]).backward()).result()
+            loss_of(nets[0]).backward()
+            trainers[0].step(8)
+            other.submit(trainers[1].step, 8).result()
+    with ThreadPoolExecutor(1) as pool:
+        assert not told(lambda: run(pool))
 
 
 def test_one_that_is_gone_is_no_neighbour():
