@@ -1,9 +1,10 @@
 """Processes that need not import MXNet, which takes 2 s: a server of the tests has imported it, and forks them.
 
 The server has used nothing of MXNet. What it forks runs its code at the top of ``__main__`` and ends as any process
-does.
-An order is a message on a socket, ``[code, *arguments]`` in JSON, with the process's standard input, output and error,
-and a pipe on which the server answers: its number, and at its end the status of ``waitpid``.
+does. What is read while MXNet is imported or before its first use (OMP_NUM_THREADS, MXNET_*) is as the server found it;
+a test of those needs a process that is really new.
+An order is a message on a socket, ``[code, folder, environment, *arguments]`` in JSON, with the process's standard
+input, output and error, and a pipe on which the server answers: its number, and at its end the status of ``waitpid``.
 """
 import array
 import atexit
@@ -11,9 +12,11 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,11 +24,11 @@ MOST = 1 << 16      # bytes of an order
 
 
 class Process:
-    """What ``subprocess.Popen`` is to a process, as far as tests use it."""
+    """What ``subprocess.Popen`` is to a process, as far as tests use it. ``env`` is added to the environment."""
 
     _server = None
 
-    def __init__(self, code, *arguments):
+    def __init__(self, code, *arguments, cwd=None, env=None):
         theirs, pipes = [], []
         for k in range(4):
             read, write = os.pipe()
@@ -33,7 +36,7 @@ class Process:
             pipes.append(open(read) if k else open(write, "w"))
         self.stdin, self.stdout, self.stderr, self._answers = pipes
         self.returncode = None
-        order = json.dumps([code, *map(str, arguments)]).encode()
+        order = json.dumps([code, cwd and str(cwd), env or {}, *map(str, arguments)]).encode()
         self._running().sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
         for handle in theirs:
             os.close(handle)
@@ -44,7 +47,7 @@ class Process:
         """The socket to the server, which is started if there is none yet."""
         if cls._server is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, *filter(None, sys.path)]), "OMP_NUM_THREADS": "1"}
+            env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, *filter(None, sys.path)])}
             server = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(theirs.fileno())], env=env,
                                       pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             theirs.close()
@@ -60,6 +63,10 @@ class Process:
             self._answers.close()
             self.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         return self.returncode
+
+    def kill(self):
+        """For one that has not been waited for."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def communicate(self, given="", timeout=None):
         found = {}
@@ -79,6 +86,17 @@ class Process:
         return found[self.stdout], found[self.stderr]
 
 
+def run(code, *arguments, timeout=300, **options):
+    """As ``subprocess.run`` of Python with this code: what it printed, and its status. It is ended where it hangs."""
+    process = Process(textwrap.dedent(code), *arguments, **options)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(["-c", *arguments], process.returncode, out, err)
+
+
 def serve(handle):
     """Fork a process for every order. Returns in the processes, with the code to run, and (nothing) at the end."""
     orders = socket.socket(fileno=handle)
@@ -89,8 +107,10 @@ def serve(handle):
         handles = array.array("i", rights[0][2])
         process = os.fork()
         if process == 0:
-            code, *arguments = json.loads(order)
+            code, folder, environment, *arguments = json.loads(order)
             orders.close()
+            os.environ.update(environment)
+            os.chdir(folder or os.getcwd())
             for k, mine in enumerate(handles):
                 if k < 3:
                     os.dup2(mine, k)
@@ -113,7 +133,8 @@ def _answer(process, handle):
 
 
 if __name__ == "__main__":
-    import small_stores  # noqa: F401  (and with it all that the processes need)
+    import matplotlib.pyplot  # noqa: F401
+    import small_stores  # noqa: F401  (and with it all else that the processes need)
     gc.collect()
     gc.freeze()
     _code = serve(int(sys.argv[1]))

@@ -4,10 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 
+import forks
 import pytest
-from folders import ROOT
 from steps import job, tensor
 
 from sgmcmc_mx import kernels
@@ -86,9 +85,11 @@ def test_unknown_backend(monkeypatch):
 
 
 def in_a_process(code, isa):
-    """What a process prints, with this in its environment; here one may be in force."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "SGMCMC_MX_ISA": isa},
-                          cwd=ROOT, text=True, capture_output=True, timeout=120)
+    """What a process prints, with this in its environment, which is read at the first step; here one may be in force.
+
+    The process is forked from one that has not looked at it.
+    """
+    done = forks.run(code, env={"SGMCMC_MX_ISA": isa}, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 
+import forks
 import mxnet as mx
 import numpy as np
 import pytest
@@ -556,11 +557,18 @@ def steps(j, n=5):
 """
 
 
-def script(body, **env):
-    """Run a script of its own process; it hangs no test run."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run([sys.executable, "-c", SCRIPT + textwrap.dedent(body)], capture_output=True, text=True,
-                          timeout=120, cwd=ROOT, env={**os.environ, "PYTHONPATH": path, **env})
+HERE = os.environ.get("MXNET_ENGINE_TYPE", "ThreadedEnginePerDevice")
+
+
+def script(body, engine=HERE):
+    """Run a script of its own process; it hangs no test run. One that is to have another engine is really new."""
+    code = SCRIPT + textwrap.dedent(body)
+    if engine == HERE:
+        done = forks.run(code, timeout=120)
+    else:
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT,
+                              env={**os.environ, "PYTHONPATH": path, "MXNET_ENGINE_TYPE": engine})
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     return done.stdout.split()
 
@@ -584,7 +592,7 @@ def test_engines_and_forks_agree(engine):
             p.join(60)
             assert p.exitcode == 0
         print(steps(make()))
-        """, MXNET_ENGINE_TYPE=engine)
+        """, engine)
     assert forked == [plain] * 4
 
 
