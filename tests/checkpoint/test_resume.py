@@ -63,7 +63,7 @@ SCHEDULES = {
 ROADS = {"one": (ONE, {}), "two": (TWO, {"update_on_kvstore": False}), "kvstore": (TWO, {"update_on_kvstore": True}),
          "no kvstore": (ONE, {"kvstore": None})}
 SLOW = pytest.mark.slow
-END = 18    # of most runs: from the checkpoint at 10, two samples and a checkpoint further
+END = 12    # of most runs: from the checkpoint at 5, two samples, a checkpoint and an epoch's end further
 
 
 def resumable():
@@ -86,7 +86,7 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
-def both(folder, sampler, params, contexts=ONE, upto=13, given=None, fresh=network, settings=(), steps=END, whole=None,
+def both(folder, sampler, params, contexts=ONE, upto=8, given=None, fresh=network, settings=(), steps=END, whole=None,
          closed=False, **kwargs):
     """Outcomes of a whole run, if there is none yet, and of one given up (or closed) and resumed in another network."""
     def begun(path, data):

@@ -128,10 +128,10 @@ def test_quickstart_is_repeatable(quickstart, tmp_path):
 def test_interrupted(tmp_path):
     """A run in one go, and one in two, end with the same predictions."""
     options = ("interrupted.py", "--burn-in", "100", "--epochs")
-    whole = run(*options, "6", "--folder", "whole", cwd=tmp_path).stdout
-    run(*options, "5", "--folder", "parts", cwd=tmp_path)
-    parts = run(*options, "6", "--folder", "parts", cwd=tmp_path).stdout
-    assert "resumed at step 250" in parts and "resumed" not in whole
+    whole = run(*options, "4", "--folder", "whole", cwd=tmp_path).stdout
+    run(*options, "3", "--folder", "parts", cwd=tmp_path)
+    parts = run(*options, "4", "--folder", "parts", cwd=tmp_path).stdout
+    assert "resumed at step 150" in parts and "resumed" not in whole
     assert whole.splitlines()[-1].startswith("predictions ") and whole.splitlines()[-1] == parts.splitlines()[-1]
 
 
