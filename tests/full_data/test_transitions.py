@@ -242,8 +242,9 @@ def test_a_potential_that_is_not_finite_is_never_accepted(make, data, value):
     net = build()
     net(nd.array(data[0]))
     bound = net(nd.array(data[0])).max().asscalar() + 0.05
-    sampler, step = (sg.MetropolisHastings, 0.05) if make is metropolis else (sg.HMC, 0.01)
-    chain = sampler(net, Bounded(bound, value), data, seed=0, step_size=step)
+    sampler, options = (sg.MetropolisHastings, {"step_size": 0.05}) if make is metropolis else (
+        sg.HMC, {"step_size": 0.025, "num_leapfrog": 4})
+    chain = sampler(net, Bounded(bound, value), data, seed=0, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         chain.run(40)

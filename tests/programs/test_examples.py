@@ -156,8 +156,16 @@ def test_regression(tmp_path):
     assert pictures(tmp_path / "p") == {"band"}
 
 
+def test_a_quick_look_at_why_stochastic_is_one():
+    script = EXAMPLES / "why_stochastic.py"
+    done = forks.run(f"import runpy, sys; sys.path.insert(0, {str(EXAMPLES)!r}); sys.argv[1:] = ['--quick']; "
+                     f"print(runpy.run_path({str(script)!r})['arguments']().passes)")
+    assert 0 < int(done.stdout) < 1000, done.stderr
+
+
 def test_why_stochastic(tmp_path):
-    done = run("why_stochastic.py", "--quick", cwd=tmp_path)
+    done = run("why_stochastic.py", "--dimensions", "10", "100", "--proposals", "30", "--steps", "2000", "--passes", "200",
+               cwd=tmp_path)
     rows = re.findall(rf"^(MH|HMC)\s+d =\s+(\d+)\s+({NUMBER})\s+(\d+) %\s+({NUMBER})$", done.stdout, re.M)
     passes = {(name, int(d)): float(p) for name, d, _, _, p in rows}
     assert set(passes) == {(name, d) for name in ("MH", "HMC") for d in (10, 100)}, done.stdout

@@ -156,11 +156,15 @@ def test_a_wrong_walk_is_rejected(mutant, monkeypatch):
     assert worst(check_walk()) > LIMIT
 
 
+# Those whose law is far off, which fewer transitions show.
+FAR_OFF = ("all accepted", "no kinetic energy in H", "momentum of T = 1", "the same momentum for ever")
+
+
 @pytest.mark.parametrize("mutant", ROLLS)
 def test_a_wrong_roll_is_rejected(mutant, monkeypatch):
     name, make = ROLLS[mutant]
     monkeypatch.setattr(hmc, name, make(getattr(hmc, name)))
-    assert worst(check_hmc()) > LIMIT
+    assert worst(check_hmc(600 if mutant in FAR_OFF else 1500)) > LIMIT
 
 
 def test_a_walk_whose_rejections_are_not_recorded_is_rejected():
@@ -334,13 +338,13 @@ class Regression:
         return z_scores(batch_means(found), expected)
 
 
-def check_metropolis(num_samples=700, step_size=0.5):
+def check_metropolis(num_samples=300, step_size=0.5):
     problem = Regression()
     return problem.scores(problem.build(sg.MetropolisHastings, step_size=step_size).run(num_samples))
 
 
 def test_metropolis_hastings_has_the_conjugate_posterior():
-    scores = check_metropolis(2000)
+    scores = check_metropolis(1000)
     assert worst(scores) < LIMIT, scores
 
 

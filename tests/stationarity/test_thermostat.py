@@ -37,9 +37,11 @@ def test_the_closed_forms_themselves():
     assert (exact.S, exact.P / 0.01, exact.alpha) == pytest.approx(tuple(expected.values()), rel=1e-6)
 
 
-@pytest.mark.parametrize("N, batch", [(1, 1), (1000, 20)])
-@pytest.mark.parametrize("eta, a, V, T", [(0.01, 0.1, 0.0, 1.0), (0.01, 0.1, 4.0, 1.0), (0.0025, 0.03, 20.0, 2.0),
-                                          (0.04, 0.2, 0.0, 0.1)])
+@pytest.mark.parametrize("eta, a, V, T, N, batch", [
+    pytest.param(*law, *scale, marks=() if i % 2 == j else pytest.mark.slow)
+    for i, law in enumerate([(0.01, 0.1, 0.0, 1.0), (0.01, 0.1, 4.0, 1.0), (0.0025, 0.03, 20.0, 2.0),
+                             (0.04, 0.2, 0.0, 0.1)])
+    for j, scale in enumerate([(1, 1), (1000, 20)])])
 def test_global(eta, a, V, T, N, batch):
     """One alpha for three tensors of 5,000 weights; one chain, so the error comes from stretches of time.
 
