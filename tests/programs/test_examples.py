@@ -164,8 +164,8 @@ def test_a_quick_look_at_why_stochastic_is_one():
 
 
 def test_why_stochastic(tmp_path):
-    done = run("why_stochastic.py", "--dimensions", "10", "100", "--proposals", "30", "--steps", "2000", "--passes", "200",
-               cwd=tmp_path)
+    few = ("--dimensions", "10", "100", "--proposals", "30", "--steps", "2000", "--passes", "200")
+    done = run("why_stochastic.py", *few, cwd=tmp_path)
     rows = re.findall(rf"^(MH|HMC)\s+d =\s+(\d+)\s+({NUMBER})\s+(\d+) %\s+({NUMBER})$", done.stdout, re.M)
     passes = {(name, int(d)): float(p) for name, d, _, _, p in rows}
     assert set(passes) == {(name, d) for name in ("MH", "HMC") for d in (10, 100)}, done.stdout
