@@ -158,14 +158,20 @@ class Collecting:
 
     def _layout(self, layout: Optional[BatchLayout], batch_axis: Optional[int]) -> BatchLayout:
         not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
-        if layout is None:
-            layout = BatchLayout(batch_axis=batch_axis or 0)
+        if layout is None and batch_axis is None:
+            layout = self._usual_layout()
+        elif layout is None:
+            layout = BatchLayout(batch_axis=batch_axis)
         elif isinstance(layout, BatchLayout):
             layout = copy.copy(layout)
         else:
             return layout       # which predict refuses
         layout.seen = self._inputs_seen
         return layout
+
+    def _usual_layout(self) -> BatchLayout:
+        """How inputs lie where nothing is said; their names and places are another matter."""
+        return BatchLayout()
 
     def _activation(self, activation: Any) -> Any:
         known: Any = self.likelihood if hasattr(self.likelihood, "predictive") else None
