@@ -119,7 +119,7 @@ class Splitter:
         return entries[:number], *self._after(entries, number)
 
     def _holds_inputs(self, entries: List[Any]) -> bool:
-        """Whether the first entry is all inputs of a network with several, ((x, length), label), and not one of them."""
+        """Whether the first entry is all inputs of a network with several, ((x, length), label), and not just one."""
         usual = self._seen or len(self.signature.required)
         if usual < 2 or not entries or not isinstance(entries[0], (list, tuple)):
             return False
