@@ -61,8 +61,8 @@ def main() -> None:
     print(f"SGNHT on the last {args.layers} of {len(net)} layers, {args.steps} steps ...")
     with tempfile.TemporaryDirectory() as folder:
         params = {"learning_rate": args.learning_rate, "num_data": len(x), "wd": args.prior, "friction": 0.1}
-        trainer = sg.BayesianTrainer(net, "sgnht", params, loss_fn, burn_in=args.steps // 5, thin=max(1, args.steps // 200),
-                                     seed=args.seed, kvstore=None, store=folder)
+        trainer = sg.BayesianTrainer(net, "sgnht", params, loss_fn, burn_in=args.steps // 5,
+                                     thin=max(1, args.steps // 200), seed=args.seed, kvstore=None, store=folder)
         _, seconds = common.sample(trainer, loss_fn, batches, args.steps)
         trainer.close()
         samples = sg.load(folder)
