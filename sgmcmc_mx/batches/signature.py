@@ -6,7 +6,7 @@ from typing import Any, List, NamedTuple, Tuple
 
 from mxnet import gluon
 
-__all__ = ["Signature", "signature"]
+__all__ = ["Signature", "is_mxnets", "signature"]
 
 
 class Signature(NamedTuple):
@@ -48,7 +48,7 @@ def signature(net: Any) -> Signature:
     """
     if isinstance(net, gluon.SymbolBlock):
         return Signature(tuple(s.name for s in net._cached_graph[0]))
-    if isinstance(net, (gluon.nn.Sequential, gluon.nn.HybridSequential)) and _is_mxnets(type(net).forward):
+    if isinstance(net, (gluon.nn.Sequential, gluon.nn.HybridSequential)) and is_mxnets(type(net).forward):
         return signature(net[0])._replace(hidden=()) if len(net) else Signature(("x",))
     if type(net).__call__ is not gluon.Block.__call__:      # recurrent layers
         function, weights, skip = type(net).__call__, set(), 1
@@ -57,10 +57,11 @@ def signature(net: Any) -> Signature:
     else:
         function, weights, skip = type(net).forward, set(), 1
     found = _read(function, weights, skip)
-    return Signature(found.required or ("x",), hidden=found.optional) if _is_mxnets(function) else found
+    return Signature(found.required or ("x",), hidden=found.optional) if is_mxnets(function) else found
 
 
-def _is_mxnets(function: Any) -> bool:
+def is_mxnets(function: Any) -> bool:
+    """Whether a function is MXNet's own."""
     return getattr(function, "__module__", "").split(".")[0] == "mxnet"
 
 

@@ -58,11 +58,20 @@ def _over(activation: Any, axis: Any) -> Callable[[np.ndarray], np.ndarray]:
         raise ValueError(f"axis: got {axis!r} beside {activation!r}, which takes every output by itself. Leave axis "
                          "out; it is the axis of classes of activation='softmax'.")
     class_axis(axis)
-    return lambda output: softmax(output, axis)
+    return lambda output: softmax(_of_several(output, axis), axis)
 
 
 def _softmax_of_few_axes(output: np.ndarray) -> np.ndarray:
     if np.ndim(output) > 3:
         raise ValueError(f"axis: is not given, and in outputs of shape {np.shape(output)} the classes of 'softmax' may "
                          "be the second axis or the last. Write axis=1 for (N, C, H, W), axis=-1 where they are last.")
-    return softmax(output)
+    return softmax(_of_several(output, -1))
+
+
+def _of_several(output: np.ndarray, axis: int) -> np.ndarray:
+    """The output, unless it has one class only: its probability would be 1 everywhere."""
+    shape = np.shape(output)
+    if -len(shape) <= axis < len(shape) and shape[axis] == 1:
+        raise ValueError(f"activation: 'softmax' over one class is 1 everywhere, and outputs of shape {shape} have one "
+                         f"along axis {axis}. Write 'sigmoid' for P(y = 1), or the axis of the classes.")
+    return output

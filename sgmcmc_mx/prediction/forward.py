@@ -76,9 +76,13 @@ def outputs(net: gluon.Block, samples: Reader, chunk: Chunk, selection: Selectio
 
 def _through(trunk: Trunk, chunk: Any) -> Optional[List[Batch]]:
     """What the trunk gives on the chunk's batches; None where the network is no chain of its blocks."""
-    if not trunk.holds(next(iter(chunk))):
-        return None
-    return [trunk.before(batch) for batch in chunk]
+    found = []
+    for batch in chunk:
+        ends = trunk.before(batch)
+        if not trunk.holds(batch, ends):
+            return None
+        found.append(ends)
+    return found
 
 
 def _on_batches(net: Callable, chunk: Any, selection: Selection) -> List[List[np.ndarray]]:

@@ -12,6 +12,7 @@ from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
 from ..batches.batch import Batch, leaves
+from ..batches.signature import is_mxnets
 
 __all__ = ["Trunk"]
 
@@ -27,7 +28,8 @@ class Trunk:
     def __init__(self, net: gluon.Block, still: List[gluon.Block], moving: List[gluon.Block], names: Set[str],
                  told: bool) -> None:
         self._net, self._still, self._moving, self.names, self._told = net, still, moving, names, told
-        self._checked = False
+        self._is_guess = not told and _is_guess(net)
+        self._fits: Optional[bool] = None
 
     @classmethod
     def of(cls, net: gluon.Block, parameters: Mapping[str, gluon.Parameter], moving: Set[str],
@@ -58,12 +60,15 @@ class Trunk:
         out = _run(self._moving, inputs)
         return out[0] if len(out) == 1 else out
 
-    def holds(self, batch: Batch) -> bool:
-        """Whether the network gives what its blocks give one by one; looked at once. What the user says must hold."""
-        if not self._checked:
+    def holds(self, batch: Batch, ends: Batch) -> bool:
+        """Whether the network gives what its blocks give one by one, where ``ends`` is :meth:`before` of the batch.
+
+        It is looked at once where MXNet or the user says so (what the user says must hold); where it is a guess from
+        names, at every batch, for a network may do with some inputs what it does not do with others.
+        """
+        if self._fits is None or self._fits and self._is_guess:
             with autograd.pause(train_mode=False):
-                whole, parts = self._net(*batch.inputs), self.after(*self.before(batch).inputs)
-            self._checked = True
+                whole, parts = self._net(*batch.inputs), self.after(*ends.inputs)
             self._fits = _close(whole, parts)
             if self._told and not self._fits:
                 raise ValueError("stages: the network gives something else than these blocks one after the other; "
@@ -80,6 +85,15 @@ def _stages(net: gluon.Block) -> List[gluon.Block]:
                                   zip(("features", "output"), children)):
         return [stage for child in children for stage in _stages(child)]
     return [net]
+
+
+def _is_guess(block: gluon.Block) -> bool:
+    """Whether a block was taken apart by its looks, where its forward pass is not MXNet's own."""
+    if _stages(block) == [block]:
+        return False
+    hybrid = isinstance(block, gluon.HybridBlock) and type(block).forward is gluon.HybridBlock.forward
+    return (not is_mxnets(type(block).hybrid_forward if hybrid else type(block).forward)
+            or any(map(_is_guess, block._children.values())))
 
 
 def _checked(net: gluon.Block, stages: Any) -> List[gluon.Block]:

@@ -6,6 +6,7 @@ from mxnet import autograd, gluon, nd
 from scipy import special
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.likelihoods.activations import as_predictive
 
 N, C, H, W = 5, 3, 4, 6
 
@@ -68,3 +69,10 @@ def test_two_and_three_axes_are_as_they_were():
         x = np.random.RandomState(1).randn(*shape).astype("float32")
         logits = trainer.predict(x, "identity")
         np.testing.assert_allclose(trainer.predict(x, "softmax"), special.softmax(logits, axis=-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape, axis", [((4, 1), None), ((4, 1), 1), ((4, 1, 3), 1), ((4, 7, 1), None)])
+def test_one_class_has_no_probabilities(shape, axis):
+    with pytest.raises(ValueError, match="'softmax' over one class is 1 everywhere.*'sigmoid'"):
+        as_predictive("softmax", axis)(np.zeros(shape))
+    assert as_predictive("softmax", 2)(np.zeros((4, 1, 3))).shape == (4, 1, 3)
