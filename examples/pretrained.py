@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--layers", type=int, default=1, help="how many layers are sampled, from the last")
-    add("--steps", type=int, default=10000)
+    add("--steps", type=int, help="steps of sampling (default 10,000)")
     add("--sgd-epochs", type=int, default=20)
     add("--seed", type=int, default=0)
     add("--validate", action="store_true", help="score on 1,000 of the training images, with which settings are chosen")
@@ -36,7 +36,8 @@ def arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="a few steps, to see that it runs")
     args = parser.parse_args()
     if args.quick:
-        args.steps, args.sgd_epochs = 300, 1
+        args.steps, args.sgd_epochs = args.steps or 300, 1
+    args.steps = args.steps or 10000
     return args
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     print(f"SGNHT on the last {args.layers} of {len(net)} layers, {args.steps} steps ...")
     with tempfile.TemporaryDirectory() as folder:
         params = {"learning_rate": args.learning_rate, "num_data": len(x), "wd": args.prior, "friction": 0.1}
-        trainer = sg.BayesianTrainer(net, "sgnht", params, loss_fn, burn_in=args.steps // 5, thin=args.steps // 200,
+        trainer = sg.BayesianTrainer(net, "sgnht", params, loss_fn, burn_in=args.steps // 5, thin=max(1, args.steps // 200),
                                      seed=args.seed, kvstore=None, store=folder)
         _, seconds = common.sample(trainer, loss_fn, batches, args.steps)
         trainer.close()

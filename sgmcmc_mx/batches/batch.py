@@ -1,14 +1,14 @@
 """A batch whose parts are known: the network's inputs, the label and the weights of the examples."""
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, NamedTuple, Tuple
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Tuple
 
 import numpy as np
 from mxnet import ndarray as nd
 
 __all__ = ["Batch", "Tree", "is_array", "leaves", "mapped", "rows"]
 
-Tree = Any      # an array, None, or a list or tuple of trees
+Tree = Any      # an array, None, or a list, tuple or dictionary of trees
 
 
 class Batch(NamedTuple):
@@ -35,6 +35,8 @@ def leaves(tree: Tree) -> Iterator[Any]:
     if isinstance(tree, (list, tuple)):
         for part in tree:
             yield from leaves(part)
+    elif isinstance(tree, Mapping):
+        yield from leaves(list(tree.values()))
     elif tree is not None:
         yield tree
 
@@ -43,6 +45,8 @@ def mapped(function: Callable[[Any], Any], tree: Tree) -> Tree:
     """The tree with ``function`` of each array in its place."""
     if isinstance(tree, (list, tuple)):
         return [mapped(function, part) for part in tree]
+    if isinstance(tree, Mapping):
+        return {name: mapped(function, part) for name, part in tree.items()}
     return None if tree is None else function(tree)
 
 

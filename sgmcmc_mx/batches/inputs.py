@@ -60,11 +60,11 @@ def warn_of_order(data: Inputs) -> None:
     """Warn where the rows of a prediction would not be those of the data, one by one."""
     sampler = getattr(data, "_batch_sampler", None)
     shuffled = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler) or (
-        isinstance(data, mx.io.NDArrayIter) and data.shuffle)
+        isinstance(data, mx.io.NDArrayIter) and data.shuffle) or isinstance(data, mx.rnn.BucketSentenceIter)
     last = getattr(sampler, "_last_batch", None) or getattr(data, "last_batch_handle", None)
     if shuffled:
         warn("data is shuffled: the rows of the prediction come in an order of their own, not that of your labels; "
-             "write shuffle=False, or take the labels from the same pass")
+             "write shuffle=False, or give a list of its batches")
     if last in ("discard", "rollover", "roll_over"):
         warn(f"data drops rows that do not fill a batch (last batch {last!r}), and so does the prediction; write "
              "last_batch='keep' for a DataLoader, last_batch_handle='pad' for a DataIter")

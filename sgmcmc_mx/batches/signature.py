@@ -10,11 +10,15 @@ __all__ = ["Signature", "signature"]
 
 
 class Signature(NamedTuple):
-    """What a network is called with: inputs it must have, inputs it may have, and whether any number more will do."""
+    """What a network is called with: inputs it must have, inputs it may have, and whether any number more will do.
+
+    ``hidden`` are those it may have and that only a layout can ask for.
+    """
 
     required: Tuple[str, ...]
     optional: Tuple[str, ...] = ()
     variadic: bool = False
+    hidden: Tuple[str, ...] = ()
 
     @property
     def names(self) -> Tuple[str, ...]:
@@ -26,9 +30,10 @@ class Signature(NamedTuple):
         """Whether the number of inputs is certain."""
         return not self.optional and not self.variadic
 
-    def takes(self, number: int) -> bool:
-        """Whether it can be called with so many."""
-        return len(self.required) <= number and (self.variadic or number <= len(self.names))
+    def takes(self, number: int, told: bool = False) -> bool:
+        """Whether it can be called with so many; ``told``: by a layout."""
+        most = len(self.names) + (len(self.hidden) if told else 0)
+        return len(self.required) <= number and (self.variadic or number <= most)
 
     def __str__(self) -> str:
         shown = list(self.required) + [f"{name}=..." for name in self.optional] + ["*"] * self.variadic
@@ -39,12 +44,12 @@ def signature(net: Any) -> Signature:
     """Of a network, read off its ``forward`` or ``hybrid_forward``.
 
     A Sequential takes what its first block takes. Of a layer of MXNet's own the optional inputs (the states of an LSTM)
-    do not count, for layers in a Sequential are called without.
+    do not count, for layers in a Sequential are called without; where the layer is the network a layout may name them.
     """
     if isinstance(net, gluon.SymbolBlock):
         return Signature(tuple(s.name for s in net._cached_graph[0]))
     if isinstance(net, (gluon.nn.Sequential, gluon.nn.HybridSequential)) and _is_mxnets(type(net).forward):
-        return signature(net[0]) if len(net) else Signature(("x",))
+        return signature(net[0])._replace(hidden=()) if len(net) else Signature(("x",))
     if type(net).__call__ is not gluon.Block.__call__:      # recurrent layers
         function, weights, skip = type(net).__call__, set(), 1
     elif isinstance(net, gluon.HybridBlock) and type(net).forward is gluon.HybridBlock.forward:
@@ -52,7 +57,7 @@ def signature(net: Any) -> Signature:
     else:
         function, weights, skip = type(net).forward, set(), 1
     found = _read(function, weights, skip)
-    return Signature(found.required or ("x",)) if _is_mxnets(function) else found
+    return Signature(found.required or ("x",), hidden=found.optional) if _is_mxnets(function) else found
 
 
 def _is_mxnets(function: Any) -> bool:

@@ -108,15 +108,25 @@ class Splitter:
     def _of_list(self, entries: List[Any]) -> Tuple[List[Tree], Any, Any]:
         if self._chosen is not None:
             return self._told(dict(enumerate(entries)), self._chosen)
-        # ((x, length), label): the inputs of a network with several, held together
-        if entries and isinstance(entries[0], (list, tuple)) and len(self.signature.required) > 1:
+        if self._holds_inputs(entries):
+            number = len(entries[0])
             entries = [*entries[0], *entries[1:]]
-            self._check_takes(len(entries) - self.labelled)
-        elif entries and isinstance(entries[0], Mapping):
+            return entries[:number], *self._after(entries, number)
+        if entries and isinstance(entries[0], Mapping):
             inputs = self._of_mapping(entries[0], False)[0]
             return inputs, *self._after(entries, 1)
         number = self._number(len(entries))
         return entries[:number], *self._after(entries, number)
+
+    def _holds_inputs(self, entries: List[Any]) -> bool:
+        """Whether the first entry is all inputs of a network with several, ((x, length), label), and not just one."""
+        usual = self._seen or len(self.signature.required)
+        if usual < 2 or not entries or not isinstance(entries[0], (list, tuple)):
+            return False
+        if self.labelled and len(entries) - 1 == usual:
+            return False
+        held = len(entries[0])
+        return held == self._seen if self._seen is not None else self.signature.takes(held)
 
     def _after(self, entries: List[Any], number: int) -> Tuple[Any, Any]:
         """Label and weight of a batch whose first entries are the inputs."""
@@ -162,17 +172,20 @@ class Splitter:
         if missing:
             raise ValueError(f"data gave a dictionary of {', '.join(map(repr, batch))}, and the network, net{s}, needs "
                              f"{', '.join(map(repr, missing))}; name the entries so, or write "
-                             f"layout=sgmcmc_mx.BatchLayout(inputs={{{missing[0]!r}: {next(iter(batch), 'x')!r}}})")
+                             f"layout=sgmcmc_mx.BatchLayout(inputs={{{missing[0]!r}: {next(iter(batch), 'x')!r}}})"
+                             + f"; where its forward takes the dictionary itself, write {{{missing[0]!r}: ...}} around "
+                             "it" * (len(s.names) == 1))
         names = list(s.required)
         for name in s.optional:
             if name in batch:
                 skipped = s.optional[:s.optional.index(name)]
                 names += [n for n in skipped if n not in names] + [name]
+        self._check_all_known(batch, names)
         inputs = [batch.get(name) for name in names]
         if not beside:
             return inputs, None, None
-        label = batch.get("label") if self.layout.label is None else self._entry(batch, self.layout.label)
-        weight = batch.get("weight") if self.layout.weight is None else self._entry(batch, self.layout.weight)
+        label = self._beside(batch, self.layout.label or "label", self.layout.label is not None)
+        weight = self._beside(batch, self.layout.weight or "weight", self.layout.weight is not None)
         if self.labelled and label is None:
             raise ValueError(f"data gave a dictionary of {', '.join(map(repr, batch))}, without 'label'; write "
                              "layout=sgmcmc_mx.BatchLayout(label='y') with the label's name")
@@ -226,14 +239,17 @@ class Splitter:
     def _told(self, batch: Mapping, chosen: Tuple[Optional[Entry], ...]) -> Tuple[List[Tree], Any, Any]:
         inputs = [None if e is None else self._entry(batch, e) for e in chosen]
         told = self.layout
-        label = None if told.label is None else self._entry(batch, told.label)
-        weight = None if told.weight is None else self._entry(batch, told.weight)
+        label, weight = (None if e is None else self._beside(batch, e) for e in (told.label, told.weight))
         if self.labelled and label is None:
             after = max((e for e in chosen if isinstance(e, int)), default=0) + 1
             label = batch.get(after if chosen and isinstance(chosen[0], int) and told.weight != after else "label")
             if label is None:
                 raise ValueError(f"{told!r} does not say which entry is the label; write label={after}, or its name")
         return inputs, label, weight
+
+    def _beside(self, batch: Mapping, entry: Entry, told: bool = True) -> Any:
+        """Label or weight; where no label is needed neither need be there, so that one layout will do for both."""
+        return self._entry(batch, entry) if told and self.labelled else batch.get(entry)
 
     def _entry(self, batch: Mapping, entry: Entry) -> Any:
         try:
@@ -246,9 +262,22 @@ class Splitter:
     # ---------------------------------------------------------------- checks
 
     def _check_takes(self, number: int) -> None:
-        if not self.signature.takes(number):
+        if not self.signature.takes(number, self._chosen is not None):
             raise ValueError(f"{number} input{'s are' if number != 1 else ' is'} given, and the network is called as "
                              f"net{self.signature}; write as many as it takes")
+
+    def _check_all_known(self, batch: Mapping, names: List[str]) -> None:
+        """Raise where an entry of an unknown name may be an input that the network could do without."""
+        s, told = self.signature, (self.layout.label, self.layout.weight, "label", "weight")
+        strange = next((n for n in batch if n not in s.names and n not in told), None)
+        left = next((n for n in s.optional if n not in names), None)
+        if strange is None or left is None or len(names) == self._seen:
+            return
+        without = {n: n for n in names}
+        raise ValueError(f"data gave a dictionary with {strange!r}, and the network is called as net{s}: nothing says "
+                         f"whether this is {left!r}; name it so, or write layout=sgmcmc_mx.BatchLayout(inputs="
+                         f"{dict(without, **{left: strange})!r}) to use it, BatchLayout(inputs={without!r}) to leave "
+                         "it out")
 
     def _check_array(self, a: Any, what: str, batch: Any) -> None:
         if not is_array(a):

@@ -339,6 +339,14 @@ class FullDataSampler(Collecting):
     def _contexts(self) -> list:
         return [self._potential.context]
 
+    @property
+    def _inputs_seen(self) -> Optional[int]:  # type: ignore[override]  # the trainer's is told by its network
+        return self._potential.inputs
+
+    def _usual_layout(self) -> BatchLayout:
+        told = self._potential.layout
+        return BatchLayout(batch_axis=told.batch_axes, output_axis=told.output_axis)
+
     def _when(self) -> str:
         return "and step() keeps nothing; write run(100), or collect() after a step"
 

@@ -61,6 +61,8 @@ class Potential:
         self.context = self.params[0].list_ctx()[0]
         self.num_data: Optional[int] = None
         self.passes = 0
+        self.layout = layout or BatchLayout()
+        self.inputs: Optional[int] = None       # that the network takes, once it has been called
         self._data = self._labelled(data, batch_size, layout)
         self._finish_initialization(everything)
         self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
@@ -124,6 +126,7 @@ class Potential:
         return float(sum(terms).asscalar())
 
     def _per_example(self, batch: Batch) -> nd.NDArray:
+        self.inputs = len(batch.inputs)
         n, loss = batch.size, self.likelihood(forward(self.net, *batch.inputs), *batch.loss_arguments)
         if not isinstance(loss, nd.NDArray) or loss.shape[:1] != (n,):
             raise ValueError(f"likelihood must give one -log p an example, shape ({n},) for a batch of {n}, "

@@ -69,6 +69,7 @@ def predict(net: gluon.Block, chain: Union[Samples, Sequence[Samples]], data: In
     noise_std : float or array, optional
         For ``Gaussian(sigma='label')`` and for no other: the standard deviation of new observations, which no label
         tells, of a shape that broadcasts to the prediction's; (n,) is one an example. 0 is the curve without noise.
+        Where batches differ in length a list, one array a batch.
     output : int, callable or sequence of them, optional
         For a network that returns several arrays: which to predict from, or a function of what it returns. A sequence
         predicts from each of them.
@@ -102,20 +103,27 @@ def predict(net: gluon.Block, chain: Union[Samples, Sequence[Samples]], data: In
     not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
     splitter = Splitter(net, layout if batch_axis is None else BatchLayout(batch_axis=batch_axis))
     selection = Selection(output, splitter.layout)
-    wanted = [_Wanted(a, axis, bool(samples), stats, quantiles, noise_std, data)
+    rows = _rows(data, splitter.layout)
+    wanted = [_Wanted(a, axis, bool(samples), stats, quantiles, noise_std, rows)
               for a in _each_activation(activation, selection)]
     warn_of_order(data)
     if context is None:
         context = next(iter(net.collect_params().values())).list_ctx()[0]
-    rows = rows_at_once(len(every)) if any(w.needs_every_output for w in wanted) else None
+    most = rows_at_once(len(every)) if any(w.needs_every_output for w in wanted) else None
     reader = Reader(every)
     places = _places(net, reader[0]) if getattr(every, "inputs", None) is None else None
     trunk = None if places is None else Trunk.of(net, places.parameters, reader.moving, stages)
-    parts = chunks(data, batch_size, splitter, every, Placing(net, context), rows, trunk is not None)
+    parts = chunks(data, batch_size, splitter, every, Placing(net, context), most, trunk is not None)
     found = reduced(weights, parts, lambda chunk: outputs(net, reader, chunk, selection, places, trunk),
                     [w.reduction for w in wanted], reader.keep_all)
     results = [w.finished(batches) for w, batches in zip(wanted, found)]
     return tuple(results) if selection.several else results[0]
+
+
+def _rows(data: Inputs, layout: BatchLayout) -> Optional[int]:
+    """How many examples an array has; None of other data."""
+    shape: tuple = getattr(data, "shape", ())
+    return shape[layout.axis(0)] if len(shape) > layout.axis(0) else None
 
 
 def _weights(chain: Any) -> np.ndarray:
@@ -156,7 +164,7 @@ class _Wanted:
 
     def __init__(self, activation: Activation, axis: Optional[int], samples: bool,
                  stats: Union[None, str, Sequence[str]], quantiles: Sequence[float], noise_std: Any,
-                 data: Any) -> None:
+                 rows: Optional[int]) -> None:
         if stats is not None and samples:
             raise ValueError("stats and samples=True exclude each other; statistics are there so that the prediction "
                              "of every sample need not be")
@@ -174,8 +182,7 @@ class _Wanted:
         if samples:
             self.reduction = lambda: EverySample(transform)
         elif self.regression:
-            shape: tuple = getattr(data, "shape", ())
-            self._noise = noise = NewNoise(new_noise, shape[0] if len(shape) else None)
+            self._noise = noise = NewNoise(new_noise, rows)
             self.reduction = lambda: Moments(activation, quantiles, noise)
         elif names:
             classes = axis_of_classes(activation, axis, names)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Callable, Iterator, List, Mapping, Optional
 
 import mxnet as mx
@@ -35,10 +36,12 @@ def forward(net: Callable, *inputs: Tree) -> Any:
         reason = next((line for line in str(e).splitlines() if any(word in line for word in _UNFIT)), None)
         if reason is None:
             raise
+        types = re.search(r"expected \w+, got (float\d+)", reason)      # what is got is the weights'
         what = ", ".join(f"shape {x.shape} and type {np.dtype(x.dtype).name}" for x in leaves(list(inputs)))
         raise ValueError(f"data of {what} does not fit the network (MXNet: "
                          f"{reason.strip():.200}); write inputs of the shape and type it is made for, as a rule "
-                         "x.astype('float32') with the examples along the first axis") from e
+                         f"x.astype({types.group(1) if types else 'float32'!r}) with the examples along the first axis"
+                         ) from e
 
 
 @contextlib.contextmanager

@@ -145,6 +145,7 @@ class Sampler(Roads):
             check_state(state, w, self._name(index))
             t = device.tensor(index)
             if g.stype != "default":
+                self._warn_of_rows(index)
                 g, call.lasting = g.tostype("default"), False
             t.weight, t.grad, t.half, t.ordinal = w, g, half, self._ordinal(index)
             call.tensors.append(t)

@@ -23,6 +23,7 @@ _log = logging.getLogger("sgmcmc_mx")
 class Roads(Settings):
     """MXNet's optimizer protocol. Every road ends in :meth:`_step`, and what goes wrong on it is told."""
 
+    _told_of_rows = False       # whether a warning of sparse gradients was given
     _devices: Dict[Any, Any]    # a Device for each context, or for a kvstore
     _template: Any
 
@@ -177,6 +178,13 @@ class Roads(Settings):
             raise ValueError("with update_on_kvstore=True MXNet moves the weights before AMP looks for an overflow, so "
                              "a step that AMP means to skip would be taken with an infinite gradient; write "
                              "gluon.Trainer(..., update_on_kvstore=False)")
+
+    def _warn_of_rows(self, index: Index) -> None:
+        if not self._told_of_rows:
+            self._told_of_rows = True
+            warn(f"the gradient of {self._name(index)} is row_sparse, and is made dense at every step: prior and noise "
+                 "move all rows, whether a batch has them or not. The chain is the same with sparse_grad=False, which "
+                 "saves the conversion")
 
     def _warn_of_lost_count(self) -> None:
         self._created = None

@@ -19,6 +19,9 @@ def checked_inputs(inputs: Any) -> Given:
     """What ``FolderStore(inputs=...)`` takes: an array, or a tuple of them for a network of several inputs."""
     if isinstance(inputs, tuple) and inputs and all(isinstance(a, (np.ndarray, nd.NDArray)) for a in inputs):
         return tuple(_checked(a) for a in inputs)
+    if isinstance(inputs, dict):
+        raise TypeError("inputs must be an array, or a tuple of them in the order of the network's forward, got a "
+                        f"dictionary of {', '.join(map(repr, inputs))}; write inputs=(x, mask)")
     return _checked(inputs)
 
 

@@ -17,6 +17,7 @@ from .._version import __version__
 from ..batches.arrays import classic
 from ..batches.inputs import Inputs
 from ..batches.layout import BatchLayout
+from ..likelihoods import Categorical
 from ..likelihoods.activations import Activation
 from ..prediction.averaging import Prediction, predict
 from ..prediction.forward import outputs_on
@@ -127,6 +128,8 @@ class Collecting:
         As of :func:`sgmcmc_mx.predict`. The network's weights are what they were, whatever happens.
         """
         self._check_samples()
+        if axis is None and output is None and activation == "softmax" and isinstance(self.likelihood, Categorical):
+            axis = self.likelihood.axis
         activation = self._activation(activation)
         for key, message in self._unsound():
             self._warn_once(key, message)
@@ -159,13 +162,17 @@ class Collecting:
     def _layout(self, layout: Optional[BatchLayout], batch_axis: Optional[int]) -> BatchLayout:
         not_both("batch_axis", batch_axis, "layout", layout, "both say where the examples lie")
         if layout is None:
-            layout = BatchLayout(batch_axis=batch_axis or 0)
+            layout = self._usual_layout() if batch_axis is None else BatchLayout(batch_axis=batch_axis)
         elif isinstance(layout, BatchLayout):
             layout = copy.copy(layout)
         else:
             return layout       # which predict refuses
         layout.seen = self._inputs_seen
         return layout
+
+    def _usual_layout(self) -> BatchLayout:
+        """How inputs lie where nothing is said; their names and places are another matter."""
+        return BatchLayout()
 
     def _activation(self, activation: Any) -> Any:
         known: Any = self.likelihood if hasattr(self.likelihood, "predictive") else None

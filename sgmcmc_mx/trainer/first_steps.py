@@ -151,7 +151,8 @@ def judge(seen: Seen) -> dict:
     passes = [p for p in seen.passes if p.arrived]      # the rest was not gone through backward
     if not passes or seen.num_data <= 1:
         return {}
-    return dict([*_averaged_twice(seen, passes), *_never_averaged(seen, passes), *_over_outputs(seen, passes)])
+    return dict([*_averaged_twice(seen, passes), *_never_averaged(seen, passes), *_scaled_twice(seen, passes),
+                 *_over_outputs(seen, passes)])
 
 
 def _averaged_twice(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
@@ -181,6 +182,18 @@ def _never_averaged(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
         yield "never averaged", (
             f"backward() ran on the summed loss of {n} examples, and step(1) takes it for one, so the data count {n} "
             f"times too much against the prior; write step({n})")
+
+
+def _scaled_twice(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
+    total = sum(p.arrived for p in passes)
+    if (seen.fits() or not math.isclose(total, seen.num_data, rel_tol=1e-2)
+            or any(math.isclose(total, sum(numbers), rel_tol=1e-2)
+                   for numbers in ([p.losses for p in passes], [p.inputs for p in passes]))):
+        return
+    yield "scaled twice", (
+        f"backward() ran on a loss that is multiplied by num_data={seen.num_data}, and the sampler does that too: with "
+        f"step({seen.batch_size:g}) the data count {seen.num_data / seen.batch_size:.3g} times too much against the "
+        "prior; write loss.mean() and step(1), or leave both factors out")
 
 
 def _over_outputs(seen: Seen, passes: List[Pass]) -> Iterator[Found]:

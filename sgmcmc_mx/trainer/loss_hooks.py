@@ -100,7 +100,7 @@ def _note_run(trainer: Whole, inputs: Any, output: Any) -> None:
     trainer._first_steps.note_inputs(inputs)
     if trainer._recorded is None:
         trainer._recorded = recorded(output)
-    if not isinstance(trainer.likelihood, gluon.Block) and not any(output is i for i in inputs):
+    if not any(output is i for i in inputs):
         trainer._first_steps.note_output(output)
     _here.last = weakref.ref(trainer)
 

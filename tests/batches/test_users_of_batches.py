@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
-from random_chains import Masked, Sequences, initialised
+from random_chains import Masked, Sequences, by_hand, initialised
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.full_data.potential import Potential
@@ -78,6 +78,36 @@ def test_a_chain_of_two_inputs_runs_and_resumes(words, tmp_path):
     again.close()
 
 
+@pytest.mark.parametrize("layout", [None, sg.BatchLayout((0, 1), 2)])
+def test_a_chain_remembers_how_its_network_was_called(layout):
+    net, rng = initialised(Masked()), np.random.RandomState(0)
+    x, mask, y = nd.array(rng.normal(size=(N, 5))), nd.array(rng.rand(N, 5) < 0.5), nd.array(rng.randint(0, 3, N))
+    chain = sg.HMC(net, LOSS, (x, mask, y), layout=layout, num_leapfrog=2, step_size=0.05, seed=0).run(3)
+    right = by_hand(net, chain.samples, x, mask)[0]
+    assert np.abs(right - by_hand(net, chain.samples, x)[0]).max() > 0.05
+    for data in ((x, mask), [(x, mask, y)]):
+        np.testing.assert_allclose(chain.predict(data), right, rtol=1e-5, atol=1e-6)
+
+
+class OfDictionary(gluon.Block):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Dense(3, in_units=5)
+
+    def forward(self, batch):
+        return self.out(batch["x"] * batch["also"]["mask"])
+
+
+def test_a_network_may_take_a_dictionary():
+    net, rng = initialised(OfDictionary()), np.random.RandomState(0)
+    batch = {"x": nd.array(rng.normal(size=(N, 5))), "also": {"mask": nd.array(rng.rand(N, 5) < 0.5)}}
+    chain = sg.HMC(net, LOSS, {"batch": batch, "label": nd.array(rng.randint(0, 3, N))}, num_leapfrog=2,
+                   step_size=0.05, seed=0, batch_size=11).run(3)
+    right = by_hand(net, chain.samples, batch)[0]
+    for data in ({"batch": batch}, [({"batch": batch}, nd.zeros(N))]):
+        np.testing.assert_allclose(chain.predict(data, batch_size=7), right, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("with_weight", [False, True])
 def test_control_variates_of_two_inputs(words, with_weight):
     net, x, length, y, weight = words
@@ -135,5 +165,7 @@ def test_sequences_with_time_first():
     assert potential(potential.position()) == pytest.approx(total + prior(net), rel=1e-6)
     assert potential.num_data == N
     chain = sg.HMC(net, loss, (x, y), layout=layout, seed=0).run(5)
-    assert chain.predict(x, layout=layout).mean.shape == (N, 1)
+    told = chain.predict(x, layout=layout, batch_size=9).mean
+    assert told.shape == (N, 1)
+    np.testing.assert_array_equal(chain.predict(x, batch_size=9).mean, told)       # as the chain was told itself
     sg.suggest(net, loss, (x, y), "sgld", {"wd": 1.0}, batch_size=8, batches=4, pilot=0, layout=layout)

@@ -90,6 +90,14 @@ def test_a_trainer_remembers_how_its_network_was_called(with_mask):
     np.testing.assert_allclose(trainer.predict(loader(x, mask)), right, rtol=1e-5, atol=1e-6)
 
 
+def test_an_input_of_another_type_is_told_the_weights_own():
+    net = initialised(nn.Dense(3, in_units=5))
+    net.cast("float64")
+    x = nd.random.normal(shape=(N, 5))
+    with pytest.raises(ValueError, match=r"write .*x.astype\('float64'\)"):
+        sg.predict(net, chain_of(net, x.astype("float64")), x, "softmax")
+
+
 def test_an_output_is_chosen():
     net, x = initialised(Heads()), nd.random.normal(shape=(N, 5))
     chain = chain_of(net, x)

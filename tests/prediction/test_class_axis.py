@@ -51,7 +51,8 @@ def test_over_the_width_it_is_another_prediction_and_has_to_be_asked_for(chain):
     assert abs(over_width.sum(axis=1) - 1.0).max() > 0.1
     before = trainer.net[0].weight.data().asnumpy()
     with pytest.raises(ValueError, match=r"axis: is not given.*shape \(5, 3, 4, 6\).*Write axis=1.*axis=-1"):
-        trainer.predict(x, "softmax")
+        sg.predict(trainer.net, trainer.samples, x, "softmax")
+    np.testing.assert_array_equal(trainer.predict(x, "softmax"), trainer.predict(x))    # its likelihood knows the axis
     np.testing.assert_array_equal(trainer.net[0].weight.data().asnumpy(), before)
 
 

@@ -112,3 +112,38 @@ def test_another_number_of_rows(two, rows):
     with pytest.raises(ValueError, match=rf"noise_std: shape \({rows},\) does not fit"):
         trainer.predict(x, noise_std=np.ones(rows))
     np.testing.assert_array_equal(trainer.net.weight.data().asnumpy(), before)
+
+
+def sequences(batches):
+    """A chain on sequences, one number at every time."""
+    net = gluon.nn.Dense(1, in_units=D, flatten=False)
+    net.initialize(mx.init.Normal(0.5))
+    trainer = sg.BayesianTrainer(net, "sgld", {"num_data": 4, "learning_rate": 0.2}, sg.likelihoods.Gaussian("label"))
+    for _ in range(3):
+        with autograd.record():
+            value = net(batches[0]).square().sum(axis=(1, 2))
+        value.backward()
+        trainer.step(4)
+    return trainer
+
+
+def test_batches_of_different_length_have_an_array_each():
+    rng = np.random.RandomState(0)
+    batches = [nd.array(rng.randn(4, length, D)) for length in (5, 9, 9, 5)]
+    sigmas = [rng.gamma(2.0, 0.5, (4, length, 1)) for length in (5, 9, 9, 5)]
+    trainer = sequences(batches)
+    got = trainer.predict(batches, noise_std=sigmas)
+    for found, sigma in zip(got, sigmas):
+        np.testing.assert_allclose(found.noise_std, sigma, rtol=1e-12)
+        np.testing.assert_allclose(found.std, np.sqrt(sigma ** 2 + found.weight_std ** 2), rtol=1e-12)
+    for wrong, said in ((sigmas[:3], "one array of that kind for each batch"), (sigmas[::-1] + sigmas[:1], "5 arrays"),
+                        ([sigmas[1], *sigmas[1:]], "one array of that kind")):
+        with pytest.raises(ValueError, match=said):
+            trainer.predict(batches, noise_std=wrong)
+
+
+def test_rows_are_counted_along_the_axis_of_examples():
+    rng = np.random.RandomState(0)
+    x, sigma = nd.array(rng.randn(6, 4, D)), rng.gamma(2.0, 0.5, (4, 6, 1))     # time first; means have examples first
+    got = sequences([x]).predict(x, noise_std=sigma, batch_axis=1, batch_size=3)
+    np.testing.assert_allclose(got.noise_std, sigma, rtol=1e-12)

@@ -84,7 +84,8 @@ def imported_first(path):
                 return name
 
 
-STANDARD = ("__future__", "argparse", "functools", "hashlib", "itertools", "json", "os", "pathlib", "time", "typing")
+STANDARD = ("__future__", "argparse", "functools", "hashlib", "itertools", "json", "os", "pathlib", "tempfile", "time",
+            "typing")
 
 
 def test_examples_import_what_makes_mxnet_importable_first():
@@ -143,6 +144,17 @@ def test_follow_up(tmp_path, module):
     assert list(rows) == ["SGD network", "last sample alone", "average of 4 samples"]
     assert rows["average of 4 samples"][0] < 45
     assert pictures(tmp_path / "p") == CLASSIFIER
+
+
+def test_pretrained(tmp_path):
+    """A sample has the last layer's 4,010 weights, and what they predict is better than one epoch of SGD."""
+    done = run("pretrained.py", "--quick", "--steps", "100", "--out", str(tmp_path / "p"), cwd=tmp_path)
+    rows = table(done.stdout)
+    assert list(rows) == ["SGD network", "average of 80 samples"]
+    assert rows["average of 80 samples"][1] < rows["SGD network"][1] < 1.5
+    size, whole = (float(kb.replace(",", "")) for kb in re.findall(r"takes? ([\d.,]+) kB", done.stdout))
+    assert 4 * 4010 < 1000 * size < 4 * 4010 + 2000 and whole > 1900
+    assert pictures(tmp_path / "p") == {"reliability"}
 
 
 def test_regression(tmp_path):

@@ -1,6 +1,7 @@
 """The scripts where something is missing, and the packaging: each failure says what to do."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,9 +30,9 @@ def python_that_says(folder, name, version, venv=True):
     return program(folder, name, answer)
 
 
-def find_python(folder, **env):
+def find_python(folder, before="", **env):
     program(folder, "dirname", f'exec {shutil.which("dirname")} "$@"')
-    command = [BASH, "-c", '. "$0"; find_python', str(ROOT / "scripts" / "_env")]
+    command = [BASH, "-c", f'. "$0"; {before} find_python', str(ROOT / "scripts" / "_env")]
     done = subprocess.run(command, env={"PATH": str(folder), **env}, capture_output=True, text=True)
     return done.returncode, (done.stdout or done.stderr).strip()
 
@@ -49,6 +50,18 @@ def test_python_3_13_comes_last(tmp_path):
     assert find_python(tmp_path) == (0, "python3")
     python_that_says(tmp_path, "python", "3.8")
     assert find_python(tmp_path) == (0, "python")
+
+
+def test_another_environment_has_its_own_versions(tmp_path):
+    """What scripts/clients says, for the NumPy that its libraries need ends with Python 3.11."""
+    words = re.search(r"^use_environment .*$", (ROOT / "scripts" / "clients").read_text(), re.M).group() + ";"
+    python_that_says(tmp_path, "python3.12", "3.12")
+    python_that_says(tmp_path, "python3.13", "3.13")
+    code, said = find_python(tmp_path, words)
+    assert code != 0
+    assert "need 3.8 to 3.11" in said and "python3.12=3.12" in said and "python3.13=3.13" in said
+    python_that_says(tmp_path, "python3", "3.10")
+    assert find_python(tmp_path, words) == (0, "python3")
 
 
 def test_no_suitable_python_says_what_was_seen(tmp_path):

@@ -170,8 +170,10 @@ def test_sgld(problem):
 def another_batch(patch):
     real = control_variates.ControlVariates._pass_at_center
 
-    def of_the_next_walker(cv, k, x, y):
-        real(cv, k, nd.concat(x[:, 1:], x[:, :1], dim=1), nd.concat(y[:, 1:], y[:, :1], dim=1))
+    def of_the_next_walker(cv, k, batch):
+        (x,), y = batch.inputs, batch.label
+        real(cv, k, batch._replace(inputs=(nd.concat(x[:, 1:], x[:, :1], dim=1),),
+                                   label=nd.concat(y[:, 1:], y[:, :1], dim=1)))
     patch.setattr(control_variates.ControlVariates, "_pass_at_center", of_the_next_walker)
     yield
 

@@ -3,6 +3,7 @@ import gc
 import warnings
 import weakref
 
+import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon
@@ -10,6 +11,7 @@ from mxnet import ndarray as nd
 from trainers import D, N, build, make, run
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.batches.inputs import warn_of_order
 
 # ---------------------------------------------------------------- what a first user tripped over
 
@@ -75,6 +77,8 @@ def test_data_whose_rows_go_astray_is_told(data):
         trainer.predict(gluon.data.DataLoader(dataset, batch_size=8, shuffle=True))
     with pytest.warns(UserWarning, match="drops rows"):
         assert len(trainer.predict(gluon.data.DataLoader(dataset, batch_size=8, last_batch="discard"))) == 56
+    with pytest.warns(UserWarning, match="data is shuffled"):       # it reshuffles at every reset
+        warn_of_order(mx.rnn.BucketSentenceIter([[1, 2, 3]] * 4, 2, buckets=[3]))
 
 
 def test_float64_networks_predict_from_numpy(data):

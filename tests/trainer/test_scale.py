@@ -108,6 +108,19 @@ def test_a_mean_over_outputs(loss_fn, said):
     assert len(told) == 1 and re.search(said, told[0])
 
 
+def test_another_object_than_the_trainers_is_looked_at_at_the_output():
+    told = trained(gluon.loss.SoftmaxCELoss(), gluon.loss.SoftmaxCELoss(), mean, net=network(3), classes=3)[1]
+    assert len(told) == 1 and "mean over the batch of 30" in told[0]
+    assert not trained(gluon.loss.SoftmaxCELoss(), gluon.loss.SoftmaxCELoss(), net=network(3), classes=3)[1]
+
+
+@pytest.mark.parametrize("step, times", [(BATCH, "7 times"), (1, "210 times")])
+def test_a_factor_that_the_sampler_has_too(step, times):
+    told = trained(backward=lambda loss: loss.mean() * N, step=step)[1]
+    assert len(told) == 1 and "multiplied by num_data=210" in told[0] and times in told[0]
+    assert not trained(backward=lambda loss: loss.mean() * N, step=N)[1]
+
+
 @pytest.mark.parametrize("step, said", [(BATCH, "one number for a batch of 30"), (1, "averages over the 16 outputs")])
 def test_a_loss_of_one_number(step, said):
     told = trained(gluon.loss.PoissonNLLLoss(), step=step)[1]
