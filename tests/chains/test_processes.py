@@ -1,4 +1,5 @@
 """Chains in real processes: the same bits whoever runs them, killed workers, Ctrl-C, processes that cannot begin."""
+import _thread
 import json
 import multiprocessing
 import os
@@ -101,19 +102,19 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_and_again(tmp_path, whole):
-    """The signal reaches all processes, as a terminal sends it; each chain under way writes a checkpoint first."""
-    folder, script = tmp_path / "runs", tmp_path / "script.py"
+def asked(folder, tmp_path):
+    """A script that has asked for chains, two of which are under way."""
+    script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])}
     asker = subprocess.Popen([sys.executable, str(script), str(folder)], env=env, start_new_session=True,
                              stderr=subprocess.PIPE, text=True)
     for name in ("chain-00", "chain-01"):
         await_samples(folder / name, 1)
-    os.killpg(asker.pid, signal.SIGINT)
-    _, said = asker.communicate(timeout=40)
-    assert asker.returncode == 7, said
-    assert "Traceback" not in said and "0:" in said, said
+    return asker
+
+
+def assert_goes_on(folder, whole):
     before = sg.load(folder)
     assert len(before) == CHAINS and 0 < len(before[0]) < len(whole[0]) and len(before[2]) == 0
     again = AtOnce()
@@ -122,6 +123,48 @@ def test_ctrl_c_and_again(tmp_path, whole):
     assert_same_chains(runs, whole)
     for chain in runs[:2]:
         assert [e["kind"] for e in chain.events] == ["resumed"]
+
+
+def test_ctrl_c_and_again(tmp_path, whole):
+    """The signal reaches all processes, as a terminal sends it; each chain under way writes a checkpoint first."""
+    folder = tmp_path / "runs"
+    asker = asked(folder, tmp_path)
+    os.killpg(asker.pid, signal.SIGINT)
+    _, said = asker.communicate(timeout=40)
+    assert asker.returncode == 7, said
+    assert "Traceback" not in said and "0:" in said, said
+    assert_goes_on(folder, whole)
+
+
+def test_chains_end_with_who_asked_for_them(tmp_path, whole):
+    """It was killed and can end nobody: they notice."""
+    folder = tmp_path / "runs"
+    asker = asked(folder, tmp_path)
+    os.kill(asker.pid, signal.SIGKILL)
+    asker.communicate(timeout=40)       # until the last of them has closed its end of the pipe
+    assert_goes_on(folder, whole)
+
+
+def test_ctrl_c_with_a_pool(tmp_path, whole):
+    """Chains of any executor hear of it through the folder, and write a checkpoint; the pool can be used again."""
+    folder = tmp_path / "runs"
+
+    def interrupt():
+        await_samples(folder / "chain-00", 1)
+        await_samples(folder / "chain-01", 1)
+        _thread.interrupt_main()
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            sg.sample_chains(build_slow, CHAINS, steps=STEPS, executor=pool, seed=5, store=folder)
+        interrupter.join()
+        assert pool.submit(abs, -3).result() == 3
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["runs.json"]
+    places = [json.loads((folder / name / "progress.json").read_text())["phase"] for name in ("chain-00", "chain-01")]
+    assert places == ["stopped"] * 2
+    again = sg.sample_chains(build, CHAINS, steps=STEPS, executor=AtOnce(), seed=5, store=folder)
+    assert_same_chains(again, whole)
 
 
 def test_a_process_that_always_dies(tmp_path):
