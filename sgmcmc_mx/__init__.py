@@ -13,17 +13,19 @@ else:
     from . import data, datasets, likelihoods, metrics, plot, priors, schedules
     from ._version import __version__
     from .batches import BatchLayout
+    from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
     from .errors import CheckpointError, DivergenceError, StoreError
     from .full_data import HMC, MetropolisHastings
     from .gradients import ControlVariates
     from .kernels import backend
     from .prediction import Regression, networks, predict, using
     from .samplers import SGHMC, SGLD, SGNHT
-    from .store import FolderStore, MemoryStore, Sample, join, load
+    from .store import FolderStore, MemoryStore, Sample, join
     from .trainer import BayesianTrainer
     from .tuning import Suggestion, suggest, tune_threads
 
-__all__ = ["BatchLayout", "BayesianTrainer", "CheckpointError", "ControlVariates", "DivergenceError", "FolderStore",
-           "HMC", "MemoryStore", "MetropolisHastings", "Regression", "SGHMC", "SGLD", "SGNHT", "Sample", "StoreError",
-           "Suggestion", "__version__", "backend", "data", "datasets", "join", "likelihoods", "load", "metrics",
-           "networks", "plot", "predict", "priors", "schedules", "suggest", "tune_threads", "using"]
+__all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
+           "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
+           "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "__version__", "backend", "data",
+           "datasets", "join", "likelihoods", "load", "metrics", "networks", "plot", "predict", "priors",
+           "sample_chains", "schedules", "suggest", "tune_threads", "using"]

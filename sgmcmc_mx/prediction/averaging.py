@@ -14,6 +14,7 @@ from ..batches.inputs import Inputs, warn_of_order
 from ..batches.layout import BatchLayout
 from ..batches.splitting import Splitter
 from ..likelihoods.activations import Activation, as_predictive
+from ..store import as_samples
 from .chunks import Placing, Samples, chunks, rows_at_once
 from .forward import outputs
 from .mixture import reduced
@@ -32,7 +33,7 @@ One = Union[np.ndarray, Regression, Dict[str, np.ndarray]]
 Prediction = Union[One, List[One], Tuple[Any, ...]]
 
 
-def predict(net: gluon.Block, chain: Samples, data: Inputs,
+def predict(net: gluon.Block, chain: Union[Samples, Sequence[Samples]], data: Inputs,
             activation: Union[None, Activation, Sequence[Activation]] = None, *,
             axis: Optional[int] = None, samples: bool = False, stats: Union[None, str, Sequence[str]] = None,
             quantiles: Sequence[float] = (), noise_std: Optional[ArrayLike] = None, output: Output = None,
@@ -45,8 +46,9 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
     ----------
     net : gluon.Block
         A network as the samples were drawn from, initialised; its own weights are what they were afterwards.
-    chain : sequence of Sample
-        ``sgmcmc_mx.load('runs/a')``, ``trainer.samples``, or a part of either.
+    chain : sequence of Sample, or of chains
+        ``sgmcmc_mx.load('runs/a')``, ``trainer.samples``, or a part of either; several chains, as
+        :func:`sgmcmc_mx.sample_chains` returns them or as a list, which count alike; or a list of samples.
     data : NDArray, numpy.ndarray, tuple or dict of them, DataLoader, DataIter or list of batches
         Inputs. A network that takes several is given a tuple of arrays, or a dictionary by the names of its inputs; of
         a batch it takes the first entries, as many as it needs, and what follows them (labels) is left out. Read once,
@@ -93,7 +95,8 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
     shapes (sequences of different length) a list of these, one a batch; with a sequence of outputs a tuple, one each.
     """
     check_block(net)
-    weights = _weights(chain)
+    every: Samples = as_samples(chain)
+    weights = _weights(every)
     if not isinstance(samples, (bool, np.bool_)):
         raise TypeError(f"samples must be True or False, got {samples!r}; to average over some of the samples cut "
                         "trainer.samples")
@@ -106,11 +109,11 @@ def predict(net: gluon.Block, chain: Samples, data: Inputs,
     warn_of_order(data)
     if context is None:
         context = next(iter(net.collect_params().values())).list_ctx()[0]
-    most = rows_at_once(len(chain)) if any(w.needs_every_output for w in wanted) else None
-    reader = Reader(chain)
-    places = _places(net, reader[0]) if getattr(chain, "inputs", None) is None else None
+    most = rows_at_once(len(every)) if any(w.needs_every_output for w in wanted) else None
+    reader = Reader(every)
+    places = _places(net, reader[0]) if getattr(every, "inputs", None) is None else None
     trunk = None if places is None else Trunk.of(net, places.parameters, reader.moving, stages)
-    parts = chunks(data, batch_size, splitter, chain, Placing(net, context), most, trunk is not None)
+    parts = chunks(data, batch_size, splitter, every, Placing(net, context), most, trunk is not None)
     found = reduced(weights, parts, lambda chunk: outputs(net, reader, chunk, selection, places, trunk),
                     [w.reduction for w in wanted], reader.keep_all)
     results = [w.finished(batches) for w, batches in zip(wanted, found)]

@@ -1,7 +1,7 @@
 """Where samples are kept: in memory, or in a folder where nothing that is acknowledged is lost."""
 from .folder import FolderStore
-from .joining import JoinedSamples, join
+from .joining import JoinedSamples, as_samples, join
 from .reading import StoredSamples, load
 from .samples import MemoryStore, Sample
 
-__all__ = ["FolderStore", "JoinedSamples", "MemoryStore", "Sample", "StoredSamples", "join", "load"]
+__all__ = ["FolderStore", "JoinedSamples", "MemoryStore", "Sample", "StoredSamples", "as_samples", "join", "load"]

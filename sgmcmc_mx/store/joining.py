@@ -11,7 +11,7 @@ from .numbers import Given, same
 from .reading import StoredSamples
 from .samples import MemoryStore, Sample, check_place, normalised
 
-__all__ = ["JoinedSamples", "join"]
+__all__ = ["JoinedSamples", "as_samples", "join"]
 
 Samples = Union[StoredSamples, MemoryStore, "JoinedSamples", Sequence]
 
@@ -66,8 +66,9 @@ def join(parts: Sequence[Samples], weights: str = "sample") -> JoinedSamples:
     Parameters
     ----------
     parts : sequence
-        ``sgmcmc_mx.load(...)``, ``trainer.samples``, parts of either, or what was joined before; as they are now, so
-        that samples which a chain adds later are not among them. Folders are not read before a sample is asked for.
+        ``sgmcmc_mx.load(...)``, ``trainer.samples``, parts of either, lists of samples, several chains, or what was
+        joined before; as they are now, so that samples which a chain adds later are not among them. Folders are not
+        read before a sample is asked for.
     weights : 'sample' or 'chain', default 'sample'
         ``'sample'``: each sample counts by its own weight, so that a chain of twice the length counts twice.
         ``'chain'``: the parts count alike, whatever their lengths and step sizes.
@@ -97,8 +98,23 @@ def join(parts: Sequence[Samples], weights: str = "sample") -> JoinedSamples:
     return JoinedSamples(found, np.concatenate(counted), found[0].inputs, weights == "sample")
 
 
+def as_samples(given: Any) -> Any:
+    """What a user gives for samples as one sequence of them that has weights.
+
+    A list of samples is taken as it is, each with its own weight. A list of chains is joined, and so are the chains of
+    :func:`sgmcmc_mx.sample_chains`: they count alike, whatever their lengths. What is no samples is handed back.
+    """
+    if isinstance(given, Sequence) and hasattr(given, "samples"):
+        return given.samples
+    if not isinstance(given, (list, tuple)):
+        return given
+    return MemoryStore(given) if all(isinstance(s, Sample) for s in given) else join(given, "chain")
+
+
 def _checked(part: Any, k: int) -> Any:
     """One part as a sequence that does not grow any more."""
+    if isinstance(part, Sequence) and hasattr(part, "samples"):
+        part = part.samples     # of several chains
     if isinstance(part, (StoredSamples, MemoryStore, JoinedSamples)):
         return part[:]
     if isinstance(part, (list, tuple)) and all(isinstance(s, Sample) for s in part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from mxnet import gluon
 from mxnet import optimizer as opt
@@ -17,7 +17,7 @@ from ..store.reading import MANIFEST, folder_of, inputs_of, read_manifest
 from .arguments import as_json
 
 __all__ = ["arguments_of", "begin", "begin_or_resume", "can_resume", "check_folder", "check_options",
-           "other_run"]
+           "check_same_run", "other_run"]
 
 _OF_THE_FOLDER = {"keep_last": None, "dtype": None, "signals": True}
 
@@ -28,6 +28,17 @@ def begin_or_resume(cls: Any, net: gluon.Block, args: tuple, store: Union[str, o
     folder = check_options(store, store_options)
     if not can_resume(folder):
         return begin(cls, (net, *args), folder, store_options, options)
+    given, params = check_same_run(cls, net, args, folder, store_options, options)
+    optimizer = given["optimizer"]
+    brought = {"likelihood": given["likelihood"], "lr_scheduler": params.get("lr_scheduler"),
+               "prior": params.get("prior"), "kvstore": given.get("kvstore"),
+               "optimizer": optimizer if isinstance(optimizer, opt.Optimizer) else None}
+    return cls.resume(folder, net, data=given["data"], progress=given["progress"], **brought)
+
+
+def check_same_run(cls: Any, net: gluon.Block, args: tuple, folder: Path, store_options: Optional[Mapping],
+                   options: dict) -> Tuple[dict, dict]:
+    """Raise unless the run of a folder was begun with these arguments; returns them by name, and the sampler's own."""
     given = arguments_of(cls, (net, *args), options)
     optimizer, params = given["optimizer"], dict(given["optimizer_params"] or {})
     if given["seed"] is not None:
@@ -38,10 +49,7 @@ def begin_or_resume(cls: Any, net: gluon.Block, args: tuple, store: Union[str, o
     if known is not None:
         about["sampler"] = known.__name__.lower()
     _check_same(folder, about, {name: given[name] for name in SETTINGS}, store_options or {})
-    brought = {"likelihood": given["likelihood"], "lr_scheduler": params.get("lr_scheduler"),
-               "prior": params.get("prior"), "kvstore": given.get("kvstore"),
-               "optimizer": optimizer if is_made else None}
-    return cls.resume(folder, net, data=given["data"], progress=given["progress"], **brought)
+    return given, params
 
 
 def can_resume(folder: Path) -> bool:

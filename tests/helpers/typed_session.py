@@ -3,6 +3,7 @@
 What the package says of its types is looked at by typeguard while it runs. The first value that is not what a hint says
 ends the session.
 """
+import concurrent.futures
 import sys
 import tempfile
 from pathlib import Path
@@ -118,11 +119,32 @@ def tuned() -> None:
         print(suggestion, sg.backend())
 
 
+class AtOnce(concurrent.futures.Executor):
+    def submit(self, fn, *args, **kwargs):
+        future: concurrent.futures.Future = concurrent.futures.Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def build(chain):
+    loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(*data()), 10)
+    return sg.ChainSetup(network(), CLASSES, loader, "sghmc", {"learning_rate": 0.01}, thin=2)
+
+
+def several(folder: Path) -> None:
+    start = sg.WarmStart("adam", {"learning_rate": 0.01}, epochs=2, held_out=0.2, patience=1)
+    runs = sg.sample_chains(build, 2, steps=6, executor=AtOnce(), store=folder, warm_start=start, progress=True)
+    print(runs, runs.steps, runs.failures, runs[0], runs[:1], runs.predict(data()[0]).shape)
+    print(sg.predict(network(), sg.load(folder), data()[0], "softmax").shape, sg.load(folder).joined("sample"))
+    print(sg.predict(network(), list(runs), data()[0], "softmax").shape)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         every_sampler()
         stored(Path(folder) / "a")
         regression(Path(folder) / "b")
+        several(Path(folder) / "c")
         tuned()
     try:
         sg.metrics.ece([[0.5, 0.5]], [0], bins=15.5)

@@ -84,7 +84,8 @@ def imported_first(path):
                 return name
 
 
-STANDARD = ("__future__", "argparse", "hashlib", "itertools", "json", "os", "pathlib", "tempfile", "time", "typing")
+STANDARD = ("__future__", "argparse", "functools", "hashlib", "itertools", "json", "os", "pathlib", "tempfile", "time",
+            "typing")
 
 
 def test_examples_import_what_makes_mxnet_importable_first():
@@ -226,3 +227,13 @@ class TestMnist:
         part = run("mnist.py", *self.SHORT, "--epochs", "2", "--cycle", "1", "--burn-in", "0", "--thin", "0.1",
                    "--exploration", "0.6", cwd=tmp_path)
         assert "average of 8 samples" in table(part.stdout)
+
+
+def test_chains(tmp_path):
+    """In new processes, which import the script as a user's do; called again, it shows what is there."""
+    done = run_new("chains.py", "--quick", cwd=tmp_path)
+    rows = table(done.stdout)
+    assert len(rows) == 6 and rows["4 chains, 40 samples"][0] < 30, done.stdout
+    assert "gradients: 360 for one chain, 360 for 4" in done.stdout
+    assert pictures(tmp_path / "pictures" / "chains") == {"function_space"}
+    assert table(run_new("chains.py", "--quick", cwd=tmp_path).stdout) == rows

@@ -1,0 +1,116 @@
+"""One call's chains on their way: who is begun, who begins again, and an end in order."""
+from __future__ import annotations
+
+import concurrent.futures as futures
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Dict, Iterator, Optional
+
+from . import books
+from .arguments import Plan
+from .books import folder_of_chain, read_progress
+from .processes import ProcessDied, Processes
+from .view import View
+from .worker import Refused, Task, run_chain
+
+__all__ = ["Calling"]
+
+_PATIENCE = 60.0    # seconds that chains elsewhere have for their last checkpoint
+_LOOK = 0.2
+
+
+class Calling:
+    """Runs the chains of a plan that are not done yet."""
+
+    def __init__(self, plan: Plan, folder: Path, executor: Optional[futures.Executor]) -> None:
+        self._plan, self._folder = plan, folder
+        self._own = Processes(plan.workers, plan.threads) if executor is None else None
+        self._executor = self._own or executor
+        self._call = secrets.token_hex(8)
+        self._deaths: Dict[int, int] = {}
+        self._pending: Dict[futures.Future, Task] = {}
+
+    def run(self) -> None:
+        """Until each chain is done or has failed for good. Whatever is raised, no chain runs any more then."""
+        view = View(self._folder, self._plan.chains, self._plan.steps) if self._plan.progress else None
+        try:
+            for task in list(self._tasks()):
+                self._submit(task)
+            while self._pending:
+                done, _ = futures.wait(self._pending, timeout=_LOOK, return_when=futures.FIRST_COMPLETED)
+                for future in done:
+                    self._ended(future, self._pending.pop(future))
+                if view is not None:
+                    view.update()
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            if self._own is not None:
+                self._own.shutdown()
+            if view is not None:
+                view.close()
+
+    def _tasks(self) -> Iterator[Task]:
+        """What is to be done; of chains that are done one is held against the options, which says it of all."""
+        looked = False
+        for k in range(self._plan.chains):
+            progress = read_progress(folder_of_chain(self._folder, k))
+            if progress.phase != "done" or progress.step < self._plan.steps:
+                yield self._task(k, self._plan.steps)
+            elif not looked:
+                looked = True
+                yield self._task(k, None)
+
+    def _task(self, index: int, steps: Optional[int]) -> Task:
+        plan = self._plan
+        return Task(plan.build, str(self._folder), plan.seed, index, steps, str(plan.context(index)), plan.threads,
+                    plan.starts[index], self._call, (socket.gethostname(), os.getpid()))
+
+    def _submit(self, task: Task) -> None:
+        try:
+            self._pending[self._executor.submit(run_chain, task)] = task    # type: ignore[union-attr]
+        except RuntimeError as e:       # a pool of which a process died takes nothing more
+            self._give_up(task, e)
+
+    def _ended(self, future: futures.Future, task: Task) -> None:
+        try:
+            found = future.result()
+        except (Exception, futures.CancelledError) as e:      # the chain itself raises nothing: its process is gone
+            self._died(task, e)
+            return
+        if found.phase == "refused":
+            raise Refused(found.error.partition(": ")[2])
+        if found.phase == "stopped":    # not by us: somebody has pressed Ctrl-C where it ran
+            raise KeyboardInterrupt
+        if found.has_failed and not found.traceback:
+            raise TypeError(f"executor={self._executor!r:.80}: {found.error}; give one of processes, or leave it out")
+
+    def _died(self, task: Task, error: BaseException) -> None:
+        deaths = self._deaths[task.index] = self._deaths.get(task.index, 0) + 1
+        began = not isinstance(error, ProcessDied) or error.began
+        if began and deaths <= self._plan.restarts:
+            self._submit(task)
+        else:
+            self._give_up(task, error)
+
+    def _give_up(self, task: Task, error: BaseException) -> None:
+        folder = folder_of_chain(self._folder, task.index)
+        where = read_progress(folder)
+        books.write_progress(folder, where._replace(phase="died", error=f"{type(error).__name__}: {error}"[:2000],
+                                                    traceback=where.traceback), lasting=True)
+
+    def _stop(self) -> None:
+        """End all chains, each with a checkpoint."""
+        for future in self._pending:
+            future.cancel()
+        if self._own is not None:
+            self._own.terminate()
+            return
+        asked = books.stop(self._folder, self._call)
+        try:
+            futures.wait([f for f in self._pending if not f.cancelled()], timeout=_PATIENCE)
+        finally:
+            asked.unlink()

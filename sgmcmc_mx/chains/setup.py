@@ -1,0 +1,99 @@
+"""What a chain is told of itself, and what it is made of."""
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+from .._network import Loss
+from ..batches.layout import BatchLayout
+
+__all__ = ["Chain", "ChainSetup", "chain_of", "seed_generators"]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One chain of several, as ``build(chain)`` sees it.
+
+    Attributes
+    ----------
+    index : int
+        0, 1, 2, ...
+    seed : int
+        Below 2**64, the key of its noise: a hash of the seed of all chains and of the index, and of nothing else.
+    context : mxnet.Context
+        Where it computes: ``net.initialize(ctx=chain.context)``.
+    threads : int
+        How many threads it computes with. They are set already.
+    """
+
+    index: int
+    seed: int
+    context: mx.Context
+    threads: int
+
+
+@dataclass
+class ChainSetup:
+    """What ``build(chain)`` returns: all that a chain needs.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        The network, initialised. Layers may leave their shapes to the first batch.
+    likelihood : Likelihood or gluon.loss.Loss
+        −log p, one value an example.
+    data : ResumableLoader
+        Batches, inputs first and then the label, from what knows its place: it has ``state_dict()`` and
+        ``load_state_dict(state)``.
+    optimizer : str, default 'sgnht'
+        The sampler's name.
+    optimizer_params : dict, optional
+        Its arguments. ``num_data`` is the length of the loader's data set if it is left out. The chain's seed is added.
+    burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence
+        As for :class:`~sgmcmc_mx.BayesianTrainer`. Steps are counted after the warm start.
+    layout : BatchLayout, optional
+        What a batch is made of, where the network does not say it.
+    store_options : dict, optional
+        ``keep_last``, ``dtype``, ``inputs`` and ``signals`` of :class:`~sgmcmc_mx.FolderStore`.
+    """
+
+    net: gluon.Block
+    likelihood: Loss
+    data: Any
+    optimizer: str = "sgnht"
+    optimizer_params: Optional[Mapping[str, Any]] = None
+    burn_in: int = 0
+    thin: int = 1
+    max_samples: Optional[int] = None
+    weights: Optional[str] = None
+    checkpoint_every: int = 1000
+    check_every: int = 100
+    on_divergence: str = "raise"
+    layout: Optional[BatchLayout] = None
+    store_options: Optional[Dict[str, Any]] = None
+
+    def trainer_options(self) -> dict:
+        """What of it goes to the trainer by the same name."""
+        return {name: getattr(self, name) for name in _OF_THE_TRAINER}
+
+
+_OF_THE_TRAINER = ("burn_in", "thin", "max_samples", "weights", "checkpoint_every", "check_every", "on_divergence")
+
+
+def chain_of(seed: int, index: int, context: mx.Context, threads: int) -> Chain:
+    """A chain whose seed is a function of the seed of all and of its index, however many there are."""
+    words = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(2, np.uint32)
+    return Chain(index, int(words[0]) << 32 | int(words[1]), context, threads)
+
+
+def seed_generators(chain: Chain) -> None:
+    """Set MXNet's, NumPy's and Python's generators to what the chain's seed says."""
+    of_mxnet, of_numpy, of_python = (int(word) for word in np.random.SeedSequence(chain.seed).generate_state(3))
+    mx.random.seed(of_mxnet >> 1)
+    np.random.seed(of_numpy)
+    random.seed(of_python)

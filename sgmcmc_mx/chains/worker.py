@@ -1,0 +1,168 @@
+"""One chain from where it stands to its end, in whichever process this is called."""
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from .._network import check_likelihood, check_net
+from ..data import as_resumable
+from ..errors import DivergenceError
+from ..gradients.backward import Gradients
+from ..trainer import BayesianTrainer
+from ..trainer.arguments import number_of_examples
+from ..trainer.beginning import can_resume, check_same_run
+from ..tuning.threads import tune_threads
+from .batches_of import BatchesOf
+from .books import Progress, folder_of_chain, read_progress, stopped, write_progress
+from .setup import Chain, ChainSetup, chain_of, seed_generators
+from .warm_start import warm
+
+__all__ = ["Refused", "Task", "run_chain", "set_up"]
+
+EVERY = 0.25        # seconds between two looks up from the steps
+_alone = threading.Lock()       # generators, and the number of threads, belong to a process
+
+
+class Refused(ValueError):
+    """The run that a chain's folder holds was begun with other options."""
+
+
+class Stopped(Exception):
+    """Somebody has asked all chains to end."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a chain's process is told. ``steps=None``: only see whether its options are those of the run."""
+
+    build: Callable[[Chain], ChainSetup]
+    folder: str         # of all chains
+    seed: int           # of all chains
+    index: int
+    steps: Optional[int]
+    context: str
+    threads: int
+    start: Any
+    call: str
+    caller: Tuple[str, int]     # host and process that have asked for it
+
+
+def run_chain(task: Task) -> Progress:
+    """Do a chain's steps, as far as they are not done, and say what came of it. Only what ends a process is raised."""
+    main = threading.current_thread() is threading.main_thread()
+    if task.caller == (socket.gethostname(), os.getpid()) and not main:
+        return Progress("failed", error="executor runs chains on threads of the process that asks for them")
+    folder = folder_of_chain(Path(task.folder), task.index)
+    with _alone:
+        states = np.random.get_state(), random.getstate()
+        try:
+            with tune_threads(task.threads):
+                return _run(task, folder)
+        except (Stopped, KeyboardInterrupt):
+            found = read_progress(folder)._replace(phase="stopped")
+        except Exception as e:
+            phase = "refused" if isinstance(e, Refused) else "diverged" if isinstance(e, DivergenceError) else "failed"
+            found = read_progress(folder)._replace(phase=phase, error=f"{type(e).__name__}: {e}"[:2000],
+                                                   traceback=traceback.format_exc()[-20000:])
+        finally:
+            np.random.set_state(states[0])
+            random.setstate(states[1])
+    if found.phase != "refused":
+        write_progress(folder, found, lasting=True)
+    return found
+
+
+def set_up(build: Callable[[Chain], ChainSetup], chain: Chain) -> ChainSetup:
+    """What ``build`` returns for a chain, which is the same whenever and wherever it is called."""
+    seed_generators(chain)
+    with mx.name.NameManager():     # names of parameters count the networks that a process has built
+        setup = build(chain)
+    if not isinstance(setup, ChainSetup):
+        raise TypeError(f"build must return a ChainSetup, got {setup!r:.80} of type {type(setup).__name__}; write "
+                        "return sg.ChainSetup(net, likelihood, data, ...)")
+    check_net(setup.net)
+    check_likelihood(setup.likelihood)
+    as_resumable(setup.data)
+    if not isinstance(setup.optimizer, str):
+        raise TypeError(f"optimizer must be a sampler's name, got {setup.optimizer!r:.80}; write 'sgnht', and its "
+                        "arguments in optimizer_params")
+    return setup
+
+
+def _run(task: Task, folder: Path) -> Progress:
+    chain = chain_of(task.seed, task.index, mx.Context(*_kind_and_number(task.context)), task.threads)
+    setup = set_up(task.build, chain)
+    params = dict(setup.optimizer_params or {})
+    length = number_of_examples(setup.data)
+    if length is not None:
+        params.setdefault("num_data", length)
+    begun = can_resume(folder)
+    args = (setup.optimizer, params, setup.likelihood)
+    options = {**setup.trainer_options(), "seed": chain.seed, "data": setup.data, "kvstore": None}
+    if begun:
+        try:
+            check_same_run(BayesianTrainer, setup.net, args, folder, setup.store_options, options)
+        except ValueError as e:
+            raise Refused(str(e)) from e
+    if task.steps is None:
+        return read_progress(folder)
+    looking = _Looking(task, folder)
+    batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
+    if not begun and task.start is not None:
+        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, looking.at_warm_start)
+    with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
+                                         **options) as trainer:
+        _steps(trainer, setup, batches, task.steps, looking)
+    done = Progress("done", trainer.num_steps, len(trainer.samples))
+    write_progress(folder, done, lasting=True)
+    return done
+
+
+def _steps(trainer: BayesianTrainer, setup: ChainSetup, batches: BatchesOf, steps: int, looking: _Looking) -> None:
+    gradients = Gradients("sample_chains", setup.net, trainer.likelihood or setup.likelihood)
+    while trainer.num_steps < steps:
+        before = trainer.num_steps
+        for batch in batches.of(setup.data):
+            gradients.run(batch)
+            trainer.step(batch.size)
+            looking.at_step(trainer)
+            if trainer.num_steps >= steps:
+                return
+        if trainer.num_steps == before and not len(setup.data):
+            raise ValueError("data gave no batch in a whole epoch; write a loader of at least one")
+
+
+class _Looking:
+    """Looks up from the steps a few times a second: says where the chain is, and hears whether it is to end."""
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        self._task, self._folder, self._when = task, folder, time.monotonic()
+
+    def at_warm_start(self, step: int) -> None:
+        self._look(lambda: Progress("warm start", step))
+
+    def at_step(self, trainer: BayesianTrainer) -> None:
+        self._look(lambda: Progress("sampling", trainer.num_steps, len(trainer.samples)))
+
+    def _look(self, where: Callable[[], Progress]) -> None:
+        now = time.monotonic()
+        if now - self._when > EVERY:
+            self._when = now
+            write_progress(self._folder, where())
+            if stopped(Path(self._task.folder), self._task.call):
+                raise Stopped
+
+
+def _kind_and_number(context: str) -> Tuple[str, int]:
+    kind, _, rest = context.partition("(")
+    return kind, int(rest.rstrip(")"))

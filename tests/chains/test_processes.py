@@ -1,0 +1,183 @@
+"""Chains in real processes: the same bits whoever runs them, killed workers, Ctrl-C, processes that cannot begin."""
+import _thread
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mxnet import nd
+from small_chains import STEPS, AtOnce, X, assert_same, build, build_killed, build_slow, network
+
+import sgmcmc_mx as sg
+
+HELPERS = Path(__file__).resolve().parents[1] / "helpers"
+CHAINS = 3
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All chains one after the other in this process."""
+    return sg.sample_chains(build, CHAINS, steps=STEPS, executor=AtOnce(), seed=5,
+                            store=tmp_path_factory.mktemp("whole") / "runs")
+
+
+def assert_same_chains(runs, whole):
+    assert len(runs) == len(whole) and not runs.failures
+    for k, chain in enumerate(whole):
+        assert_same(runs[k], chain)
+    np.testing.assert_array_equal(sg.predict(whole.network, runs, X, "softmax"),
+                                  sg.predict(whole.network, whole, X, "softmax"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def with_network(whole):
+    whole.network = network()
+    whole.network.initialize()
+    whole.network(nd.array(X))
+
+
+def lock_of(folder):
+    return json.loads((folder / "lock").read_text())["process"]
+
+
+def await_samples(folder, number, seconds=60):
+    """Until a chain has acknowledged so many samples."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if (folder / "manifest.jsonl").read_text().count('"sample"') >= number:
+                return
+        except OSError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError(f"{folder.name} has no {number} samples after {seconds} s")
+
+
+def test_another_pool_and_no_folder(whole):
+    """Two at once, in processes that run several chains, and that have imported MXNet with other numbers of threads."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        runs = sg.sample_chains(build, CHAINS, steps=STEPS, executor=pool, seed=5)
+    assert runs.path is None
+    assert_same_chains(runs, whole)
+
+
+def test_a_killed_process(tmp_path, whole):
+    """SIGKILL in mid-run: that chain is begun again from its store, and no other."""
+    folder = tmp_path / "runs"
+    killed = []
+
+    def kill():
+        await_samples(folder / "chain-01", 2)
+        killed.append(lock_of(folder / "chain-01"))
+        os.kill(killed[0], signal.SIGKILL)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    runs = sg.sample_chains(build_slow, CHAINS, steps=STEPS, max_workers=CHAINS, seed=5, store=folder)
+    killer.join()
+    assert len(killed) == 1
+    assert_same_chains(runs, whole)
+    resumed = [[e for e in chain.events if e["kind"] == "resumed"] for chain in runs]
+    assert [len(events) for events in resumed] == [0, 1, 0]
+    assert 0 < resumed[1][0]["step"] < STEPS
+    assert lock_of(folder / "chain-01") != killed[0]
+
+
+SCRIPT = """
+import sys
+import sgmcmc_mx as sg
+from small_chains import STEPS, build_slow
+if __name__ == "__main__":
+    try:
+        sg.sample_chains(build_slow, 3, steps=STEPS, max_workers=2, seed=5, store=sys.argv[1], progress=True)
+    except KeyboardInterrupt:
+        sys.exit(7)
+"""
+
+
+def asked(folder, tmp_path):
+    """A script that has asked for chains, two of which are under way."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])}
+    asker = subprocess.Popen([sys.executable, str(script), str(folder)], env=env, start_new_session=True,
+                             stderr=subprocess.PIPE, text=True)
+    for name in ("chain-00", "chain-01"):
+        await_samples(folder / name, 1)
+    return asker
+
+
+def assert_goes_on(folder, whole):
+    before = sg.load(folder)
+    assert len(before) == CHAINS and 0 < len(before[0]) < len(whole[0]) and len(before[2]) == 0
+    again = AtOnce()
+    runs = sg.sample_chains(build, CHAINS, steps=STEPS, executor=again, seed=5, store=folder)
+    assert [task.index for task in again.tasks] == [0, 1, 2]
+    assert_same_chains(runs, whole)
+    for chain in runs[:2]:
+        assert [e["kind"] for e in chain.events] == ["resumed"]
+
+
+def test_ctrl_c_and_again(tmp_path, whole):
+    """The signal reaches all processes, as a terminal sends it; each chain under way writes a checkpoint first."""
+    folder = tmp_path / "runs"
+    asker = asked(folder, tmp_path)
+    os.killpg(asker.pid, signal.SIGINT)
+    _, said = asker.communicate(timeout=40)
+    assert asker.returncode == 7, said
+    assert "Traceback" not in said and "0:" in said, said
+    assert_goes_on(folder, whole)
+
+
+def test_chains_end_with_who_asked_for_them(tmp_path, whole):
+    """It was killed and can end nobody: they notice."""
+    folder = tmp_path / "runs"
+    asker = asked(folder, tmp_path)
+    os.kill(asker.pid, signal.SIGKILL)
+    asker.communicate(timeout=40)       # until the last of them has closed its end of the pipe
+    assert_goes_on(folder, whole)
+
+
+def test_ctrl_c_with_a_pool(tmp_path, whole):
+    """Chains of any executor hear of it through the folder, and write a checkpoint; the pool can be used again."""
+    folder = tmp_path / "runs"
+
+    def interrupt():
+        await_samples(folder / "chain-00", 1)
+        await_samples(folder / "chain-01", 1)
+        _thread.interrupt_main()
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            sg.sample_chains(build_slow, CHAINS, steps=STEPS, executor=pool, seed=5, store=folder)
+        interrupter.join()
+        assert pool.submit(abs, -3).result() == 3
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["runs.json"]
+    places = [json.loads((folder / name / "progress.json").read_text())["phase"] for name in ("chain-00", "chain-01")]
+    assert places == ["stopped"] * 2
+    again = sg.sample_chains(build, CHAINS, steps=STEPS, executor=AtOnce(), seed=5, store=folder)
+    assert_same_chains(again, whole)
+
+
+def test_a_process_that_always_dies(tmp_path):
+    with pytest.raises(RuntimeError, match="all 1 chains have failed; chain 0 died at step 0: .*ended by SIGKILL"):
+        sg.sample_chains(build_killed, 1, steps=4, restarts=1, store=tmp_path / "runs")
+    assert sg.load(tmp_path / "runs").failures[0].kind == "died"
+
+
+def test_a_script_that_does_not_look_at_its_name(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import sgmcmc_mx as sg\nfrom small_chains import build\nsg.sample_chains(build, 1, steps=4)\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    last = done.stderr.rsplit("RuntimeError: ", 1)[1]
+    assert "all 1 chains have failed" in last and "if __name__ == '__main__':" in last, done.stderr

@@ -1,0 +1,110 @@
+"""What processes of tests sample: a small network on a small table, with all that could differ between two."""
+import os
+import signal
+import time
+from concurrent.futures import Executor, Future
+
+import numpy as np
+from mxnet import gluon, init
+
+import sgmcmc_mx as sg
+
+N, STEPS = 44, 24
+_rng = np.random.RandomState(3)
+X = _rng.randn(N, 1, 7).astype("float32")
+Y = (np.abs(X[:, 0]).argmax(axis=1) % 3).astype("float32")
+
+
+def network():
+    """A convolution, whose gradients depend on the number of threads, and dropout, on MXNet's generator."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Conv1D(4, 3, activation="tanh"), gluon.nn.Dropout(0.1), gluon.nn.Dense(3))
+    return net
+
+
+def build(chain, dataset=None, learning_rate=0.05, **options):
+    """Initial weights and the order of batches come from the generators; the layers wait for their shapes."""
+    net = network()
+    net.initialize(init.Xavier(), ctx=chain.context)
+    data = sg.data.ResumableLoader(dataset or gluon.data.ArrayDataset(X, Y), 8)
+    return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgnht", {"learning_rate": learning_rate},
+                         **{"burn_in": 3, "thin": 4, "checkpoint_every": 5, **options})
+
+
+class Slow(gluon.data.ArrayDataset):
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return super().__getitem__(index)
+
+
+def build_slow(chain):
+    """The same chain at a pace at which something can happen to it."""
+    return build(chain, Slow(X, Y))
+
+
+def build_raising(chain):
+    if chain.index == 1:
+        raise KeyError("no data for this one")
+    return build(chain)
+
+
+def build_diverging(chain):
+    return build(chain, learning_rate=1e12 if chain.index == 1 else 0.05, check_every=2)
+
+
+def build_killed(chain):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def build_other(chain):
+    return build(chain, learning_rate=0.06)
+
+
+def build_nothing(chain):
+    return network()
+
+
+def wide():
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(64, activation="tanh", in_units=784), gluon.nn.Dense(3, in_units=64))
+    return net
+
+
+def build_wide(chain):
+    net = wide()
+    net.initialize(init.Xavier(), ctx=chain.context)
+    images = np.random.RandomState(0).rand(16, 784).astype("float32")
+    data = sg.data.ResumableLoader(gluon.data.ArrayDataset(images, Y[:16]), 8)
+    return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgld", thin=5)
+
+
+class AtOnce(Executor):
+    """Runs a task when it is submitted, in this process."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def submit(self, fn, task):
+        self.tasks.append(task)
+        future = Future()
+        try:
+            future.set_result(fn(task))
+        except Exception as e:
+            future.set_exception(e)
+        return future
+
+
+def arrays(samples):
+    """All numbers of some samples."""
+    return [{**{name: a.asnumpy() for name, a in s.items()}, "step": s.step, "weight": s.weight,
+             "potential": s.potential} for s in samples]
+
+
+def assert_same(a, b):
+    """The same bits in two sequences of samples."""
+    a, b = arrays(a), arrays(b)
+    assert [s["step"] for s in a] == [s["step"] for s in b]
+    for mine, its in zip(a, b):
+        assert list(mine) == list(its)
+        for name in mine:
+            np.testing.assert_array_equal(mine[name], its[name], err_msg=name)
