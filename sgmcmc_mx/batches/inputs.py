@@ -11,10 +11,10 @@ from mxnet import ndarray as nd
 from .._check import warn
 from ..data import ResumableLoader
 from .arrays import Array
-from .batch import Batch, is_array, rows
+from .batch import Batch, is_array
 from .splitting import Splitter
 
-__all__ = ["Inputs", "input_batches", "named", "warn_of_order", "whole"]
+__all__ = ["Inputs", "cut", "drops", "input_batches", "named", "warn_of_order", "whole"]
 
 Inputs = Union[np.ndarray, nd.NDArray, Mapping[str, Array], gluon.data.DataLoader, mx.io.DataIter, Iterable[Any]]
 
@@ -22,7 +22,7 @@ Inputs = Union[np.ndarray, nd.NDArray, Mapping[str, Array], gluon.data.DataLoade
 def whole(data: Inputs, splitter: Splitter) -> Optional[Batch]:
     """All examples as one batch, where ``data`` holds them side by side in arrays; None where it gives batches."""
     if is_array(data) or isinstance(data, Mapping) or (isinstance(data, (list, tuple)) and splitter.is_whole(data)):
-        return splitter.split(data)
+        return splitter.split(data)._replace(label=None, weight=None)
     return None
 
 
@@ -50,10 +50,16 @@ def named(batch: Any, data: Any) -> Any:
 
 
 def cut(every: Batch, batch_size: int, splitter: Splitter) -> Iterator[Batch]:
-    """The inputs of a batch, ``batch_size`` examples at a time."""
+    """A batch, ``batch_size`` examples at a time."""
     for i in range(0, every.size, batch_size):
-        parts = tuple(rows(tree, splitter.layout.axis(k), i, i + batch_size) for k, tree in enumerate(every.inputs))
-        yield Batch(parts, None, None, splitter.size(parts))
+        yield splitter.part(every, i, min(i + batch_size, every.size))
+
+
+def drops(data: Any) -> Optional[str]:
+    """What a loader or an iterator does with rows that do not fill a batch, if it leaves them out of a pass."""
+    last = getattr(getattr(data, "_batch_sampler", None), "_last_batch", None) or getattr(
+        data, "last_batch_handle", None)
+    return last if last in ("discard", "rollover", "roll_over") else None
 
 
 def warn_of_order(data: Inputs) -> None:
@@ -61,10 +67,10 @@ def warn_of_order(data: Inputs) -> None:
     sampler = getattr(data, "_batch_sampler", None)
     shuffled = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler) or (
         isinstance(data, mx.io.NDArrayIter) and data.shuffle) or isinstance(data, mx.rnn.BucketSentenceIter)
-    last = getattr(sampler, "_last_batch", None) or getattr(data, "last_batch_handle", None)
+    last = drops(data)
     if shuffled:
         warn("data is shuffled: the rows of the prediction come in an order of their own, not that of your labels; "
              "write shuffle=False, or give a list of its batches")
-    if last in ("discard", "rollover", "roll_over"):
+    if last is not None:
         warn(f"data drops rows that do not fill a batch (last batch {last!r}), and so does the prediction; write "
              "last_batch='keep' for a DataLoader, last_batch_handle='pad' for a DataIter")

@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike
 from .._check import integer
 from ..data import ResumableLoader
 from .arrays import Array, classic, placed
-from .batch import Batch, Tree, is_array, mapped, rows
-from .inputs import named
+from .batch import Batch, Tree, is_array, mapped
+from .inputs import cut, drops, named
 from .layout import BatchLayout
 from .splitting import Splitter
 
@@ -54,9 +54,8 @@ class Labelled:
         elif not isinstance(data, mx.io.DataIter) and iter(data) is data:
             raise TypeError(f"data is a {type(data).__name__}, which can be read once only; {_WHAT}")
         else:
-            last = getattr(getattr(data, "_batch_sampler", None), "_last_batch", None) or getattr(
-                data, "last_batch_handle", None)
-            if order is None and last in ("discard", "rollover", "roll_over"):
+            last = drops(data)
+            if order is None and last is not None:
                 raise ValueError(f"data drops rows that do not fill a batch (last batch {last!r}), and all are needed; "
                                  "write last_batch='keep' for a DataLoader, last_batch_handle='pad' for a DataIter")
 
@@ -66,11 +65,13 @@ class Labelled:
                 yield self.place(batch)
 
     def _raw(self) -> Iterator[Batch]:
-        if self.every is not None:
-            order = None if self.order is None else self.order.permutation(self.every.size)
+        if self.every is not None and self.order is None:
+            yield from cut(self.every, self.batch_size, self.splitter)
+            return
+        if self.every is not None and self.order is not None:
+            order = self.order.permutation(self.every.size)
             for i in range(0, self.every.size, self.batch_size):
-                stop = min(i + self.batch_size, self.every.size)
-                yield self._part(self.every, i, stop) if order is None else self._taken(self.every, order[i:stop])
+                yield self._taken(self.every, order[i:i + self.batch_size])
             return
         if isinstance(self.data, mx.io.DataIter):
             self.data.reset()
@@ -86,12 +87,6 @@ class Labelled:
 
     def _placed(self, tree: Tree, dtype: DTypeLike) -> Tree:
         return mapped(lambda a: placed(a, self.context, self.as_np, dtype), tree)
-
-    def _part(self, batch: Batch, start: int, stop: int) -> Batch:
-        layout = self.splitter.layout
-        return Batch(tuple(rows(tree, layout.axis(i), start, stop) for i, tree in enumerate(batch.inputs)),
-                     rows(batch.label, layout.label_axis, start, stop), rows(batch.weight, 0, start, stop),
-                     stop - start)
 
     def _taken(self, batch: Batch, chosen: np.ndarray) -> Batch:
         layout = self.splitter.layout

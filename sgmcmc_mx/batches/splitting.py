@@ -88,6 +88,13 @@ class Splitter:
                 return leaf.shape[axis]
         raise ValueError("a batch has no array among its inputs; write arrays whose first axis counts examples")
 
+    def part(self, every: Batch, start: int, stop: int) -> Batch:
+        """The examples from ``start`` to ``stop`` of a batch."""
+        layout = self.layout
+        return Batch(tuple(rows(tree, layout.axis(i), start, stop) for i, tree in enumerate(every.inputs)),
+                     rows(every.label, layout.label_axis, start, stop), rows(every.weight, 0, start, stop),
+                     stop - start)
+
     def is_whole(self, data: Any) -> bool:
         """Whether ``data``, a list or tuple, is arrays of all examples side by side and no list of batches."""
         if not data or not any(map(is_array, data)):
