@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike
 
 from .._check import not_both, warn
 from .._network import check_block
+from ..batches.batch import Batch
 from ..batches.inputs import Inputs, warn_of_order
 from ..batches.layout import BatchLayout
 from ..batches.splitting import Splitter
 from ..likelihoods.activations import Activation, as_predictive
 from ..store import as_samples
 from .chunks import Placing, Samples, chunks, rows_at_once
-from .forward import outputs
+from .forward import numbers, outputs
 from .mixture import reduced
 from .networks import Places
 from .new_noise import NewNoise, checked_noise_std
@@ -109,11 +110,15 @@ def predict(net: gluon.Block, chain: Union[Samples, Sequence[Samples]], data: In
     warn_of_order(data)
     if context is None:
         context = next(iter(net.collect_params().values())).list_ctx()[0]
-    most = rows_at_once(len(every)) if any(w.needs_every_output for w in wanted) else None
+
+    def most(batch: Batch) -> int:
+        return rows_at_once(len(every), numbers(net, batch, selection))
+
     reader = Reader(every)
     places = _places(net, reader[0]) if getattr(every, "inputs", None) is None else None
     trunk = None if places is None else Trunk.of(net, places.parameters, reader.moving, stages)
-    parts = chunks(data, batch_size, splitter, every, Placing(net, context), most, trunk is not None)
+    parts = chunks(data, batch_size, splitter, every, Placing(net, context),
+                   most if any(w.needs_every_output for w in wanted) else None, trunk is not None)
     found = reduced(weights, parts, lambda chunk: outputs(net, reader, chunk, selection, places, trunk),
                     [w.reduction for w in wanted], reader.keep_all)
     results = [w.finished(batches) for w, batches in zip(wanted, found)]

@@ -1,7 +1,7 @@
 """Inputs on the network's device, in lists of batches that fit into memory together."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -53,10 +53,10 @@ class _Cut:
 
 
 def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, place: Placing,
-           rows: Optional[int] = None, lists: bool = False) -> Iterator[Chunk]:
-    """Batches on the device, in lists within CHUNK_BYTES (and ``rows`` rows, or one batch).
+           most: Optional[Callable[[Batch], int]] = None, lists: bool = False) -> Iterator[Chunk]:
+    """Batches on the device, in lists within CHUNK_BYTES (and, of a first batch, ``most(batch)`` rows, or one batch).
 
-    Arrays of all examples are one chunk, however large, unless ``rows`` bounds it or ``lists`` are asked for: so every
+    Arrays of all examples are one chunk, however large, unless ``most`` bounds it or ``lists`` are asked for: so every
     sample is read once.
     """
     if getattr(samples, "inputs", None) is not None:
@@ -64,9 +64,12 @@ def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, 
         yield Kept()
         return
     batch_size = integer("batch_size", batch_size, "rows in a forward pass, such as batch_size=1000", low=1)
-    batch_size = min(batch_size, rows or batch_size)
+    rows: Optional[int] = None
     every = whole(data, splitter)
-    if every is not None and every.size and rows is None and not lists and nbytes(every.inputs) > CHUNK_BYTES:
+    if every is not None and every.size and most is not None:
+        rows = most(place(splitter.part(every, 0, min(batch_size, every.size))))
+        batch_size = min(batch_size, rows)
+    elif every is not None and every.size and not lists and nbytes(every.inputs) > CHUNK_BYTES:
         yield _Cut(every, batch_size, splitter, place)
         return
     size = count = 0
@@ -75,6 +78,8 @@ def chunks(data: Inputs, batch_size: int, splitter: Splitter, samples: Samples, 
         if not batch.size:
             continue
         batch = place(batch)
+        if rows is None and most is not None:
+            rows = most(batch)
         if chunk and (size + nbytes(batch.inputs) > CHUNK_BYTES or (rows and count + batch.size > rows)):
             yield chunk
             chunk, size, count = [], 0, 0
@@ -95,7 +100,7 @@ def _check_kept(data: Any, samples: Any) -> None:
                          "outputs on those; give samples.inputs, or keep weights (FolderStore without inputs)")
 
 
-def rows_at_once(samples: int, numbers: int = 16) -> int:
+def rows_at_once(samples: int, numbers: int) -> int:
     """How many rows may be held while the outputs of all samples on them are, of so many numbers each."""
     return max(1, CHUNK_BYTES // (4 * max(numbers, 16) * samples))
 

@@ -21,7 +21,7 @@ from .reading import Reader
 from .selection import Selection
 from .trunk import Trunk
 
-__all__ = ["forward", "outputs", "outputs_on"]
+__all__ = ["forward", "numbers", "outputs", "outputs_on"]
 
 _UNFIT = ("hape", "Incompatible attr", "floating point types")     # in what MXNet says of inputs it cannot take
 
@@ -72,6 +72,13 @@ def outputs(net: gluon.Block, samples: Reader, chunk: Chunk, selection: Selectio
         yield each()
     finally:
         places.restore()
+
+
+def numbers(net: gluon.Block, batch: Batch, selection: Selection) -> int:
+    """How many numbers the outputs asked for have for an example."""
+    with autograd.pause(train_mode=False):
+        outs = selection(forward(net, *batch.inputs), batch.size)
+    return sum(out.size for out in outs) // max(1, batch.size)
 
 
 def _through(trunk: Trunk, chunk: Any) -> Optional[List[Batch]]:

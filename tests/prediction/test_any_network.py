@@ -269,3 +269,10 @@ def test_a_folder_keeps_the_outputs_on_several_inputs(tmp_path):
     np.testing.assert_allclose(sg.predict(net, sg.join([stored, stored]), stored.inputs, "softmax"), right, rtol=1e-6)
     with pytest.raises(ValueError, match="must be the inputs that the store was made with"):
         sg.predict(net, stored, (x[:9], length[:9] + 1), "softmax")
+
+
+def test_quantiles_of_one_number_with_time_first():
+    net, x = initialised(Last(True)), nd.random.normal(shape=(7, 8, 3))
+    got = sg.predict(net, chain_of(net, x), x, sg.likelihoods.Gaussian(0.1), quantiles=(0.5,), batch_axis=1,
+                     output=lambda out: out[:, :1])
+    assert got.mean.shape == (8, 1) and got.quantiles.shape == (1, 8, 1)

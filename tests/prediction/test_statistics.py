@@ -1,4 +1,6 @@
 """Statistics over samples, against those computed from the prediction of every sample."""
+import tracemalloc
+
 import numpy as np
 import pytest
 from mxnet import gluon, nd
@@ -80,7 +82,6 @@ def test_what_makes_no_sense_is_named(kwargs, message):
 
 
 def test_memory_does_not_grow_with_the_samples():
-    import tracemalloc
     net, x = initialised(gluon.nn.Dense(50, in_units=5)), np.random.RandomState(0).normal(size=(2000, 5))
     peaks = []
     for number in (5, 40):
@@ -90,3 +91,17 @@ def test_memory_does_not_grow_with_the_samples():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_quantiles_hold_the_outputs_of_a_part_of_the_rows(monkeypatch):
+    """However many classes there are: 40 samples of 2,000 rows and 50 classes make 16 MB."""
+    monkeypatch.setattr("sgmcmc_mx.prediction.chunks.CHUNK_BYTES", 1 << 20)
+    net, x = initialised(gluon.nn.Dense(50, in_units=5)), np.random.RandomState(0).normal(size=(2000, 5))
+    chain = chain_of(net, nd.array(x[:2]), samples=40)
+    each = sg.predict(net, chain, x, "softmax", samples=True)
+    tracemalloc.start()
+    got = sg.predict(net, chain, x, "softmax", stats="quantiles", quantiles=(0.5,))["quantiles"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12e6
+    assert (np.tensordot(chain.weights, each <= got + 1e-6, 1) >= 0.5 - 1e-9).all()
