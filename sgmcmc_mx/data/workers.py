@@ -6,7 +6,8 @@ import multiprocessing.pool
 import signal
 import threading
 import time
-from typing import Any
+from multiprocessing import util
+from typing import Any, Callable, Set
 
 from mxnet.gluon.data.dataloader import _worker_initializer
 from mxnet.util import is_np_array, is_np_shape
@@ -15,8 +16,14 @@ __all__ = ["Arriving", "WorkerLost", "mark", "renewed"]
 
 
 def mark(pool: Any) -> None:
-    """Note which processes a pool has: it puts others in the place of those that end, and forgets what they owed."""
-    pool.sgmcmc_mx_first = {p.pid for p in pool._pool}
+    """Note which processes a pool has: it puts others in the place of those that end, and forgets what they owed.
+
+    Its end, when it is given up or with the process, does not wait for the lock of one that was killed.
+    """
+    pool.sgmcmc_mx_first = first = {p.pid for p in pool._pool}
+    ordinary = pool._terminate._callback, pool._terminate._args
+    pool._terminate.cancel()
+    pool._terminate = util.Finalize(pool, _end, (*ordinary, first, *_parts(pool)), exitpriority=15)
 
 
 class WorkerLost(Exception):
@@ -59,8 +66,7 @@ class Arriving:
 
     def _lost(self) -> bool:
         first = getattr(self._pool, "sgmcmc_mx_first", None)    # None of threads
-        now = list(self._pool._pool)
-        return first is not None and ({p.pid for p in now} != first or any(p.exitcode is not None for p in now))
+        return first is not None and _differ(first, self._pool._pool)
 
 
 def renewed(pool: Any, number: int, dataset: Any) -> Any:
@@ -69,15 +75,8 @@ def renewed(pool: Any, number: int, dataset: Any) -> Any:
     The old one is not terminated in the ordinary way, which waits for a lock that a killed process may have held.
     """
     pool._terminate.cancel()
-    pool._state = pool._worker_handler._state = pool._task_handler._state = multiprocessing.pool.TERMINATE
-    pool._result_handler._state = multiprocessing.pool.TERMINATE
-    for _ in range(2):      # once the handler has ended there are no more new ones
-        for process in list(pool._pool):
-            if process.exitcode is None:
-                process.kill()
-        pool._worker_handler.join(5)
-    pool._taskqueue.put(None)
-    pool._outqueue._writer.send(None)   # not put(None): a killed process may have held the lock
+    pool._state = multiprocessing.pool.TERMINATE
+    _give_up(*_parts(pool))
     main, before = threading.current_thread() is threading.main_thread(), None
     if main:    # Ctrl-C is for the process that runs the loop
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -89,3 +88,36 @@ def renewed(pool: Any, number: int, dataset: Any) -> Any:
             signal.signal(signal.SIGINT, before)
     mark(fresh)
     return fresh
+
+
+def _parts(pool: Any) -> tuple:
+    return (pool._pool, pool._worker_handler, pool._task_handler, pool._result_handler, pool._taskqueue,
+            pool._outqueue)
+
+
+def _differ(first: Set[int], processes: Any) -> bool:
+    """Whether one of the first processes has ended."""
+    now = list(processes)
+    return {p.pid for p in now} != first or any(p.exitcode is not None for p in now)
+
+
+def _end(ordinary: Callable, arguments: tuple, first: Set[int], processes: Any, *rest: Any) -> None:
+    """The end of a pool: the ordinary one where all its processes are there."""
+    if _differ(first, processes):
+        _give_up(processes, *rest)
+    else:
+        ordinary(*arguments)
+
+
+def _give_up(processes: Any, workers: Any, tasks: Any, results: Any, taskqueue: Any, outqueue: Any) -> None:
+    """End processes and threads of a pool without its locks."""
+    for handler in (workers, tasks, results):
+        handler._state = multiprocessing.pool.TERMINATE
+    for _ in range(2):      # once the handler has ended there are no more new ones
+        for process in list(processes):
+            if process.exitcode is None:
+                process.kill()
+        if threading.current_thread() is not workers:
+            workers.join(5)
+    taskqueue.put(None)
+    outqueue._writer.send(None)   # not put(None): a killed process may have held the lock

@@ -1,6 +1,8 @@
 """The loader that knows its place: workers that are killed, loops that are left, places that are loaded."""
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -102,6 +104,28 @@ def test_an_exception_in_the_loop_and_a_killed_worker_resume_to_the_same(tmp_pat
     go(net, tr, data, STEPS)
     assert_equal(outcome(net, tr), whole)
     tr.close()
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("when", ["released", "at exit"])
+def test_a_loader_whose_worker_was_killed_ends(when):
+    """The one process waits for work, and has the lock that the pool's ordinary end would wait for."""
+    script = """
+import os, signal, sys, time
+import sgmcmc_mx as sg
+from mxnet import gluon, nd
+loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(nd.arange(6)), 2, num_workers=1)
+assert len(list(loader)) == 3
+time.sleep(0.5)     # until it waits
+os.kill(loader._worker_pool._pool[0].pid, signal.SIGKILL)
+time.sleep(0.5)
+if sys.argv[1] == "released":
+    del loader
+print("done", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script, when], timeout=60, capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 def test_the_sampler_by_itself():
