@@ -16,8 +16,8 @@ from .._network import Loss
 from ..data import ResumableLoader
 from ..errors import DivergenceError
 from ..gradients.backward import Gradients
+from ..gradients.batches_of import BatchesOf
 from ..prediction.forward import forward
-from .batches_of import BatchesOf
 from .setup import Chain
 
 __all__ = ["Start", "WarmStart", "checked_start", "described", "warm"]
