@@ -158,13 +158,14 @@ def _likelihood(likelihood: Any, units: int) -> Tuple[str, int, float, Tuple[flo
         return kind.__name__.lower(), units, float("nan"), ()
     if kind is not Gaussian:
         raise _Unknown(f"the likelihood is {likelihood!r:.80}, not one that is known")
-    if likelihood.sigma == "learned":
+    said = likelihood.sigma
+    if isinstance(said, str):
+        if said == "label":
+            return "gaussian_label", 2 * units, float("nan"), ()
         if units % 2:
             raise _Unknown("the network has an odd number of outputs")
         return "gaussian_learned", units // 2, float("nan"), ()
-    if isinstance(likelihood.sigma, str):
-        return "gaussian_label", 2 * units, float("nan"), ()
-    sigma = np.asarray(likelihood.sigma, dtype=np.float64).reshape(-1)
+    sigma = np.asarray(said, dtype=np.float64).reshape(-1)
     if sigma.size not in (1, units):
         raise _Unknown(f"the likelihood has {sigma.size} sigmas for {units} outputs")
     return "gaussian", units, float("nan"), tuple(np.broadcast_to(sigma, (units,)).tolist())

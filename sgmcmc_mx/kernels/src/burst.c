@@ -184,18 +184,19 @@ static int name_chains(burst *b)
         return code;
     for (int k = 0; k < b->count && !code; k++) {
         plan *p = b->chains[k].plan;
-        int tied = p->in_order;
+        const int tied = p->in_order;
+        p->in_order = 0;
         name_plan(&s, p, 1);
-        if (p->in_order || name(&s, b->chains[k].operands + TOLD, 1))
+        if (p->in_order || tied || name(&s, b->chains[k].operands + TOLD, 1, b->chains + k))
             code = SG_UNFIT;        /* memory that two tensors, or two chains, have in common */
         p->in_order = tied;
     }
     for (int k = 0; k < b->count; k++)
         for (int i = INPUTS; i <= LABELS; i++)
-            name(&s, b->chains[k].operands + i, 0);
+            name(&s, b->chains[k].operands + i, 0, b);
     b->writes = s.writes, b->n_writes = s.n_writes;
     b->reads = s.reads, b->n_reads = s.n_reads;
-    free(s.slots);
+    end_names(&s);
     return code;
 }
 

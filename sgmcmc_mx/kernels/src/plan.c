@@ -104,9 +104,10 @@ int begin_names(names *s, size_t arrays)
     while (slots < 2 * arrays)
         slots *= 2;
     *s = (names){.slots = calloc(slots, sizeof(void *)), .mask = (uint32_t)slots - 1};
+    s->owners = malloc(slots * sizeof *s->owners);
     s->writes = malloc(2 * arrays * sizeof *s->writes);
-    if (!s->slots || !s->writes) {
-        free(s->slots);
+    if (!s->slots || !s->owners || !s->writes) {
+        end_names(s);
         free(s->writes);
         return SG_MEMORY;
     }
@@ -114,7 +115,13 @@ int begin_names(names *s, size_t arrays)
     return SG_OK;
 }
 
-int name(names *s, const operand *o, int written)
+void end_names(names *s)
+{
+    free(s->slots);
+    free(s->owners);
+}
+
+int name(names *s, const operand *o, int written, const void *owner)
 {
     if (!o->array)
         return 0;
@@ -122,8 +129,9 @@ int name(names *s, const operand *o, int written)
     uint32_t at = (uint32_t)(((uintptr_t)block >> 4) * 0x9E3779B1u) & s->mask;
     for (; s->slots[at]; at = (at + 1) & s->mask)
         if (s->slots[at] == block)
-            return 1;
+            return s->owners[at] != owner;
     s->slots[at] = block;
+    s->owners[at] = owner;
     if (written)
         s->writes[s->n_writes++] = o->array;
     else
@@ -136,17 +144,17 @@ int name(names *s, const operand *o, int written)
 void name_plan(names *s, plan *p, int grads_are_written)
 {
     for (int i = 0; i < PER_PLAN; i++)
-        name(s, p->shared + i, 1);
+        name(s, p->shared + i, 1, p);
     for (int t = 0; t < p->count; t++)
         for (int i = 0; i < PER_TENSOR; i++)
             if (i != GRAD && i != SCALE)
-                p->in_order |= name(s, p->tensors[t].operands + i, 1);
+                p->in_order |= name(s, p->tensors[t].operands + i, 1, p->tensors + t);
     for (int written = 1; written >= 0; written--)
         for (int t = 0; t < p->count; t++)
             for (int i = GRAD; i <= SCALE; i += SCALE - GRAD) {
                 const operand *o = p->tensors[t].operands + i;
                 if ((o->reorder || (i == GRAD && grads_are_written)) == written)
-                    name(s, o, written);
+                    name(s, o, written, p->tensors + t);
             }
 }
 
@@ -159,7 +167,7 @@ static int name_all(plan *p)
     name_plan(&s, p, 0);
     p->writes = s.writes, p->n_writes = s.n_writes;
     p->reads = s.reads, p->n_reads = s.n_reads;
-    free(s.slots);
+    end_names(&s);
     return SG_OK;
 }
 

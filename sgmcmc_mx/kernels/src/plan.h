@@ -98,15 +98,17 @@ void sg_release(void *pointer);
 /* plan.c: an array's axes and size; our own copy of one, which must be of this size and dtype. */
 int shape_of(void *array, int *ndim, int64_t *size);
 int take(void *array, int64_t size, int dtype, operand *o);
-/* Name an array as written or read, unless its memory is named already. Returns whether it was. */
+/* Name an array as written or read, unless its memory is named already. Returns whether it was, by another owner. */
 typedef struct {
     void **slots;               /* a set of arrays by the memory they live in */
+    const void **owners;        /* the tensor, or plan, that named it */
     uint32_t mask;
     void **writes, **reads;     /* room for all of them each */
     int n_writes, n_reads;
 } names;
 int begin_names(names *s, size_t arrays);
-int name(names *s, const operand *o, int written);
+int name(names *s, const operand *o, int written, const void *owner);
+void end_names(names *s);
 void name_plan(names *s, plan *p, int grads_are_written);
 
 /* operation.c: the data of an array, which may only be asked for inside an operation that has named it. */
