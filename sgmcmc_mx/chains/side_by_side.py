@@ -72,9 +72,10 @@ class _Chain:
         self.begun: Optional[Begun] = None
         self._failed = False
         try:
-            self.begun = begin(task, self.folder, of)
-            if self.begun is not None:
-                self._refuse_what_draws(self.begun)
+            begun = begin(task, self.folder, of)
+            if begun is not None:
+                self._refuse_what_draws(begun)
+            self.begun = begun
         except Refused:
             raise
         except Exception as e:
@@ -89,6 +90,7 @@ class _Chain:
         # Its state cannot be read, and so not be put back when the chain has its turn.
         layers = dropping(begun.trainer.net, trace=False) if isinstance(begun.road, MXNetRoad) else []
         if layers:
+            begun.trainer.close()
             raise TypeError(f"{layers[0]} draws from MXNet's generator, which the chains of one process share; leave "
                             "executor out, so that each chain has a process of its own")
 
