@@ -63,7 +63,8 @@ def test_likelihoods(kind):
     compare(mlp((5, 9, LIKELIHOODS[kind][1])), kind, 53, rng, 5)
 
 
-@pytest.mark.parametrize("widths", [(1, 1), (3, 4), (8, 16, 16, 16, 16, 1), (40, 33, 31, 4), (300, 40, 4), (17, 600, 1)])
+@pytest.mark.parametrize("widths", [(1, 1), (3, 4), (8, 16, 16, 16, 16, 1), (40, 33, 31, 4), (300, 40, 4),
+                                    (17, 600, 1)])
 @pytest.mark.parametrize("n", [1, 2, 12, 100, 300])
 def test_shapes(widths, n):
     """Ends of vectors, of tiles and of stretches of a sum."""
@@ -90,13 +91,10 @@ def test_activations_far_out(activation, x):
 def test_instruction_sets_give_the_same_bits():
     """AVX2 and AVX-512 sum in the same order; the baseline rounds a product before it is added."""
     rng = np.random.RandomState(4)
-    found = {}
+    x, y, found = rng.randn(70, 300).astype("float32"), labels("categorical", 70, rng), {}
     for isa in native.instruction_sets():
         native.instruction_set(isa)
-        x, y = np.random.RandomState(4).randn(70, 300).astype("float32"), labels("categorical", 70, rng)
-        rng = np.random.RandomState(4)
-        found[isa] = gradient(mlp((300, 40, 21, 4), "relu"), LIKELIHOODS["categorical"][0](), x, labels(
-            "categorical", 70, np.random.RandomState(5)))
+        found[isa] = gradient(mlp((300, 40, 21, 4), "relu"), sg.likelihoods.Categorical(), x, y)
     if len(found) < 3:
         pytest.skip("this processor has not all three")
     assert found["avx2"][0] == found["avx512"][0]

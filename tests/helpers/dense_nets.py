@@ -42,7 +42,7 @@ def mlp(widths, activation="tanh", bias=True, seed=0, scale=1.0):
             net.add(block)
     net.initialize()
     rng = np.random.RandomState(seed)
-    for name, p in sorted(net._collect_params_with_prefix().items()):
+    for _, p in sorted(net._collect_params_with_prefix().items()):
         p.set_data(nd.array(scale * rng.randn(*p.shape) / (p.shape[-1] ** 0.5 if len(p.shape) > 1 else 3.0)))
     return net
 
