@@ -241,7 +241,7 @@ def words(first_group: int, groups: int, seed: int, step: int, parameter: int, s
 
 def threads(n: int) -> int:
     """Number of threads of a large step, 0 to leave it to OpenMP. Returns the former number."""
-    return _lib.sg_threads(n)
+    return library().sg_threads(n)
 
 
 def instruction_set(name: Optional[str] = None) -> str:
