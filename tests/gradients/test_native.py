@@ -102,6 +102,19 @@ def test_instruction_sets_give_the_same_bits():
         assert np.array_equal(g, found["avx512"][1][name])
 
 
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_threads_give_the_same_bits(threads):
+    """Products large enough to be spread over them."""
+    rng = np.random.RandomState(4)
+    x, y, found = rng.randn(90, 300).astype("float32"), labels("categorical", 90, rng), []
+    for n in (1, threads):
+        native.threads(n)
+        found.append(gradient(mlp((300, 250, 130, 4), "relu"), sg.likelihoods.Categorical(), x, y))
+    assert found[0][0] == found[1][0]
+    for name, g in found[0][1].items():
+        assert np.array_equal(g, found[1][1][name])
+
+
 def test_rows_are_those_asked_for():
     rng = np.random.RandomState(6)
     x, y, rows = rng.randn(30, 5).astype("float32"), rng.randn(30, 1).astype("float32"), np.array([29, 3, 3, 0])

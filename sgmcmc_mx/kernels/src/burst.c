@@ -1,7 +1,7 @@
 /* Many steps of several chains as one operation of MXNet's engine: minibatch, gradient and update, on data in memory.
  *
- * A chain is one thread's work from its first step to its last, so that chains side by side wait for nothing, and their
- * bits do not depend on how many there are. The update is that of operation.c, and the gradient that of dense.c.
+ * Of several chains each is one thread's work from its first step to its last, so that they wait for nothing. Their bits
+ * depend neither on how many there are nor on the threads. The update is that of operation.c, and the gradient that of dense.c.
  */
 #include <float.h>
 #include <math.h>
@@ -91,7 +91,7 @@ static int make_room(sg_network *net, void **memory)
             weights = width * SG_PADDED(net->layer[i - 1].in);
         total += net->batch * width;
     }
-    total += 2 * net->batch * widest + weights + 2 * SG_PAD * SG_DEPTH + widest;
+    total += 2 * net->batch * widest + weights + widest;
     float *at = *memory = calloc(total, sizeof *at);    /* padding is never written: it must be numbers */
     if (!at)
         return SG_MEMORY;
@@ -103,8 +103,7 @@ static int make_room(sg_network *net, void **memory)
     for (int i = 0; i < 2; i++, at += net->batch * widest)
         net->delta[i] = at;
     net->packed = at;
-    net->panel = net->packed + weights;
-    net->bias = net->panel + 2 * SG_PAD * SG_DEPTH;
+    net->bias = net->packed + weights;
     return SG_OK;
 }
 
@@ -321,29 +320,34 @@ static int run_chain(chain *c, const errand *e)
     return code;
 }
 
-static int thread_count(int chains)
+static int thread_count(void)
 {
-    int n = 1;
 #ifdef _OPENMP
     /* The threads of OpenMP do not survive a fork, and waiting for them would hang. */
-    if (chains > 1 && getpid() == loaded_by)
-        n = threads ? threads : omp_get_max_threads();
+    if (getpid() == loaded_by)
+        return threads ? threads : omp_get_max_threads();
 #endif
-    return n < chains ? n : chains;
+    return 1;
 }
 
 static void operate_chains(void *context, void *param)
 {
     errands *all = param;
     burst *b = all->burst;
-    const int n = thread_count(b->count);
+    const int most = thread_count(), n = most < b->count ? most : b->count;
     (void)context;
-    (void)n;
+    if (b->count == 1) {        /* its threads share each product instead */
+        b->chains[0].net.threads = most;
+        note_failure(run_chain(b->chains, all->errands));
+        return;
+    }
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(n) if (n > 1)
 #endif
-    for (int k = 0; k < b->count; k++)
+    for (int k = 0; k < b->count; k++) {
+        b->chains[k].net.threads = 1;
         note_failure(run_chain(b->chains + k, all->errands + k));
+    }
 }
 
 static void discard(void *param)

@@ -11,6 +11,8 @@
 #define SG_PADDED(n) (((n) + SG_PAD - 1) / SG_PAD * SG_PAD)
 /* Products are summed over so many terms before the next rows are begun with: they stay in the caches. */
 #define SG_DEPTH 256
+/* Multiplications and additions from which on a product is worth several threads. */
+#define SG_WORTH 2000000
 
 /* In the order of dense.py. */
 enum { SG_IDENTITY, SG_RELU, SG_SIGMOID, SG_TANH, SG_SOFTRELU, SG_SOFTSIGN, SG_LEAKY, SG_ELU };
@@ -33,7 +35,8 @@ typedef struct {
     int64_t batch;                      /* the most rows of a minibatch */
     float **value;                      /* of each layer, and of the inputs before them: (batch, padded width) */
     float *delta[2];                    /* derivatives by them: (batch, padded width of the widest) */
-    float *packed, *panel, *bias;       /* weights laid out for a product; SG_DEPTH rows of them; a padded bias */
+    float *packed, *bias;               /* weights laid out for a product; a padded bias */
+    int threads;                        /* for one product */
 } sg_network;
 
 /* Gradient of the summed -log p of `n` examples, whose numbers are given, into the layers' arrays; returns the sum. */

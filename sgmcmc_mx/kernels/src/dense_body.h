@@ -19,7 +19,8 @@ static ALWAYS void ISA(store)(float *p, ISA(vf) x)
 /* ---------------------------------------------------------------- products
  *
  * c[m][n] = start[n] + sum over k of a[m * rs + k * ks] * b[k * ldb + n], in the order of k, so that the sums are the
- * same whatever the tiles. Without `start` the sum goes on from what c holds. b may be read up to the end of a vector.
+ * same whatever the tiles. In a tile without `start` the sum goes on from what c holds. b and start may be read up to
+ * the end of a vector.
  */
 static ALWAYS void ISA(tile)(const int rows, const int vectors, int64_t depth, const float *a, int64_t rs, int64_t ks,
                              const float *b, int64_t ldb, float *c, int64_t ldc, const float *start, int64_t columns)
@@ -66,8 +67,8 @@ static ALWAYS void ISA(tile)(const int rows, const int vectors, int64_t depth, c
             ISA(tile)(rows, 1, depth, a + m * rs, rs, ks, b, ldb, c + m * ldc, ldc, start, columns);
 
 /* All rows of one strip of columns, over one stretch of k. */
-static void ISA(strip)(int64_t height, int64_t columns, int64_t depth, const float *a, int64_t rs, int64_t ks,
-                       const float *b, int64_t ldb, float *c, int64_t ldc, const float *start)
+static void ISA(rows)(int64_t height, int64_t columns, int64_t depth, const float *a, int64_t rs, int64_t ks,
+                      const float *b, int64_t ldb, float *c, int64_t ldc, const float *start)
 {
     int64_t m = 0;
     TILES(ROWS)
@@ -76,24 +77,45 @@ static void ISA(strip)(int64_t height, int64_t columns, int64_t depth, const flo
 }
 #undef TILES
 
-static void ISA(multiply)(int64_t height, int64_t width, int64_t depth, const float *a, int64_t rs, int64_t ks,
-                          const float *b, int64_t ldb, float *c, int64_t ldc, const float *start, float *panel)
+/* One strip of columns. Where the next row of b is far away, a stretch of it is gathered once for all rows of a. */
+static void ISA(strip)(int64_t height, int64_t columns, int64_t depth, const float *a, int64_t rs, int64_t ks,
+                       const float *b, int64_t ldb, float *c, int64_t ldc, const float *start)
 {
+    float panel[2 * LANES * SG_DEPTH] __attribute__((aligned(64)));
+    const int64_t width = columns > LANES ? 2 * LANES : LANES;
     for (int64_t k = 0; k < depth; k += SG_DEPTH) {
-        int64_t deep = depth - k < SG_DEPTH ? depth - k : SG_DEPTH;
-        for (int64_t n = 0; n < width; n += 2 * LANES) {
-            int64_t columns = width - n < 2 * LANES ? width - n : 2 * LANES, step = ldb;
-            const float *from = b + k * ldb + n;
-            if (ldb > 8 * LANES && height > 2 * ROWS) {     /* far from row to row: gathered once for all tiles */
-                step = columns > LANES ? 2 * LANES : LANES;
-                for (int64_t i = 0; i < deep; i++)
-                    for (int64_t j = 0; j < step; j += LANES)
-                        ISA(store)(panel + i * step + j, ISA(load)(from + i * ldb + j));
-                from = panel;
-            }
-            ISA(strip)(height, columns, deep, a + k * ks, rs, ks, from, step, c + n, ldc, k ? 0 : start ? start + n : 0);
+        const int64_t deep = depth - k < SG_DEPTH ? depth - k : SG_DEPTH;
+        const float *from = b + k * ldb;
+        int64_t step = ldb;
+        if (ldb > 8 * LANES && height > 2 * ROWS) {
+            for (int64_t i = 0; i < deep; i++)
+                for (int64_t j = 0; j < width; j += LANES)
+                    ISA(store)(panel + i * width + j, ISA(load)(from + i * ldb + j));
+            from = panel;
+            step = width;
         }
+        ISA(rows)(height, columns, deep, a + k * ks, rs, ks, from, step, c, ldc, k ? 0 : start);
     }
+}
+
+/* Strips are spread over threads where that is worth it, which changes no bit. */
+static void ISA(multiply)(int threads, int64_t height, int64_t width, int64_t depth, const float *a, int64_t rs,
+                          int64_t ks, const float *b, int64_t ldb, float *c, int64_t ldc, const float *start)
+{
+#define STRIP                                                                                                         \
+    ISA(strip)(height, width - n < 2 * LANES ? width - n : 2 * LANES, depth, a, rs, ks, b + n, ldb, c + n, ldc, start + n)
+#ifdef _OPENMP
+    if (threads > 1 && 2 * height * width * depth >= SG_WORTH) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (int64_t n = 0; n < width; n += 2 * LANES)
+            STRIP;
+        return;
+    }
+#endif
+    (void)threads;
+    for (int64_t n = 0; n < width; n += 2 * LANES)
+        STRIP;
+#undef STRIP
 }
 
 /* ---------------------------------------------------------------- activations */
@@ -247,7 +269,7 @@ static void ISA(forward)(sg_network *net, const sg_layer *l, const float *x, flo
     for (int64_t i = 0; i < ly; i++)
         net->bias[i] = l->bias && i < l->out ? l->bias[i] : 0.0f;
     transpose(l->weight, l->out, l->in, net->packed, ly);
-    ISA(multiply)(n, width, l->in, x, lx, 1, net->packed, ly, y, ly, net->bias, net->panel);
+    ISA(multiply)(net->threads, n, width, l->in, x, lx, 1, net->packed, ly, y, ly, net->bias);
     ISA(activate)(l, y, n * ly);
 }
 
@@ -257,7 +279,7 @@ static void ISA(backward)(sg_network *net, const sg_layer *l, const float *x, fl
     const int64_t lx = SG_PADDED(l->in), ly = SG_PADDED(l->out), width = (l->in + LANES - 1) / LANES * LANES;
     for (int64_t i = 0; i < lx || i < ly; i++)
         net->bias[i] = 0.0f;
-    ISA(multiply)(l->out, l->in, n, delta, 1, ly, x, lx, l->weight_grad, l->in, net->bias, net->panel);
+    ISA(multiply)(net->threads, l->out, l->in, n, delta, 1, ly, x, lx, l->weight_grad, l->in, net->bias);
     if (l->bias) {
         for (int64_t b = 0; b < n; b++)
             for (int64_t i = 0; i < ly; i += LANES)
@@ -271,7 +293,7 @@ static void ISA(backward)(sg_network *net, const sg_layer *l, const float *x, fl
             memcpy(net->packed + i * lx, l->weight + i * l->in, l->in * sizeof *net->packed);
             memset(net->packed + i * lx + l->in, 0, (lx - l->in) * sizeof *net->packed);
         }
-        ISA(multiply)(n, width, l->out, delta, ly, 1, net->packed, lx, below, lx, net->bias, net->panel);
+        ISA(multiply)(net->threads, n, width, l->out, delta, ly, 1, net->packed, lx, below, lx, net->bias);
     }
 }
 
