@@ -23,7 +23,7 @@ ROOMS = {
                 "likelihoods", "errors", "_network", "_check", "_version"],
     "checkpoint": ["store", "data", "samplers", "likelihoods", "schedules", "priors", "errors", "_network", "_check",
                    "_version"],
-    "gradients": ["prediction", "batches", "kernels", "likelihoods", "_network", "_check"],
+    "gradients": ["prediction", "batches", "data", "kernels", "likelihoods", "_network", "_check"],
     "prediction": ["store", "batches", "likelihoods", "_network", "_check"],
     "store": ["errors", "_check"],
     "batches": ["data", "_check"],

@@ -147,7 +147,8 @@ def begin(task: Task, folder: Path, of: int = 1) -> Optional[Begun]:
     looking = Looking(task, folder, of * EVERY)
     batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
     if not begun and task.start is not None:
-        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, looking.at_warm_start)
+        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, setup.gradients,
+             looking.at_warm_start)
     trainer = BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
                                               **options)
     try:

@@ -8,9 +8,9 @@ import numpy as np
 from ..data import ArrayLoader
 from ..gradients import Gradients
 from ..gradients.batches_of import BatchesOf
-from ..gradients.dense_stack import Stack, dense_stack
-from ..gradients.native import Examples, NativeGradient
-from ..kernels import Job, backend
+from ..gradients.dense_stack import Stack
+from ..gradients.native import Examples, NativeGradient, fitting_stack
+from ..kernels import Job
 from ..kernels.dense import Errand, Member
 from ..samplers import Sampler
 from ..samplers._ahead import Ahead, steps_ahead, steps_at_a_time
@@ -40,28 +40,13 @@ def native_road(trainer: Any, data: Any, gradients: Gradients, batches: BatchesO
 
 
 def _fitting(trainer: Any, data: Any) -> Union[Stack, str]:
-    if backend() != "native":
-        return "steps are composed of NDArray operators"
-    if not isinstance(data, ArrayLoader) or len(data.arrays) != 2:
-        return f"data is a {type(data).__name__}, not a sgmcmc_mx.data.ArrayLoader of inputs and labels"
     if not isinstance(trainer._optimizer, Sampler) or trainer._optimizer.learns_from_gradients:
         return f"{type(trainer._optimizer).__name__} has numbers that depend on the gradient"
     if not trainer._kv_initialized:
         trainer._init_kvstore()     # as the first step does
     if trainer._kvstore is not None or len(trainer._contexts) > 1:
         return "the trainer has a kvstore, or several devices"
-    stack = dense_stack(trainer.net, trainer.likelihood)
-    return stack if isinstance(stack, str) else _held_against(stack, *data.arrays) or stack
-
-
-def _held_against(stack: Stack, inputs: np.ndarray, labels: np.ndarray) -> Optional[str]:
-    """How the data do not fit the network, if they do not."""
-    width = int(np.prod(inputs.shape[1:]))
-    if inputs.ndim < 2 or width != stack.width or (inputs.ndim > 2 and not stack.any_shape):
-        return f"an example of the inputs has shape {inputs.shape[1:]}, and the network takes {stack.width} numbers"
-    if int(np.prod(labels.shape[1:])) != stack.label_width:
-        return f"a label has shape {labels.shape[1:]}, and the likelihood takes {stack.label_width} numbers"
-    return None
+    return fitting_stack(trainer.net, trainer.likelihood, data)
 
 
 class NativeRoad:
@@ -79,13 +64,8 @@ class NativeRoad:
 
     def differs(self, gradients: Gradients, batches: BatchesOf) -> Optional[str]:
         """How the native gradient of the next minibatch differs from MXNet's own, if it does."""
-        place = self.data.state_dict()
-        batch = next(iter(batches.of(self.data)))
-        self.data.load_state_dict(place)
-        rows, _ = self.data.take(1)
-        self.data.load_state_dict(place)
         native = NativeGradient(self._stack, self._examples, self._batch)
-        found = native.differs(gradients, batch, rows)
+        found = native.differs(gradients, batches, self.data)
         self.trainer._first_steps.not_needed()      # the loop is ours
         return found
 

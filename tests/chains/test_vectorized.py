@@ -114,7 +114,7 @@ except KeyboardInterrupt:
 @pytest.fixture(scope="module")
 def long_one(tmp_path_factory):
     folder = tmp_path_factory.mktemp("long") / "runs"
-    return run(folder, made=small_chains.build_dense_long, steps=30000, executor=AtOnce())
+    return run(folder, made=small_chains.build_dense_long, steps=12000, executor=AtOnce())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -122,7 +122,7 @@ def test_ended_from_outside(number, tmp_path, long_one):
     """Gone on with from their checkpoints: the same samples, none lost and none twice."""
     folder = tmp_path / "runs"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), "30000"], env=env, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), "12000"], env=env, stderr=subprocess.PIPE)
     for _ in range(6000):
         kept = [len(list((folder / f"chain-0{k}").glob("*.params"))) for k in range(3)]
         if min(kept) > 2 or process.poll() is not None:
@@ -133,7 +133,7 @@ def test_ended_from_outside(number, tmp_path, long_one):
     assert process.returncode == {signal.SIGINT: 7}.get(number, -number), said
     before = sg.load(folder)
     assert all(0 < len(chain) < len(long_one[0]) for chain in before)
-    runs = run(folder, made=small_chains.build_dense_long, steps=30000)
+    runs = run(folder, made=small_chains.build_dense_long, steps=12000)
     assert_same_chains(runs, long_one)
     for chain in runs:
         assert [e["kind"] for e in chain.events] == ["resumed"]

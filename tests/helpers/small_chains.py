@@ -89,7 +89,7 @@ def build_dense(chain, learning_rate=0.05, kinds=("tanh",), **options):
 
 
 def build_dense_long(chain):
-    return build_dense(chain, burn_in=100, thin=1000, checkpoint_every=100000)
+    return build_dense(chain, burn_in=100, thin=500, checkpoint_every=100000)
 
 
 def build_dense_failing(chain):

@@ -237,8 +237,8 @@ def test_the_other_road_is_told_to_the_log(caplog):
 
 
 def test_readable_backend_has_no_native_road(monkeypatch):
-    from sgmcmc_mx.trainer import native_road
-    monkeypatch.setattr(native_road, "backend", lambda: "ndarray")
+    from sgmcmc_mx.gradients import native as of_gradients
+    monkeypatch.setattr(of_gradients, "backend", lambda: "ndarray")
     assert made().sample(loader(), 3).gradient_road == "mxnet"
 
 
