@@ -21,7 +21,8 @@ from mxnet.base import _LIB, MXNetError, check_call
 from . import ndarray as readable
 from .job import INTEGRATORS, Job, Shared, Tensor
 
-__all__ = ["ISAS", "instruction_set", "instruction_sets", "is_there", "load", "normal", "step", "threads", "words"]
+__all__ = ["ISAS", "instruction_set", "instruction_sets", "is_there", "load", "normal", "step", "takes", "threads",
+           "words"]
 
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
@@ -148,6 +149,14 @@ def step(job: Job) -> None:
             readable.step(job)
             return
     _raise(_lib.sg_push(job.plan.pointer, _pack(job)))
+
+
+def takes(job: Job) -> bool:
+    """Whether the library itself carries out a job of these arrays; if so they are planned for."""
+    if _some_move or not job.tensors:
+        return False
+    job.plan = _plan(job)
+    return job.plan is not None
 
 
 def _plan(job: Job) -> Optional[Plan]:

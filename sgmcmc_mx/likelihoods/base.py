@@ -32,7 +32,7 @@ class Likelihood(gluon.loss.Loss):
     kind: str = ""  #: 'classification' (predictive = probabilities) or 'regression' (predictive = the mean of y)
     discrete: bool = False
     noise_in_label: bool = False  #: the spread of y comes with each label, so that of a new y has to be given
-    _by_itself: bool = True  # no one has said how it is to compute
+    by_itself: bool = True  #: :meth:`hybridize` has not been called
 
     def __init__(self, **kwargs: Any) -> None:
         for name, remedy in (("weight", "weights belong to the examples: call loss(output, label, weight)"),
@@ -51,7 +51,7 @@ class Likelihood(gluon.loss.Loss):
 
     def hybridize(self, active: bool = True, *args: Any, **kwargs: Any) -> None:
         """As for any block of Gluon, with its options. Without it one of this package is a single operator, too."""
-        self._by_itself = False
+        self.by_itself = False
         super().hybridize(active, *args, **kwargs)
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Likelihood(gluon.loss.Loss):
             raise TypeError(f"output: need the network's output, an NDArray, got {type(output).__name__}. Write "
                             "mx.nd.array(output), or predictive(output) for NumPy.")
         arrays = (output, label) if weight is None else (output, label, weight)
-        if self._by_itself and isinstance(output, NDArray) and _is_ours(type(self)) and Compiled.takes(arrays):
+        if self.by_itself and isinstance(output, NDArray) and _is_ours(type(self)) and Compiled.takes(arrays):
             loss = self._compiled(self.hybrid_forward if weight is None else self._weighted.hybrid_forward, arrays)
         else:
             loss = super().forward(*arrays) if weight is None else self._weighted(*arrays)
