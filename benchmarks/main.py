@@ -11,9 +11,9 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import predict, report, step, store, update
+from . import hmc, predict, report, step, store, update
 
-PARTS = ("update", "tensors", "step", "predict", "memory", "store")
+PARTS = ("update", "tensors", "step", "predict", "memory", "store", "hmc")
 
 
 class Pace(NamedTuple):
@@ -90,6 +90,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         predict.memory(found, pace)
     elif part == "store":
         store.by_samples(found, pace)
+    elif part == "hmc":
+        hmc.leapfrog(found, pace, threads)
     else:
         from . import tuning
 
