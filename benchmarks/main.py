@@ -11,9 +11,9 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import chains, predict, report, step, store, update
+from . import chains, hmc, predict, report, step, store, update
 
-PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store")
+PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store", "hmc")
 
 
 class Pace(NamedTuple):
@@ -92,6 +92,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         predict.memory(found, pace)
     elif part == "store":
         store.by_samples(found, pace)
+    elif part == "hmc":
+        hmc.leapfrog(found, pace, threads)
     else:
         from . import tuning
 

@@ -51,6 +51,9 @@ def named(batch: Any, data: Any) -> Any:
 
 def cut(every: Batch, batch_size: int, splitter: Splitter) -> Iterator[Batch]:
     """A batch, ``batch_size`` examples at a time."""
+    if 0 < every.size <= batch_size:
+        yield every
+        return
     for i in range(0, every.size, batch_size):
         yield splitter.part(every, i, min(i + batch_size, every.size))
 

@@ -6,6 +6,7 @@ import math
 import os
 from typing import Any, Iterable, Optional, Union
 
+import numpy as np
 from mxnet import gluon
 from mxnet import ndarray as nd
 from mxnet.context import Context
@@ -16,6 +17,7 @@ from ..batches.labelled import LabelledData
 from ..batches.layout import BatchLayout
 from ..checkpoint.keeper import Keeper
 from ..kernels import noise
+from ..kernels.lists import shaped
 from ..kernels.seeds import as_seed
 from ..priors import Gamma, PriorLike
 from ..samplers import metropolis
@@ -232,7 +234,7 @@ class FullDataSampler(Collecting):
             self._tune(adapt)
             self._state, outcome = self._transition(self._state, self.num_steps + 1)
         finally:    # the network has the chain's weights, whatever happened to the proposal
-            self._potential.load(self._state.position)
+            self._potential.bring(self._state.position)
         self.num_steps += 1
         if adapt:
             self._tuning.update(outcome.probability)
@@ -285,8 +287,11 @@ class FullDataSampler(Collecting):
             self._step_size, self._tuning = self._tuning.settled, None
 
     def _normals(self, step: int, stream: int) -> list:
-        return [nd.array(noise.normal(w.size, self.seed, step, i, stream).reshape(w.shape), ctx=w.context,
-                         dtype=w.dtype) for i, w in enumerate(self._state.position)]
+        position = self._state.position
+        drawn = noise.normals([w.size for w in position], self.seed, step, range(len(position)), stream)
+        if len({w.dtype for w in position}) == 1 and all(w.size for w in position):
+            return shaped(np.concatenate(drawn), position)
+        return [nd.array(n.reshape(w.shape), ctx=w.context, dtype=w.dtype) for n, w in zip(drawn, position)]
 
     # ---------------------------------------------------------------- readings
 

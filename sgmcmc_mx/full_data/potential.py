@@ -9,13 +9,16 @@ from mxnet import ndarray as nd
 
 from .._check import number
 from .._network import Loss
-from ..batches.arrays import classic
 from ..batches.batch import Batch
 from ..batches.labelled import Labelled, LabelledData
 from ..batches.layout import BatchLayout
+from ..kernels.lists import Adding, as_mxnet_reads, copies, sums_of_squares
+from ..likelihoods import Likelihood
 from ..prediction.forward import forward
 from ..priors import PriorLike, as_prior, check_precision
 from ..samplers._hyper import Hyper
+from .losses import Losses, settle
+from .place import Place
 
 __all__ = ["Potential", "prior_precisions"]
 
@@ -61,6 +64,8 @@ class Potential:
         self.context = self.params[0].list_ctx()[0]
         self.num_data: Optional[int] = None
         self.passes = 0
+        self._place: Optional[Place] = None
+        self._at: Optional[Sequence[nd.NDArray]] = None
         self.layout = layout or BatchLayout()
         self.inputs: Optional[int] = None       # that the network takes, once it has been called
         self._data = self._labelled(data, batch_size, layout)
@@ -76,37 +81,100 @@ class Potential:
             if value is not None:
                 self.precisions[i] = value * p.wd_mult
 
+    def place(self) -> Place:
+        """The network's own weights and gradients, as :meth:`look` found them."""
+        if self._place is None:
+            self._place = Place(self.params, self.context)
+        return self._place
+
+    def look(self) -> None:
+        """Take nothing of the network for granted: its weights may be others, and in other arrays."""
+        self._place, self._at = None, None
+
+    def arrive(self, position: Sequence[nd.NDArray]) -> None:
+        """The network is known to be at this position."""
+        self._at = position
+
+    def bring(self, position: Sequence[nd.NDArray]) -> None:
+        """Have the network at a position, without a write if it is known to be there."""
+        if position is not self._at:
+            self.load(position)
+
+    def leave(self) -> None:
+        """The network is going to move by itself."""
+        self._at = None
+
     def position(self) -> List[nd.NDArray]:
         """The network's weights, copied."""
-        return [classic(p.data(self.context)).copy() for p in self.params]
+        self.look()
+        return copies(self.place())
 
     def load(self, position: Sequence[nd.NDArray]) -> None:
         """Write a position into the network, in place."""
-        for value, p in zip(position, self.params):
-            value.copyto(classic(p.data(self.context)))
+        self._at = None
+        for value, w in zip(position, self.place()):
+            value.copyto(w)
+        self._at = position
 
     def __call__(self, position: Sequence[nd.NDArray]) -> float:
         """U at a position."""
+        self.look()
         self.load(position)
+        losses = Losses()
         with autograd.pause(train_mode=False):
-            total = sum(_sum(self._per_example(batch)) for batch in self._batches())
-        return total + self._prior(position)
+            for batch in self._batches():
+                losses.add(self._per_example(batch), self._fresh)
+        return settle([losses])[0] + self.prior_energy(position)
 
     def with_gradient(self, position: Sequence[nd.NDArray]) -> Tuple[float, List[nd.NDArray]]:
         """U and its gradient at a position."""
+        self.look()
         self.load(position)
-        total, gradient = 0.0, [w * precision for w, precision in zip(position, self.precisions)]
+        losses, gradient = self.slope(self.place())
+        return settle([losses])[0] + self.prior_energy(position), copies(gradient)
+
+    def slope(self, place: Place) -> Tuple[Losses, List[nd.NDArray]]:
+        """The losses of all data, and the gradient of U (the prior's too), where the network is.
+
+        The gradient is the sum of prior, first batch, second batch and so on, in this order. Its arrays may be the
+        network's own, which the next backward pass writes to.
+        """
+        losses = Losses()
+        gradient: List[nd.NDArray] = []
         for batch in self._batches():
-            for p in self.params:       # what a batch does not use is left as it was by backward
-                _clear(p, self.context)
-            with autograd.record(train_mode=False):
-                loss = self._per_example(batch)
-            loss.backward(train_mode=False)
-            for total_g, p in zip(gradient, self.params):
-                g = classic(p.grad(self.context))
-                total_g += g if g.stype == "default" else g.tostype("default")
-            total += _sum(loss)
-        return total + self._prior(position), gradient
+            if gradient is place.gradient:      # which the next batch is going to write to
+                gradient = copies(gradient)
+            loss = self._backward(batch, place)
+            if gradient:
+                Adding(gradient, place.dense_gradient())(1.0)
+            else:
+                gradient = place.dense_gradient()
+                place.add_prior(gradient, self.precisions)
+            losses.add(loss, self._fresh)
+        return losses, gradient
+
+    def prior_energy(self, position: Sequence[nd.NDArray]) -> float:
+        """The prior's part of U."""
+        squares = sums_of_squares(position)
+        return sum(square * as_mxnet_reads(0.5 * precision) for square, precision in zip(squares, self.precisions))
+
+    def _backward(self, batch: Batch, place: Place) -> nd.NDArray:
+        """Leave the gradient of a batch's loss in the network; returns the loss of each example."""
+        # What a batch does not use is left as it was by backward. A compiled network uses the same of every batch.
+        compiled = getattr(self.net, "_active", False)
+        if not (compiled and place.all_written):
+            place.clear_gradient()
+        with autograd.record(train_mode=False):
+            loss = self._per_example(batch)
+        loss.backward(train_mode=False)
+        if compiled and place.all_written is None:
+            place.see_what_was_written()
+        return loss
+
+    @property
+    def _fresh(self) -> bool:
+        """Whether each loss is an array of its own; a loss that is compiled with static memory gives one again."""
+        return isinstance(self.likelihood, Likelihood) and self.likelihood.by_itself
 
     def check_again(self, position: Sequence[nd.NDArray], value: float, temperature: float) -> None:
         """Raise unless one more pass gives U the same value, where ``data`` is read anew at every pass."""
@@ -119,11 +187,6 @@ class Potential:
                              "that accepts or rejects needs the same examples every time: write a pair of arrays")
 
     # ---------------------------------------------------------------- parts
-
-    def _prior(self, position: Sequence[nd.NDArray]) -> float:
-        terms = [nd.square(w.astype("float64")).sum() * (0.5 * precision)
-                 for w, precision in zip(position, self.precisions)]
-        return float(sum(terms).asscalar())
 
     def _per_example(self, batch: Batch) -> nd.NDArray:
         self.inputs = len(batch.inputs)
@@ -171,18 +234,6 @@ class Potential:
 
 
 _EMPTY = "data is empty: a chain needs at least one example; write the training data"
-
-
-def _clear(p: gluon.Parameter, context: mx.Context) -> None:
-    g = p.grad(context)
-    if g.stype == "default":
-        classic(g)[:] = 0
-    else:
-        p.zero_grad()
-
-
-def _sum(loss: nd.NDArray) -> float:
-    return float(classic(loss).astype("float64").sum().asscalar())
 
 
 def _check_parameters(params: Iterable[gluon.Parameter]) -> None:

@@ -13,6 +13,7 @@ from ..samplers import hmc, metropolis
 from ..samplers.metropolis import Outcome, Position, State
 from .chain import FullDataSampler
 from .mass import MassLike, as_mass
+from .rolling import InNetwork
 
 __all__ = ["HMC", "MetropolisHastings"]
 
@@ -184,7 +185,7 @@ class HMC(FullDataSampler):
         return self._roll(state, step_size, 1, 0)[1].probability
 
     def _roll(self, state: State, step_size: float, steps: int, step: int) -> Tuple[State, Outcome]:
-        return hmc.transition(state, self._potential.with_gradient, step_size, steps, self.temperature,
+        return hmc.transition(state, InNetwork(self._potential), step_size, steps, self.temperature,
                               self._normals(step, noise.MOMENTUM), noise.uniform(self.seed, step, noise.ACCEPT),
                               self._mass)
 

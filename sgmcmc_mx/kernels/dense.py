@@ -96,14 +96,13 @@ class Burst:
     @classmethod
     def of(cls, members: Sequence[Member]) -> Optional[Burst]:
         """The burst of these chains, or None where their arrays are not for the native step."""
-        plans = [native.planned(m.job) for m in members]
-        if any(plan is None for plan in plans):
+        if not all(native.takes(m.job) for m in members):
             return None
         n, out = len(members), ctypes.c_void_p()
         arrays: List[Any] = [a.handle.value for m in members for a in (m.inputs, m.labels, m.told)]
         outlines = [m.outline.packed(m.batch, m.inputs.shape[0]) for m in members]
         code = native.library().sg_burst(
-            (ctypes.c_void_p * n)(*[plan.pointer for plan in plans if plan is not None]),
+            (ctypes.c_void_p * n)(*[m.job.plan.pointer for m in members]),
             (ctypes.c_void_p * (3 * n))(*arrays), (ctypes.c_char_p * n)(*outlines), n, ctypes.byref(out))
         if code == native.UNFIT:
             return None

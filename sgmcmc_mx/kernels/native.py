@@ -22,7 +22,7 @@ from . import ndarray as readable
 from .job import INTEGRATORS, Job, Shared, Tensor
 
 __all__ = ["ISAS", "UNFIT", "check", "instruction_set", "instruction_sets", "is_there", "library", "load", "normal",
-           "pack", "planned", "step", "threads", "words"]
+           "pack", "step", "takes", "threads", "words"]
 
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
@@ -146,17 +146,21 @@ def step(job: Job) -> None:
     """Carry out a :class:`~sgmcmc_mx.kernels.job.Job`; see there for the equations."""
     if _some_move:
         job = _without_movable(job)
-    if planned(job) is None:
+    if not _is_planned(job):
         readable.step(job)
         return
     check(_lib.sg_push(job.plan.pointer, pack(job)))
 
 
-def planned(job: Job) -> Optional[Plan]:
-    """The plan of a job, made if there is none yet; None if its arrays are not for this backend."""
+def takes(job: Job) -> bool:
+    """Whether the library itself carries out a job of these arrays; if so they are planned for."""
+    return not _some_move and _is_planned(job)
+
+
+def _is_planned(job: Job) -> bool:
     if job.plan is None and job.tensors:
         job.plan = _plan(job)
-    return job.plan
+    return job.plan is not None
 
 
 def _plan(job: Job) -> Optional[Plan]:

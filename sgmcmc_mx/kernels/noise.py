@@ -20,12 +20,12 @@ Words 0 and 1 give one Box-Muller pair, words 2 and 3 the other::
 """
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["philox4x32", "words", "normal", "uniform", "STEP", "MOMENTUM", "PROPOSAL", "ACCEPT", "JITTER"]
+__all__ = ["philox4x32", "words", "normal", "normals", "uniform", "STEP", "MOMENTUM", "PROPOSAL", "ACCEPT", "JITTER"]
 
 STEP = 0        # stream of the noise a step injects
 MOMENTUM = 1    # stream of momenta drawn from their stationary law
@@ -68,7 +68,10 @@ def philox4x32(counter: Sequence[ArrayLike], key: Tuple[int, int], rounds: int =
 
 def words(first: int, count: int, seed: int, step: int, parameter: int, stream: int = STEP) -> Tuple[np.ndarray, ...]:
     """The four words of blocks ``first`` .. ``first + count - 1``, each a uint32 array of ``count``."""
-    block = np.arange(first, first + count, dtype=np.uint64)
+    return _words(np.arange(first, first + count, dtype=np.uint64), seed, step, parameter, stream)
+
+
+def _words(block: np.ndarray, seed: int, step: int, parameter: ArrayLike, stream: int) -> Tuple[np.ndarray, ...]:
     high = (step >> 32) + (stream << 24)
     out = philox4x32((block, parameter, step & 0xFFFFFFFF, high), (seed & 0xFFFFFFFF, seed >> 32))
     return tuple(w.astype(np.uint32) for w in out)
@@ -94,17 +97,28 @@ def normal(size: int, seed: int, step: int, parameter: int, stream: int = STEP) 
     -------
     numpy.ndarray of float32, shape (size,). The first elements do not depend on ``size``.
     """
-    groups = -(-size // 64)
-    out = np.empty((groups, 4, 16), dtype=np.float32)
+    return normals([size], seed, step, [parameter], stream)[0]
+
+
+def normals(sizes: Sequence[int], seed: int, step: int, parameters: Sequence[int],
+            stream: int = STEP) -> List[np.ndarray]:
+    """The noise of several parameters, as :func:`normal` gives that of one; many small ones take hardly longer."""
+    groups = [-(-size // 64) for size in sizes]
+    ends = np.cumsum(groups)
+    total = int(ends[-1]) if groups else 0
+    parameter = np.repeat(np.asarray(parameters, dtype=np.uint64), groups)
+    within = np.arange(total, dtype=np.uint64) - np.repeat(ends - groups, groups).astype(np.uint64)
+    out = np.empty((total, 4, 16), dtype=np.float32)
     per = _BLOCKS // 16
-    for g in range(0, groups, per):
-        m = min(per, groups - g)
-        x = words(16 * g, 16 * m, seed, step, parameter, stream)
+    for g in range(0, total, per):
+        here = slice(g, g + per)
+        block = (within[here, None] * np.uint64(16) + np.arange(16, dtype=np.uint64)).reshape(-1)
+        x = _words(block, seed, step, np.repeat(parameter[here], 16), stream)
         for j in (0, 2):
             n0, n1 = _box_muller(x[j], x[j + 1])
-            out[g:g + m, j] = n0.reshape(m, 16)
-            out[g:g + m, j + 1] = n1.reshape(m, 16)
-    return out.reshape(-1)[:size]
+            out[here, j] = n0.reshape(-1, 16)
+            out[here, j + 1] = n1.reshape(-1, 16)
+    return [out[end - count:end].reshape(-1)[:size] for end, count, size in zip(ends, groups, sizes)]
 
 
 def uniform(seed: int, step: int, stream: int) -> float:
@@ -112,8 +126,20 @@ def uniform(seed: int, step: int, stream: int) -> float:
 
     k is the first word of block 0 of parameter 0, and below it the upper 20 bits of the second.
     """
-    high, low, _, _ = (int(x[0]) for x in words(0, 1, seed, step, 0, stream))
+    high, low = _first_words(seed, step, stream)
     return ((high << 20 | low >> 12) + 0.5) * 2.0 ** -52
+
+
+def _first_words(seed: int, step: int, stream: int) -> Tuple[int, int]:
+    """The first two words of block 0 of parameter 0: :func:`philox4x32` with Python's integers, on one counter."""
+    full, m0, m1 = 0xFFFFFFFF, int(_M0), int(_M1)
+    c0, c1, c2, c3 = 0, 0, step & full, (step >> 32) + (stream << 24)
+    k0, k1 = seed & full, seed >> 32
+    for _ in range(10):
+        p0, p1 = c0 * m0, c2 * m1
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & full, (p0 >> 32) ^ c3 ^ k1, p0 & full
+        k0, k1 = (k0 + _W0) & full, (k1 + _W1) & full
+    return c0, c1
 
 
 def _box_muller(x0: np.ndarray, x1: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

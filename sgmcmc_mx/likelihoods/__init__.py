@@ -6,10 +6,11 @@ each example by its number of outputs and leaves the prior too strong. The losse
 example and keep every constant, so that values can be compared between noise models and checked against a density.
 
 Each is a ``gluon.loss.Loss``: call it as ``loss(output, label)``, hybridized or not, with ``mx.nd`` or (under
-``npx.set_np``) ``mx.np`` arrays; the result has shape ``(batch,)``. There is no ``batch_axis``: it is the first. Labels
-may have any dtype; float16 outputs are computed in float32, which is then the result's dtype. (Inside another
-HybridBlock, where dtypes and shapes are not known, label and weight must have the output's dtype, and weight one
-number an example.) A label that the distribution cannot produce, class 10 of 10 or a count of -1, has probability
+``npx.set_np``) ``mx.np`` arrays; the result has shape ``(batch,)``. On a CPU a call is one operator of MXNet, forward
+and backward, without ``hybridize()``; the numbers are the same to the last bit. There is no ``batch_axis``: it is the
+first. Labels may have any dtype; float16 outputs are computed in float32, which is then the result's dtype. (Inside
+another HybridBlock, where dtypes and shapes are not known, label and weight must have the output's dtype, and weight
+one number an example.) A label that the distribution cannot produce, class 10 of 10 or a count of -1, has probability
 zero: its loss is infinite or NaN and so is its gradient, where MXNet would silently take the nearest class.
 
 ``loss(output, label, weight)`` takes a weight for each example, shape ``(batch,)``, and gives ``-w log p``: the

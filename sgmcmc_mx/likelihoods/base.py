@@ -9,10 +9,12 @@ from mxnet.ndarray import NDArray
 from mxnet.symbol import Symbol
 from mxnet.util import is_np_array
 
+from .compiled import Compiled
 from .weighted import Weighted, as_weights
 
 __all__ = ["Likelihood", "equal", "watch"]
 
+_HERE = __name__.rpartition(".")[0] + "."
 _watching: List[Callable] = []      # who is told of every loss
 
 Outputs = Union[NDArray, Symbol]
@@ -22,11 +24,15 @@ class Likelihood(gluon.loss.Loss):
     """Base of the likelihoods: checks shapes, sums over outputs, and hands the mathematics to ``_nll``.
 
     A subclass sets ``kind`` and gives ``_nll(F, output, label)``, -log p per output, and ``predictive(output)``.
+
+    On a CPU those of this package compute with one operator, without :meth:`hybridize`; the numbers are the same.
+    ``hybridize(False)`` has them go through ``mx.nd`` operator by operator, ``hybridize()`` does as for any block.
     """
 
     kind: str = ""  #: 'classification' (predictive = probabilities) or 'regression' (predictive = the mean of y)
     discrete: bool = False
     noise_in_label: bool = False  #: the spread of y comes with each label, so that of a new y has to be given
+    by_itself: bool = True  #: :meth:`hybridize` has not been called
 
     def __init__(self, **kwargs: Any) -> None:
         for name, remedy in (("weight", "weights belong to the examples: call loss(output, label, weight)"),
@@ -37,10 +43,16 @@ class Likelihood(gluon.loss.Loss):
         super().__init__(weight=None, batch_axis=0, **kwargs)
         # A block of its own: a compiled graph has a fixed number of inputs, and a loss may be called either way.
         self._weighted = Weighted(self.hybrid_forward)
+        self._compiled = Compiled()
 
     def arguments(self) -> dict:
         """Arguments, other than a sigma, with which one like this is made. A checkpoint keeps them."""
         return {}
+
+    def hybridize(self, active: bool = True, *args: Any, **kwargs: Any) -> None:
+        """As for any block of Gluon, with its options. Without it one of this package is a single operator, too."""
+        self.by_itself = False
+        super().hybridize(active, *args, **kwargs)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -67,7 +79,11 @@ class Likelihood(gluon.loss.Loss):
         elif not isinstance(output, Symbol):
             raise TypeError(f"output: need the network's output, an NDArray, got {type(output).__name__}. Write "
                             "mx.nd.array(output), or predictive(output) for NumPy.")
-        loss = super().forward(output, label) if weight is None else self._weighted(output, label, weight)
+        arrays = (output, label) if weight is None else (output, label, weight)
+        if self.by_itself and isinstance(output, NDArray) and _is_ours(type(self)) and Compiled.takes(arrays):
+            loss = self._compiled(self.hybrid_forward if weight is None else self._weighted.hybrid_forward, arrays)
+        else:
+            loss = super().forward(*arrays) if weight is None else self._weighted(*arrays)
         if isinstance(loss, NDArray):
             for note in tuple(_watching):
                 note(self, output, loss)
@@ -100,6 +116,11 @@ class Likelihood(gluon.loss.Loss):
 
     def _label_hint(self, output_shape: tuple, label_shape: tuple) -> str:
         return "Reshape the label, or give the network as many outputs as there are labels."
+
+
+def _is_ours(kind: type) -> bool:
+    """Whether a class is this package's. One of a user's may read what changes from call to call, or be no graph."""
+    return kind.__module__.startswith(_HERE)
 
 
 def equal(some: Any, other: Any) -> bool:

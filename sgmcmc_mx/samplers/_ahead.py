@@ -63,7 +63,7 @@ def steps_ahead(sampler: Sampler, update: Callable[[], None], scales: Sequence[f
         still = not steps and sampler.learning_rate == 0.0
         if still:
             break
-        if len(steps) != 1 or job not in (None, steps[0]) or native.planned(steps[0]) is None:
+        if len(steps) != 1 or job not in (None, steps[0]) or not native.takes(steps[0]):
             return None
         job = steps[0]
         caught.append(np.frombuffer(native.pack(job), dtype=np.uint64))

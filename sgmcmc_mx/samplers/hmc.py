@@ -4,12 +4,41 @@ from __future__ import annotations
 import math
 from typing import Any, Callable, Optional, Sequence, Tuple
 
+from ..kernels.lists import sums_of_products
 from .metropolis import Outcome, Position, State, decide
 
-__all__ = ["kinetic_energy", "leapfrog", "transition"]
+__all__ = ["Ground", "kinetic_energy", "leapfrog", "transition"]
 
 PotentialAndGradient = Callable[[Position], Tuple[float, Position]]
 Mass = Sequence[Any]     # a number, or an array of a number a weight, for each array of the position
+
+
+class Ground:
+    """Where a trajectory rolls: here every move makes new arrays, and what a potential was given is not written to.
+
+    A potential that is a Ground itself has its own way, with the same bits. The momentum is its to write to, and what
+    it gives for U on the way is its own affair, as long as U is not finite at the end where it was not on the way.
+    """
+
+    def start(self, position: Position) -> Position:
+        """The arrays that the trajectory starts from, at this position."""
+        return position
+
+    def add(self, some: Position, factor: float, others: Position) -> Position:
+        """some + factor others, in each array; product and sum are rounded."""
+        return [a + factor * b for a, b in zip(some, others)]
+
+    def goes_on(self, U: Any) -> bool:
+        """Whether a trajectory goes on from here: not where U is not finite."""
+        return math.isfinite(U)
+
+    def end(self, w: Position, U: Any, g: Any) -> State:
+        """The state at the end of a trajectory, of what it came to there."""
+        return State(w, U, g)
+
+    def kept(self, state: State) -> State:
+        """The end of a trajectory as a state whose arrays are not written to any more."""
+        return state
 
 
 def leapfrog(state: State, momentum: Position, potential_and_gradient: PotentialAndGradient, step_size: float,
@@ -21,23 +50,23 @@ def leapfrog(state: State, momentum: Position, potential_and_gradient: Potential
     The half kicks of neighbouring steps are one. The map keeps volume, comes back to its start when run again
     from (w, -p), and changes H by O(h^2) over a fixed time. It ends early where U is no longer finite.
     """
-    w, U, h, v_of = state.position, state.potential, step_size, _velocity(mass)
+    h, v_of, ground = step_size, _velocity(mass), _ground(potential_and_gradient)
+    U: Any = state.potential
     g: Any = state.gradient     # a state of this sampler has one
-    p = [p - (0.5 * h) * g for p, g in zip(momentum, g)]
+    p = ground.add(momentum, -0.5 * h, g)
+    w = ground.start(state.position)
     for i in range(steps):
-        w = [w + h * v for w, v in zip(w, v_of(p))]
+        w = ground.add(w, h, v_of(p))
         U, g = potential_and_gradient(w)
-        if not math.isfinite(U):
+        if not ground.goes_on(U):
             break
-        kick = h if i < steps - 1 else 0.5 * h
-        p = [p - kick * g for p, g in zip(p, g)]
-    return State(w, U, g), p
+        p = ground.add(p, -h if i < steps - 1 else -0.5 * h, g)
+    return ground.end(w, U, g), p
 
 
 def kinetic_energy(momentum: Position, mass: Optional[Mass] = None) -> float:
     """p^T M^-1 p / 2, summed in float64."""
-    terms = [(p * v).astype("float64").sum() for p, v in zip(momentum, _velocity(mass)(momentum))]
-    return 0.5 * float(sum(terms).asscalar())
+    return 0.5 * sum(sums_of_products(momentum, None if mass is None else _velocity(mass)(momentum)))
 
 
 def transition(state: State, potential_and_gradient: PotentialAndGradient, step_size: float, steps: int,
@@ -55,7 +84,7 @@ def transition(state: State, potential_and_gradient: PotentialAndGradient, step_
     state : State
         With its gradient.
     potential_and_gradient : callable
-        U and grad U of a position: a float and arrays.
+        U and grad U of a position: a float and arrays. One that is a :class:`Ground` says how a trajectory moves.
     step_size, steps : float, int
         h and L. In the letters of the stochastic-gradient samplers, h^2 = eta = learning_rate / N.
     temperature : float
@@ -66,13 +95,20 @@ def transition(state: State, potential_and_gradient: PotentialAndGradient, step_
         The diagonal of M: for each array of the position a number or an array. Default: 1.
     """
     deviation = math.sqrt(temperature)
-    p = [deviation * (n if m is None else m ** 0.5 * n) for n, m in zip(normals, mass or [None] * len(normals))]
+    p = [n if m is None else m ** 0.5 * n for n, m in zip(normals, mass or [None] * len(normals))]
+    if deviation != 1.0:
+        p = [deviation * n for n in p]
+    before = kinetic_energy(p, mass)
     proposal, p_end = leapfrog(state, p, potential_and_gradient, step_size, steps, mass)
     change = math.nan
     if math.isfinite(proposal.potential):
-        change = proposal.potential - state.potential + kinetic_energy(p_end, mass) - kinetic_energy(p, mass)
+        change = proposal.potential - state.potential + kinetic_energy(p_end, mass) - before
     outcome = decide(change, temperature, uniform)
-    return (proposal if outcome.accepted else state), outcome
+    return (_ground(potential_and_gradient).kept(proposal) if outcome.accepted else state), outcome
+
+
+def _ground(potential_and_gradient: PotentialAndGradient) -> Ground:
+    return potential_and_gradient if isinstance(potential_and_gradient, Ground) else Ground()
 
 
 def _velocity(mass: Optional[Mass]) -> Callable[[Position], Position]:

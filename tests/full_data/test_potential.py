@@ -92,4 +92,4 @@ def test_priors_go_by_name_fan_in_and_wd_mult(data):
     zero = [w * 0 for w in U.position()]
     only = [w if i == 3 else z for i, (w, z) in enumerate(zip(U.position(), zero))]
     only[3][:] = 1.0
-    assert U._prior(only) == pytest.approx(0.5 * 12.0 * K)
+    assert U.prior_energy(only) == pytest.approx(0.5 * 12.0 * K)

@@ -28,7 +28,7 @@ def needs_native():
 
 def test_quick_run(tmp_path):
     needs_native()
-    done = benchmark("--quick", "--only", "tensors,step,predict,memory,store", "--out", tmp_path)
+    done = benchmark("--quick", "--only", "tensors,step,predict,memory,store,hmc", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "benchmark.md").read_text()
     for part in ("Update, µs by number of tensors", "Whole training step", "Prediction for 2,000 images", "Memory",

@@ -359,13 +359,13 @@ def last_batch_dropped(real):
 
 
 WRONG = {
-    "the prior's sign": (Potential, "_prior", lambda real: lambda self, w: -real(self, w)),
-    "the prior twice": (Potential, "_prior", lambda real: lambda self, w: 2 * real(self, w)),
-    "no prior": (Potential, "_prior", lambda real: lambda self, w: 0.0),
+    "the prior's sign": (Potential, "prior_energy", lambda real: lambda self, w: -real(self, w)),
+    "the prior twice": (Potential, "prior_energy", lambda real: lambda self, w: 2 * real(self, w)),
+    "no prior": (Potential, "prior_energy", lambda real: lambda self, w: 0.0),
     "the last batch dropped": (Potential, "_batches", last_batch_dropped),
     "T missing": (metropolis, "decide", lambda real: lambda change, T_, u: real(change, 1.0, u)),
-    "the same proposal for ever": (noise, "normal", lambda real: lambda size, seed, step, i, s: real(
-        size, seed, 7, i, s)),
+    "the same proposal for ever": (noise, "normals", lambda real: lambda sizes, seed, step, i, s: real(
+        sizes, seed, 7, i, s)),
 }
 
 
