@@ -15,8 +15,8 @@ from typing import Any, Dict, NamedTuple, Optional
 from ..errors import StoreError
 from ..store import files
 
-__all__ = ["FORMAT", "RUNS", "Progress", "folder_of_chain", "read_header", "read_progress", "stop", "stopped",
-           "write_header", "write_progress"]
+__all__ = ["FORMAT", "RUNS", "Progress", "folder_of_chain", "forget_stops", "read_header", "read_progress", "stop",
+           "stopped", "write_header", "write_progress"]
 
 FORMAT = 1
 RUNS = "runs.json"
@@ -109,6 +109,12 @@ def stop(folder: Path, call: str) -> Path:
     path = folder / _STOP.format(call)
     path.touch()
     return path
+
+
+def forget_stops(folder: Path) -> None:
+    """Remove what earlier calls have left for chains that did not answer. Those that still run are superseded."""
+    for path in folder.glob(_STOP.format("*")):
+        files.remove(path)
 
 
 def stopped(folder: Path, call: str) -> bool:

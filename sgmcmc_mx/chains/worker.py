@@ -18,12 +18,14 @@ from .._network import check_likelihood, check_net
 from ..data import as_resumable
 from ..errors import DivergenceError
 from ..gradients.backward import Gradients
+from ..store import files
 from ..trainer import BayesianTrainer
 from ..trainer.arguments import number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
 from ..tuning.threads import tune_threads
 from .batches_of import BatchesOf
 from .books import Progress, folder_of_chain, read_progress, stopped, write_progress
+from .claims import Claim, Superseded
 from .setup import Chain, ChainSetup, chain_of, seed_generators
 from .warm_start import warm
 
@@ -55,6 +57,7 @@ class Task:
     start: Any
     call: str
     caller: Tuple[str, int]     # host and process that have asked for it
+    attempt: int = 0    # dask answers a task that equals an earlier one with what came of that
 
 
 def run_chain(task: Task) -> Progress:
@@ -64,10 +67,14 @@ def run_chain(task: Task) -> Progress:
         return Progress("failed", error="executor runs chains on threads of the process that asks for them")
     folder = folder_of_chain(Path(task.folder), task.index)
     with _alone:
+        if stopped(Path(task.folder), task.call):
+            return Progress("stopped")
         states = np.random.get_state(), random.getstate()
         try:
             with tune_threads(task.threads):
-                return _run(task, folder)
+                return _in_turn(task, folder)
+        except Superseded:
+            return Progress("superseded")
         except (Stopped, KeyboardInterrupt):
             found = read_progress(folder)._replace(phase="stopped")
         except Exception as e:
@@ -99,6 +106,14 @@ def set_up(build: Callable[[Chain], ChainSetup], chain: Chain) -> ChainSetup:
     return setup
 
 
+def _in_turn(task: Task, folder: Path) -> Progress:
+    while True:
+        try:
+            return _run(task, folder)
+        except files.InUse:     # an older attempt has opened the store during this one's warm start; it ends soon
+            pass
+
+
 def _run(task: Task, folder: Path) -> Progress:
     chain = chain_of(task.seed, task.index, mx.Context(*_kind_and_number(task.context)), task.threads)
     setup = set_up(task.build, chain)
@@ -106,26 +121,27 @@ def _run(task: Task, folder: Path) -> Progress:
     length = number_of_examples(setup.data)
     if length is not None:
         params.setdefault("num_data", length)
-    begun = can_resume(folder)
     args = (setup.optimizer, params, setup.likelihood)
     options = {**setup.trainer_options(), "seed": chain.seed, "data": setup.data, "kvstore": None}
-    if begun:
+    if can_resume(folder):
         try:
             check_same_run(BayesianTrainer, setup.net, args, folder, setup.store_options, options)
         except ValueError as e:
             raise Refused(str(e)) from e
     if task.steps is None:
         return read_progress(folder)
-    looking = _Looking(task, folder)
-    batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
-    if not begun and task.start is not None:
-        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, looking.at_warm_start)
-    with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
-                                         **options) as trainer:
-        _steps(trainer, setup, batches, task.steps, looking)
-    done = Progress("done", trainer.num_steps, len(trainer.samples))
-    write_progress(folder, done, lasting=True)
-    return done
+    with Claim(folder, task.call) as claim:
+        looking = _Looking(task, folder, claim)
+        claim.await_store(looking.at_wait)
+        batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
+        if task.start is not None and not can_resume(folder):
+            warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, looking.at_warm_start)
+        with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
+                                             **options) as trainer:
+            _steps(trainer, setup, batches, task.steps, looking)
+        done = Progress("done", trainer.num_steps, len(trainer.samples))
+        write_progress(folder, done, lasting=True)
+        return done
 
 
 def _steps(trainer: BayesianTrainer, setup: ChainSetup, batches: BatchesOf, steps: int, looking: _Looking) -> None:
@@ -145,8 +161,11 @@ def _steps(trainer: BayesianTrainer, setup: ChainSetup, batches: BatchesOf, step
 class _Looking:
     """Looks up from the steps a few times a second: says where the chain is, and hears whether it is to end."""
 
-    def __init__(self, task: Task, folder: Path) -> None:
-        self._task, self._folder, self._when = task, folder, time.monotonic()
+    def __init__(self, task: Task, folder: Path, claim: Claim) -> None:
+        self._task, self._folder, self._claim, self._when = task, folder, claim, time.monotonic()
+
+    def at_wait(self) -> None:
+        self._look(None)        # where the chain is says whoever has its store
 
     def at_warm_start(self, step: int) -> None:
         self._look(lambda: Progress("warm start", step))
@@ -154,11 +173,13 @@ class _Looking:
     def at_step(self, trainer: BayesianTrainer) -> None:
         self._look(lambda: Progress("sampling", trainer.num_steps, len(trainer.samples)))
 
-    def _look(self, where: Callable[[], Progress]) -> None:
+    def _look(self, where: Optional[Callable[[], Progress]]) -> None:
         now = time.monotonic()
         if now - self._when > EVERY:
             self._when = now
-            write_progress(self._folder, where())
+            self._claim.check()
+            if where is not None:
+                write_progress(self._folder, where())
             if stopped(Path(self._task.folder), self._task.call):
                 raise Stopped
 
