@@ -48,7 +48,7 @@ def cluster(tmp_path_factory):
 def client(cluster):
     """A client of a cluster with three workers that are well: one more than there are chains."""
     with Client(cluster.address, timeout=20) as connected:
-        for _ in range(1 + CHAINS - sum(process.poll() is None for process in cluster.workers)):
+        for _ in range(1 + CHAINS - len(connected.nthreads())):
             cluster.worker()
         connected.wait_for_workers(1 + CHAINS, timeout=60)
         yield connected
@@ -187,13 +187,14 @@ def claim_of(folder):
 
 
 def test_two_calls_at_once(client, tmp_path, whole):
-    """The later one goes on with the chains, and the earlier is told."""
+    """The later one goes on with the chains, on a third worker at first, and the earlier is told."""
     folder, later = tmp_path / "runs", []
 
     def call_again():
         await_samples(folder / "chain-00", 1)
         await_samples(folder / "chain-01", 1)
-        later.append(sg.sample_chains(build_slow, CHAINS, steps=STEPS, max_workers=2, seed=5, store=folder))
+        later.append(sg.sample_chains(build_slow, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5,
+                                      store=folder))
     with pytest.raises(sg.StoreError, match=r"in use by another call of sample_chains, which has begun chain \d again "
                                             r"\(process \d+ on .*write to another folder"):
         sample(client, folder, call_again)

@@ -36,12 +36,12 @@ class Cluster:
     def address(self):
         return f"tcp://127.0.0.1:{self.port}"
 
-    def worker(self, address=None, *options):
-        """One more worker, of one thread; ``--nanny`` by ``options``."""
+    def worker(self, address=None):
+        """One more worker, of one thread, which has imported all before it takes anything."""
         name = f"worker-{len(self._processes)}"
         process = self._start("worker", address or self.address, "--nthreads", "1", "--nworkers", "1", "--name", name,
                               "--host", "127.0.0.1", "--no-dashboard", "--memory-limit", "0", "--local-directory",
-                              str(self._folder / name), *(options or ["--no-nanny"]))
+                              str(self._folder / name), "--no-nanny", "--preload", "sgmcmc_mx")
         self.workers.append(process)
         return process
 
