@@ -24,7 +24,7 @@ from ..trainer.arguments import number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
 from ..tuning.threads import tune_threads
 from .batches_of import BatchesOf
-from .books import Progress, folder_of_chain, read_progress, stopped, write_progress
+from .books import Progress, folder_of_chain, has_header, read_progress, stopped, write_progress
 from .claims import Claim, Superseded
 from .setup import Chain, ChainSetup, chain_of, seed_generators
 from .warm_start import warm
@@ -65,6 +65,10 @@ def run_chain(task: Task) -> Progress:
     main = threading.current_thread() is threading.main_thread()
     if task.caller == (socket.gethostname(), os.getpid()) and not main:
         return Progress("failed", error="executor runs chains on threads of the process that asks for them")
+    if not has_header(Path(task.folder)):
+        return Progress("refused", error=f"Refused: store={task.folder!r} is not there for process {os.getpid()} on "
+                        f"{socket.gethostname()}, which was to run chain {task.index}; write the path of a folder that "
+                        "all of the executor's workers see under it")
     folder = folder_of_chain(Path(task.folder), task.index)
     with _alone:
         if stopped(Path(task.folder), task.call):
