@@ -75,6 +75,10 @@ class Calling:
 
     def _submit(self, task: Task) -> None:
         try:
+            # A client of dask that closes, for its scheduler is gone, takes tasks and never says what became of them.
+            client = getattr(self._executor, "_client", None)
+            if getattr(client, "status", "") in ("closing", "closed"):
+                raise RuntimeError(f"executor={self._executor!r:.80} has lost its scheduler, and its client is closed")
             self._pending[self._executor.submit(run_chain, task)] = task    # type: ignore[union-attr]
         except Exception as e:      # a pool of which a process died takes nothing more, nor does a closed client
             self._give_up(task, e)

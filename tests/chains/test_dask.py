@@ -2,8 +2,10 @@
 import _thread
 import json
 import os
+import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from dask_cluster import Cluster, Line
@@ -206,3 +208,37 @@ def test_workers_that_are_threads_are_refused():
     with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0") as threads:
         with pytest.raises(TypeError, match="executor=.* runs chains on threads of the process that asks for them"):
             sg.sample_chains(build, 1, steps=STEPS, executor=threads.get_executor())
+
+
+def test_a_scheduler_that_is_gone(tmp_path, whole):
+    """Its workers end with it. What was kept is there for the next call, which goes on."""
+    folder = tmp_path / "runs"
+    (tmp_path / "cluster").mkdir()
+    with Cluster(tmp_path / "cluster") as cluster, Client(cluster.address, timeout=3) as client:
+        for _ in range(CHAINS):
+            cluster.worker()
+        client.wait_for_workers(CHAINS, timeout=60)
+
+        def kill():
+            await_samples(folder / "chain-00", 1)
+            await_samples(folder / "chain-01", 1)
+            cluster.kill_scheduler()
+        with pytest.raises(RuntimeError, match="all 2 chains have failed; chain 0 died at step .*Error"):
+            sample(client, folder, kill)
+        again = sg.sample_chains(build, CHAINS, steps=STEPS, executor=AtOnce(), seed=5, store=folder)
+    assert_gone_on_with(again, whole)
+
+
+def test_the_page(tmp_path, monkeypatch):
+    """The programs of docs/cluster.md are programs, and that for a laptop runs."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
+    if not page.exists():
+        pytest.skip("needs a checkout")
+    programs = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for program in programs:
+        compile(program, "docs/cluster.md", "exec")
+    monkeypatch.chdir(tmp_path)
+    smaller = programs[0].replace("chains=4, steps=5000", "chains=2, steps=24").replace("n_workers=4", "n_workers=1")
+    assert smaller.count("24") == smaller.count("n_workers=1") == 1
+    exec(smaller, {"__name__": "__main__", "sg": sg, "build": build})
+    assert sg.load("runs/b").steps == [STEPS] * 2

@@ -59,6 +59,9 @@ class Cluster:
                 pass
             process.wait(20)
 
+    def kill_scheduler(self):
+        self._end(self._processes[:1])
+
     def said(self):
         """What all of them have said."""
         return "".join(path.read_text() for path in self._folder.glob("*.log"))
