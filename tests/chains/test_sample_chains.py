@@ -259,7 +259,7 @@ class Elsewhere(AtOnce):
 
 def test_workers_that_do_not_see_the_folder(tmp_path):
     with pytest.raises(ValueError, match=r"store='.*not there' is not there for process \d+ on .*, which was to run "
-                                         "chain 0; write the path of a folder that all of the executor's workers see"):
+                                         r"chain \d; write the path of a folder that all of the executor's workers"):
         run(tmp_path / "runs", executor=Elsewhere())
     assert not (tmp_path / "not there").exists()
 
