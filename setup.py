@@ -117,6 +117,9 @@ SOURCES = sorted(
     os.path.relpath(path, HERE) for path in glob.glob(os.path.join(HERE, "sgmcmc_mx", "kernels", "src", "*.c"))
 )
 
+# Executors of dask, whose scheduler and workers come with it. 2023.5 is the newest for Python 3.8.
+DASK = ["distributed>=2023.5"]
+
 TEST = [
     "pytest>=7.0",
     "pytest-randomly>=3.12",
@@ -125,6 +128,8 @@ TEST = [
     "hypothesis>=6.0",
     "scikit-learn>=1.0",
     "scipy>=1.6",
+    *DASK,
+    "loky>=3.0",
     "ruff==0.17.6",
     # What reads the hints, and what holds values against them.
     'mypy==2.4.1; python_version >= "3.10"',
@@ -158,7 +163,7 @@ setup(
         "matplotlib>=3.5",
         "tqdm>=4.50",
     ],
-    extras_require={"test": TEST},
+    extras_require={"dask": DASK, "test": TEST},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import chains, hmc, predict, report, step, store, update
+from . import chains, executors, hmc, predict, report, step, store, update
 
 PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store", "hmc")
+LONG = ("executors", "tuning")      # only where they are asked for
 
 
 class Pace(NamedTuple):
@@ -33,7 +35,7 @@ def main(arguments=None) -> int:
         "medians of ratios; blocks in which other processes were at work are not counted, and a star marks what had no "
         "quiet block.")
     parser.add_argument("--quick", action="store_true", help="a look, in half a minute; too short to be trusted")
-    parser.add_argument("--only", metavar="PART,...", help=f"some parts of: {', '.join(PARTS)}, tuning")
+    parser.add_argument("--only", metavar="PART,...", help=f"some parts of: {', '.join((*PARTS, *LONG))}")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of whole steps (default: all cores)")
     parser.add_argument("--peers", action="store_true", help="time other libraries too, from environments of their own "
                         "in the user's cache (about 4 GB, once); takes an hour")
@@ -68,11 +70,13 @@ def main(arguments=None) -> int:
 
 
 def _parts(parser, options) -> List[str]:
-    known = (*PARTS, "tuning")
+    known = (*PARTS, *LONG)
     parts = options.only.split(",") if options.only else list(PARTS)
     for part in parts:
         if part not in known:
             parser.error(f"--only {part}: there is no such part; write some of {', '.join(known)}")
+    if "executors" in parts and importlib.util.find_spec("distributed") is None:
+        parser.error("--only executors: dask is not there; write pip install 'distributed>=2023.5'")
     return parts
 
 
@@ -94,6 +98,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         store.by_samples(found, pace)
     elif part == "hmc":
         hmc.leapfrog(found, pace, threads)
+    elif part == "executors":
+        executors.by_executor(found, pace)
     else:
         from . import tuning
 

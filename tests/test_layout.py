@@ -17,7 +17,7 @@ ROOMS = {
     "chains": ["tuning", "trainer", "checkpoint", "store", "gradients", "prediction", "batches", "data", "kernels",
                "errors", "_network", "_check"],
     "tuning": ["full_data", "gradients", "batches", "samplers", "data", "_network", "_check"],
-    "full_data": ["trainer", "checkpoint", "store", "gradients", "prediction", "batches", "samplers", "kernels",
+    "full_data": ["trainer", "checkpoint", "store", "prediction", "batches", "samplers", "kernels",
                   "likelihoods", "priors", "_network", "_check"],
     "trainer": ["checkpoint", "store", "gradients", "prediction", "batches", "data", "samplers", "kernels",
                 "likelihoods", "errors", "_network", "_check", "_version"],

@@ -15,8 +15,8 @@ from typing import Any, Dict, NamedTuple, Optional
 from ..errors import StoreError
 from ..store import files
 
-__all__ = ["FORMAT", "RUNS", "Progress", "folder_of_chain", "read_header", "read_progress", "stop", "stopped",
-           "write_header", "write_progress"]
+__all__ = ["FORMAT", "RUNS", "Progress", "folder_of_chain", "forget_stops", "has_header", "read_header",
+           "read_progress", "stop", "stopped", "write_header", "write_progress"]
 
 FORMAT = 1
 RUNS = "runs.json"
@@ -54,10 +54,15 @@ def write_header(folder: Path, header: Dict[str, Any]) -> None:
                          "yours, with room") from e
 
 
+def has_header(folder: Path) -> bool:
+    """Whether a folder says that it is one of several chains; one that another machine has does not exist here."""
+    return os.path.lexists(folder / RUNS)
+
+
 def read_header(folder: Path) -> Optional[Dict[str, Any]]:
     """Which chains there are; None where the folder is none of several chains."""
     path = folder / RUNS
-    if not os.path.lexists(path):
+    if not has_header(folder):
         return None
     advice = "put the file there that was written for the chains"
     try:
@@ -109,6 +114,12 @@ def stop(folder: Path, call: str) -> Path:
     path = folder / _STOP.format(call)
     path.touch()
     return path
+
+
+def forget_stops(folder: Path) -> None:
+    """Remove what earlier calls have left for chains that did not answer. Those that still run are superseded."""
+    for path in folder.glob(_STOP.format("*")):
+        files.remove(path)
 
 
 def stopped(folder: Path, call: str) -> bool:

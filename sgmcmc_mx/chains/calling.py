@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import concurrent.futures as futures
+import dataclasses
 import os
 import secrets
 import socket
 from pathlib import Path
 from typing import Dict, Iterator, Optional
 
+from ..errors import StoreError
 from . import books
 from .arguments import Plan
 from .books import folder_of_chain, read_progress
+from .claims import claimant
 from .processes import ProcessDied, Processes
 from .side_by_side import run_side_by_side
 from .view import View
@@ -32,6 +35,7 @@ class Calling:
         self._call = secrets.token_hex(8)
         self._deaths: Dict[int, int] = {}
         self._pending: Dict[futures.Future, Task] = {}
+        books.forget_stops(folder)
 
     def run(self) -> None:
         """Until each chain is done or has failed for good. Whatever is raised, no chain runs any more then."""
@@ -75,8 +79,12 @@ class Calling:
 
     def _submit(self, task: Task) -> None:
         try:
+            # A client of dask that closes, for its scheduler is gone, takes tasks and never says what became of them.
+            client = getattr(self._executor, "_client", None)
+            if getattr(client, "status", "") in ("closing", "closed"):
+                raise RuntimeError(f"executor={self._executor!r:.80} has lost its scheduler, and its client is closed")
             self._pending[self._executor.submit(run_chain, task)] = task    # type: ignore[union-attr]
-        except RuntimeError as e:       # a pool of which a process died takes nothing more
+        except Exception as e:      # a pool of which a process died takes nothing more, nor does a closed client
             self._give_up(task, e)
 
     def _ended(self, future: futures.Future, task: Task) -> None:
@@ -87,6 +95,8 @@ class Calling:
             return
         if found.phase == "refused":
             raise Refused(found.error.partition(": ")[2])
+        if found.phase == "superseded":
+            self._superseded(task)
         if found.phase == "stopped":    # not by us: somebody has pressed Ctrl-C where it ran
             raise KeyboardInterrupt
         if found.has_failed and not found.traceback:
@@ -96,9 +106,19 @@ class Calling:
         deaths = self._deaths[task.index] = self._deaths.get(task.index, 0) + 1
         began = not isinstance(error, ProcessDied) or error.began
         if began and deaths <= self._plan.restarts:
-            self._submit(task)
+            self._submit(dataclasses.replace(task, attempt=deaths))
         else:
             self._give_up(task, error)
+
+    def _superseded(self, task: Task) -> None:
+        """A newer attempt was begun: by another call that is at work, or by whoever has come to an end since."""
+        newer = claimant(folder_of_chain(self._folder, task.index)) or {}
+        if newer.get("call", self._call) == self._call:
+            self._died(task, RuntimeError("another attempt at the chain was begun, and nothing was heard of it"))
+            return
+        raise StoreError(f"store={str(self._folder)!r} is in use by another call of sample_chains, which has begun "
+                         f"chain {task.index} again (process {newer.get('process')} on {newer.get('host')}); wait for "
+                         "its end, or write to another folder")
 
     def _give_up(self, task: Task, error: BaseException) -> None:
         folder = folder_of_chain(self._folder, task.index)
@@ -108,13 +128,16 @@ class Calling:
 
     def _stop(self) -> None:
         """End all chains, each with a checkpoint."""
-        for future in self._pending:
-            future.cancel()
         if self._own is not None:
+            for future in self._pending:
+                future.cancel()
             self._own.terminate()
             return
         asked = books.stop(self._folder, self._call)
-        try:
-            futures.wait([f for f in self._pending if not f.cancelled()], timeout=_PATIENCE)
-        finally:
-            asked.unlink()
+        # A future of dask is cancelled at once, whether its chain runs or not. So all are waited for; what is yet to
+        # begin ends as it does.
+        _, running = futures.wait(self._pending, timeout=_PATIENCE)
+        for future in running:
+            future.cancel()
+        if not running:
+            asked.unlink()      # else it stays for them, until the next call

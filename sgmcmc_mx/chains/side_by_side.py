@@ -4,18 +4,20 @@ from __future__ import annotations
 import contextlib
 import random
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
 from .._network import dropping
 from ..checkpoint.generators import generators
+from ..errors import StoreError
 from ..kernels import native
 from ..trainer.roads import MXNetRoad, Road, go
 from ..tuning.threads import tune_threads
 from .books import folder_of_chain
+from .claims import Superseded
 from .processes import cores
-from .worker import Begun, Refused, Task, begin, note_end, note_failure
+from .worker import Begun, Refused, Task, begun, note_failure
 
 __all__ = ["run_side_by_side"]
 
@@ -35,8 +37,12 @@ def run_side_by_side(tasks: Sequence[Task], shown: Callable[[], None]) -> None:
     finally:
         for chain in chains:
             chain.close()
-        np.random.set_state(states[0])
-        random.setstate(states[1])
+        _set_generators(states)
+
+
+def _set_generators(states: tuple) -> None:
+    np.random.set_state(states[0])
+    random.setstate(states[1])
 
 
 @contextlib.contextmanager
@@ -70,12 +76,13 @@ class _Chain:
     def __init__(self, task: Task, of: int) -> None:
         self.task, self.folder = task, folder_of_chain(Path(task.folder), task.index)
         self.begun: Optional[Begun] = None
-        self._failed = False
+        self._open = contextlib.ExitStack()         # what must be closed at the end: the chain's store
+        self._error: Optional[Exception] = None
         try:
-            begun = begin(task, self.folder, of)
-            if begun is not None:
-                self._refuse_what_draws(begun)
-            self.begun = begun
+            found = self._open.enter_context(begun(task, self.folder, of))
+            if found is not None:
+                self._refuse_what_draws(found)
+            self.begun = found
         except Refused:
             raise
         except Exception as e:
@@ -90,7 +97,6 @@ class _Chain:
         # Its state cannot be read, and so not be put back when the chain has its turn.
         layers = dropping(begun.trainer.net, trace=False) if isinstance(begun.road, MXNetRoad) else []
         if layers:
-            begun.trainer.close()
             raise TypeError(f"{layers[0]} draws from MXNet's generator, which the chains of one process share; leave "
                             "executor out, so that each chain has a process of its own")
 
@@ -101,33 +107,32 @@ class _Chain:
 
     def fail(self, error: Exception) -> None:
         """The chain stops here, and its folder says why."""
-        self._failed = True
-        found = note_failure(self.folder, error)
-        if found.phase == "refused":
+        if isinstance(error, Superseded):
+            raise StoreError(f"another call has taken over the chain in {self.folder}; let it come to its end, or end "
+                             "it") from error
+        self._error = error
+        if note_failure(self.folder, error).phase == "refused":
             raise error
+        if self.begun is None:
+            self.close()
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """The chain's own generators, where its data may draw from them."""
         if self._draws:
-            self._set(self._states)
+            _set_generators(self._states)
         try:
             yield
         finally:
             if self._draws:
                 self._states = generators()
 
-    @staticmethod
-    def _set(states: Tuple) -> None:
-        np.random.set_state(states[0])
-        random.setstate(states[1])
-
     def close(self) -> None:
         """Write the last checkpoint. Whatever was raised, a chain that is not at its end can be gone on with."""
-        if self.begun is None:
-            return
-        with self.turn():
-            self.begun.trainer._keeper.take_back_the_generator()
-            self.begun.trainer.close()
-        if not self._failed and self.begun.trainer.num_steps >= (self.task.steps or 0):
-            note_end(self.folder, self.begun.trainer)
+        with self.turn() if self.begun is not None else contextlib.nullcontext():
+            if self.begun is not None:
+                self.begun.trainer._keeper.take_back_the_generator()
+            if self._error is None:
+                self._open.close()
+            else:
+                self._open.__exit__(type(self._error), self._error, self._error.__traceback__)

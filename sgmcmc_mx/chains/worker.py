@@ -1,6 +1,7 @@
 """One chain from where it stands to its end, in whichever process this is called."""
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -9,7 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -18,16 +19,18 @@ from .._network import check_likelihood, check_net
 from ..data import as_resumable
 from ..errors import DivergenceError
 from ..gradients.batches_of import BatchesOf
+from ..store import files
 from ..trainer import BayesianTrainer
 from ..trainer.arguments import number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
 from ..trainer.roads import Road, go, road_of
 from ..tuning.threads import tune_threads
-from .books import Progress, folder_of_chain, read_progress, stopped, write_progress
+from .books import Progress, folder_of_chain, has_header, read_progress, stopped, write_progress
+from .claims import Claim, Superseded
 from .setup import Chain, ChainSetup, chain_of, seed_generators
 from .warm_start import warm
 
-__all__ = ["Begun", "Refused", "Task", "begin", "note_end", "note_failure", "run_chain", "set_up"]
+__all__ = ["Begun", "Refused", "Task", "begun", "note_failure", "run_chain", "set_up"]
 
 EVERY = 0.25        # seconds between two looks up from the steps
 _alone = threading.Lock()       # generators, and the number of threads, belong to a process
@@ -55,6 +58,7 @@ class Task:
     start: Any
     call: str
     caller: Tuple[str, int]     # host and process that have asked for it
+    attempt: int = 0    # dask answers a task that equals an earlier one with what came of that
 
 
 def run_chain(task: Task) -> Progress:
@@ -62,12 +66,20 @@ def run_chain(task: Task) -> Progress:
     main = threading.current_thread() is threading.main_thread()
     if task.caller == (socket.gethostname(), os.getpid()) and not main:
         return Progress("failed", error="executor runs chains on threads of the process that asks for them")
+    if not has_header(Path(task.folder)):
+        return Progress("refused", error=f"Refused: store={task.folder!r} is not there for process {os.getpid()} on "
+                        f"{socket.gethostname()}, which was to run chain {task.index}; write the path of a folder that "
+                        "all of the executor's workers see under it")
     folder = folder_of_chain(Path(task.folder), task.index)
     with _alone:
+        if stopped(Path(task.folder), task.call):
+            return Progress("stopped")
         states = np.random.get_state(), random.getstate()
         try:
             with tune_threads(task.threads):
-                return _run(task, folder)
+                return _in_turn(task, folder)
+        except Superseded:
+            return Progress("superseded")
         except (Exception, KeyboardInterrupt) as e:
             return note_failure(folder, e)
         finally:
@@ -106,13 +118,19 @@ def set_up(build: Callable[[Chain], ChainSetup], chain: Chain) -> ChainSetup:
     return setup
 
 
+def _in_turn(task: Task, folder: Path) -> Progress:
+    while True:
+        try:
+            return _run(task, folder)
+        except files.InUse:     # an older attempt has opened the store during this one's warm start; it ends soon
+            pass
+
+
 def _run(task: Task, folder: Path) -> Progress:
-    begun = begin(task, folder)
-    if begun is None or task.steps is None:
-        return read_progress(folder)
-    with begun.trainer:
-        go([begun.road], task.steps, begun.looking.at_step)
-    return note_end(folder, begun.trainer)
+    with begun(task, folder) as chain:
+        if chain is not None and task.steps is not None:
+            go([chain.road], task.steps, chain.looking.at_step)
+    return read_progress(folder)
 
 
 class Begun(NamedTuple):
@@ -123,8 +141,9 @@ class Begun(NamedTuple):
     looking: Looking
 
 
-def begin(task: Task, folder: Path, of: int = 1) -> Optional[Begun]:
-    """Take a chain, one ``of`` so many in this process, to where it goes on.
+@contextlib.contextmanager
+def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
+    """A chain, one ``of`` so many in this process, where it goes on; its store is closed at the end.
 
     None where its options were only to be seen, and are right.
     """
@@ -134,42 +153,39 @@ def begin(task: Task, folder: Path, of: int = 1) -> Optional[Begun]:
     length = number_of_examples(setup.data)
     if length is not None:
         params.setdefault("num_data", length)
-    begun = can_resume(folder)
     args = (setup.optimizer, params, setup.likelihood)
     options = {**setup.trainer_options(), "seed": chain.seed, "data": setup.data, "kvstore": None}
-    if begun:
+    if can_resume(folder):
         try:
             check_same_run(BayesianTrainer, setup.net, args, folder, setup.store_options, options)
         except ValueError as e:
             raise Refused(str(e)) from e
     if task.steps is None:
-        return None
-    looking = Looking(task, folder, of * EVERY)
-    batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
-    if not begun and task.start is not None:
-        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, setup.gradients,
-             looking.at_warm_start)
-    trainer = BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
-                                              **options)
-    try:
-        return Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches), looking)
-    except BaseException:
-        trainer.close()
-        raise
-
-
-def note_end(folder: Path, trainer: BayesianTrainer) -> Progress:
-    """What a chain has come to, as its folder says it from now on."""
-    done = Progress("done", trainer.num_steps, len(trainer.samples))
-    write_progress(folder, done, lasting=True)
-    return done
+        yield None
+        return
+    with Claim(folder, task.call) as claim:
+        looking = Looking(task, folder, claim, of * EVERY)
+        claim.await_store(looking.at_wait)
+        batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
+        if task.start is not None and not can_resume(folder):
+            warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, setup.gradients,
+                 looking.at_warm_start)
+        with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
+                                             **options) as trainer:
+            yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches), looking)
+        if trainer.num_steps >= task.steps:
+            write_progress(folder, Progress("done", trainer.num_steps, len(trainer.samples)), lasting=True)
 
 
 class Looking:
-    """Looks up from the steps a few times a second: says where the chain is, and hears whether it is to end."""
+    """Looks up from the steps now and then: says where the chain is, and hears whether it is to end."""
 
-    def __init__(self, task: Task, folder: Path, every: float) -> None:
-        self._task, self._folder, self._every, self._when = task, folder, every, time.monotonic()
+    def __init__(self, task: Task, folder: Path, claim: Claim, every: float) -> None:
+        self._task, self._folder, self._claim = task, folder, claim
+        self._every, self._when = every, time.monotonic()
+
+    def at_wait(self) -> None:
+        self._look(None)        # where the chain is says whoever has its store
 
     def at_warm_start(self, step: int) -> None:
         self._look(lambda: Progress("warm start", step))
@@ -177,11 +193,13 @@ class Looking:
     def at_step(self, road: Road) -> None:
         self._look(lambda: Progress("sampling", road.trainer.num_steps, len(road.trainer.samples)))
 
-    def _look(self, where: Callable[[], Progress]) -> None:
+    def _look(self, where: Optional[Callable[[], Progress]]) -> None:
         now = time.monotonic()
         if now - self._when > self._every:
             self._when = now
-            write_progress(self._folder, where())
+            self._claim.check()
+            if where is not None:
+                write_progress(self._folder, where())
             if stopped(Path(self._task.folder), self._task.call):
                 raise Stopped
 

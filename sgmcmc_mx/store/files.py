@@ -13,13 +13,17 @@ from typing import Any, Callable, Iterable, Optional, Tuple, Union
 
 from ..errors import StoreError
 
-__all__ = ["Gone", "Lock", "append", "read_within", "remove", "remove_leftovers", "replace"]
+__all__ = ["Gone", "InUse", "Lock", "append", "read_within", "remove", "remove_leftovers", "replace"]
 
 _TEMPORARY = ".writing-"    # begins the name of a file that is not complete yet
 
 
 class Gone(OSError):
     """The folder is not the one that was opened: it is away, or another one is in its place. It may come back."""
+
+
+class InUse(StoreError):
+    """Another process holds the folder's lock."""
 
 
 def replace(path: Union[Path, Callable[[str], Path]], pieces: Iterable,
@@ -155,8 +159,8 @@ class Lock:
             try:
                 self._handle = self._taken()
             except BlockingIOError as e:
-                raise StoreError(f"{folder} is in use by another run{e}; wait for its end, or write to another "
-                                 "folder") from e
+                raise InUse(f"{folder} is in use by another run{e}; wait for its end, or write to another "
+                            "folder") from e
             self._mine[self._key] = self
 
     def _taken(self) -> int:

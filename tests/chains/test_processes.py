@@ -7,14 +7,26 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
+from loky import get_reusable_executor
 from mxnet import nd
-from small_chains import STEPS, AtOnce, X, assert_same, build, build_killed, build_slow, network
+from small_chains import (
+    STEPS,
+    AtOnce,
+    X,
+    assert_same,
+    assert_same_chains,
+    await_samples,
+    await_that,
+    build,
+    build_killed,
+    build_slow,
+    lock_of,
+    network,
+)
 
 import sgmcmc_mx as sg
 
@@ -29,36 +41,11 @@ def whole(tmp_path_factory):
                             store=tmp_path_factory.mktemp("whole") / "runs")
 
 
-def assert_same_chains(runs, whole):
-    assert len(runs) == len(whole) and not runs.failures
-    for k, chain in enumerate(whole):
-        assert_same(runs[k], chain)
-    np.testing.assert_array_equal(sg.predict(whole.network, runs, X, "softmax"),
-                                  sg.predict(whole.network, whole, X, "softmax"))
-
-
 @pytest.fixture(autouse=True, scope="module")
 def with_network(whole):
     whole.network = network()
     whole.network.initialize()
     whole.network(nd.array(X))
-
-
-def lock_of(folder):
-    return json.loads((folder / "lock").read_text())["process"]
-
-
-def await_samples(folder, number, seconds=60):
-    """Until a chain has acknowledged so many samples."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if (folder / "manifest.jsonl").read_text().count('"sample"') >= number:
-                return
-        except OSError:
-            pass
-        time.sleep(0.01)
-    raise AssertionError(f"{folder.name} has no {number} samples after {seconds} s")
 
 
 def test_another_pool_and_no_folder(whole):
@@ -67,6 +54,42 @@ def test_another_pool_and_no_folder(whole):
         runs = sg.sample_chains(build, CHAINS, steps=STEPS, executor=pool, seed=5)
     assert runs.path is None
     assert_same_chains(runs, whole)
+
+
+def test_loky(whole):
+    """Processes that are kept from call to call."""
+    pool = get_reusable_executor(2, timeout=20)
+    try:
+        for _ in range(2):
+            assert_same_chains(sg.sample_chains(build, CHAINS, steps=STEPS, executor=pool, seed=5), whole)
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def test_an_attempt_that_was_superseded_while_it_slept(tmp_path):
+    """Stopped in its warm start, where it holds no store; it wakes up when the chain is done."""
+    folder, found = tmp_path / "runs", []
+    start = sg.WarmStart("sgd", {"learning_rate": 1e-3}, epochs=2)
+
+    def older(pool):
+        found.append(sg.sample_chains(build_slow, 1, steps=STEPS, executor=pool, seed=5, store=folder,
+                                      warm_start=start))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        thread = threading.Thread(target=older, args=(pool,))
+        thread.start()
+        place = folder / "chain-00" / "progress.json"
+        await_that(lambda: json.loads(place.read_text())["phase"] == "warm start", "the warm start")
+        asleep = json.loads((folder / "chain-00" / "claim.json").read_text())["process"]
+        os.kill(asleep, signal.SIGSTOP)
+        try:
+            runs = sg.sample_chains(build, 1, steps=STEPS, executor=AtOnce(), seed=5, store=folder, warm_start=start)
+        finally:
+            os.kill(asleep, signal.SIGCONT)
+        thread.join()
+    assert found[0].steps == runs.steps == [STEPS]
+    whole = sg.sample_chains(build, 1, steps=STEPS, executor=AtOnce(), seed=5, warm_start=start)
+    for chain in (runs[0], found[0][0], sg.load(folder)[0]):
+        assert_same(chain, whole[0])
 
 
 def test_a_killed_process(tmp_path, whole):

@@ -1,4 +1,5 @@
 """What sample_chains returns, keeps, goes on with and refuses; in this process, which runs chains as any other does."""
+import dataclasses
 import json
 import os
 import shutil
@@ -247,6 +248,20 @@ class OnThreads(Executor):
 def test_threads_of_this_process_are_refused():
     with pytest.raises(TypeError, match="executor=.* runs chains on threads of the process that asks for them; give"):
         run(executor=OnThreads(), chains=2)
+
+
+class Elsewhere(AtOnce):
+    """A worker on a machine where the folder is not."""
+
+    def submit(self, fn, task):
+        return super().submit(fn, dataclasses.replace(task, folder=str(Path(task.folder).parent / "not there")))
+
+
+def test_workers_that_do_not_see_the_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"store='.*not there' is not there for process \d+ on .*, which was to run "
+                                         r"chain \d; write the path of a folder that all of the executor's workers"):
+        run(tmp_path / "runs", executor=Elsewhere())
+    assert not (tmp_path / "not there").exists()
 
 
 # ---------------------------------------------------------------- progress

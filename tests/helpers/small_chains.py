@@ -1,4 +1,5 @@
 """What processes of tests sample: a small network on a small table, with all that could differ between two."""
+import json
 import os
 import signal
 import time
@@ -146,3 +147,36 @@ def assert_same(a, b):
         assert list(mine) == list(its)
         for name in mine:
             np.testing.assert_array_equal(mine[name], its[name], err_msg=name)
+
+
+def assert_same_chains(runs, whole):
+    """The same chains, and the same average; ``whole.network`` is a network for it."""
+    assert len(runs) == len(whole) and not runs.failures
+    for k, chain in enumerate(whole):
+        assert_same(runs[k], chain)
+    np.testing.assert_array_equal(sg.predict(whole.network, runs, X, "softmax"),
+                                  sg.predict(whole.network, whole, X, "softmax"))
+
+
+def lock_of(folder):
+    """The process that writes to a chain's store, or was the last to."""
+    return json.loads((folder / "lock").read_text())["process"]
+
+
+def await_samples(folder, number, seconds=60):
+    """Until a chain has acknowledged so many samples."""
+    await_that(lambda: (folder / "manifest.jsonl").read_text().count('"sample"') >= number,
+               f"{number} samples of {folder.name}", seconds)
+
+
+def await_that(condition, what, seconds=60):
+    """Until something is so; a file that is not there yet is waited for."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError(f"{what}: not after {seconds} s")
