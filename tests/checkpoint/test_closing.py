@@ -178,7 +178,7 @@ def test_a_transition_that_failed_halfway(tmp_path, monkeypatch):
     def fails(*_):
         raise Enough
     with monkeypatch.context() as patch:
-        patch.setattr(Potential, "with_gradient", fails)
+        patch.setattr(Potential, "slope", fails)
         with pytest.raises(Enough):
             c.step()
     c.close()
