@@ -43,6 +43,7 @@ class Whole(Collecting, gluon.Trainer):
     _own_is_called: bool            # whether the loop calls the likelihood that was given, and not an equal one
     _other_loss: Optional[str]      # a likelihood that the loop calls and that is not the trainer's
     _watch: Any                     # the Watch, which looks for divergence
+    _made_with: dict                # what Gluon's trainer was given
 
     def _updates_done(self) -> int:
         """How often the sampler has moved the weights."""
