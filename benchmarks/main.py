@@ -14,6 +14,7 @@ import mxnet as mx
 from . import predict, report, step, store, update
 
 PARTS = ("update", "tensors", "step", "predict", "memory", "store")
+ASKED_FOR = ("tuning", "distributed")    # parts that are run by name only
 
 
 class Pace(NamedTuple):
@@ -33,7 +34,7 @@ def main(arguments=None) -> int:
         "medians of ratios; blocks in which other processes were at work are not counted, and a star marks what had no "
         "quiet block.")
     parser.add_argument("--quick", action="store_true", help="a look, in half a minute; too short to be trusted")
-    parser.add_argument("--only", metavar="PART,...", help=f"some parts of: {', '.join(PARTS)}, tuning")
+    parser.add_argument("--only", metavar="PART,...", help=f"some parts of: {', '.join(PARTS + ASKED_FOR)}")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of whole steps (default: all cores)")
     parser.add_argument("--peers", action="store_true", help="time other libraries too, from environments of their own "
                         "in the user's cache (about 4 GB, once); takes an hour")
@@ -68,7 +69,7 @@ def main(arguments=None) -> int:
 
 
 def _parts(parser, options) -> List[str]:
-    known = (*PARTS, "tuning")
+    known = PARTS + ASKED_FOR
     parts = options.only.split(",") if options.only else list(PARTS)
     for part in parts:
         if part not in known:
@@ -90,6 +91,10 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         predict.memory(found, pace)
     elif part == "store":
         store.by_samples(found, pace)
+    elif part == "distributed":
+        from . import distributed
+
+        distributed.against_one_process(found, pace)
     else:
         from . import tuning
 

@@ -65,7 +65,6 @@ class Distributed(Whole):
             if on_divergence == "halve":
                 raise ValueError("on_divergence='halve' goes back to a checkpoint, which only worker 0 has; with "
                                  "several workers write on_divergence='raise'")
-            group.claim()
         update_on = kwargs.get("update_on_kvstore")
         if update_on is None and "async" not in group.kvstore.type:
             update_on = False       # Gluon would have the servers update
@@ -90,6 +89,7 @@ class Distributed(Whole):
             self._optimizer.seed = int(group.share(str(self._optimizer.seed).encode()))
             self._optimizer._seed_is_drawn = False
         self._compare_settings(group)
+        group.claim()
         self._init_kvstore()
         self._init_params()
 

@@ -98,7 +98,7 @@ class Group:
 
     def claim(self) -> None:
         """Take the kvstore for a trainer. Its keys are the numbers of parameters, so it serves one only."""
-        if self._claimed:
+        if self._claimed and self.size > 1:
             raise ValueError("a second trainer is made in this job, and MXNet's kvstore has parameters of the first "
                              "under the same numbers; launch a job for each")
         self._claimed = True
