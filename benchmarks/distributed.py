@@ -1,7 +1,7 @@
 """A step of several workers with one posterior, against one process at the same total batch.
 
-Each contender is a job of its own, started anew in every round: a worker times its steps and says what one took. A round
-counts if the rest of the machine kept quiet meanwhile.
+Each contender is a job of its own, started anew in every round: a worker times its steps and says what one took. A
+round counts if the rest of the machine kept quiet meanwhile.
 """
 from __future__ import annotations
 
@@ -44,15 +44,14 @@ def against_one_process(report, pace) -> None:
         pairs = list(zip(found[1], found[WORKERS]))
         clean = [(one, several) for one, several in pairs if one.clean and several.clean]
         ratio = statistics.median(several.seconds / one.seconds for one, several in clean or pairs)
-        for workers in (1, WORKERS):
-            rows.append((batch if workers == 1 else "", "one process" if workers == 1 else f"{workers} workers, 1 server",
-                         1e3 * statistics.median(r.seconds for r in found[workers]), 1.0 if workers == 1 else ratio,
+        for workers, first, name, x in ((1, batch, "one process", 1.0), (WORKERS, "", f"{WORKERS} workers", ratio)):
+            rows.append((first, name, 1e3 * statistics.median(r.seconds for r in found[workers]), x,
                          f"{sum(not r.clean for r in found[workers])}/{rounds}"))
         report.bar(f"{WORKERS} workers, total batch {batch}, x one process", ratio, BAR)
     weights = sum((before + 1) * units for before, units in zip(SIZES, SIZES[1:]))
     report.table(f"A step of a network of {weights:,} weights, by total batch",
                  ["batch", "", "ms a step", "x one process", "not quiet"], rows,
-                 f"All on this machine: SGNHT, kvstore='dist_sync', update_on_kvstore=False, "
+                 "All on this machine, with one server: SGNHT, kvstore='dist_sync', update_on_kvstore=False, "
                  f"{len(os.sched_getaffinity(0))} cores shared among the workers.")
 
 

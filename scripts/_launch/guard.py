@@ -49,8 +49,11 @@ def obey(child, grace):
 def main():
     about = json.loads(sys.argv[1])
     env = {**os.environ, **about["env"]}
-    if about["workers"] and not env.get("OMP_NUM_THREADS"):
-        env["OMP_NUM_THREADS"] = str(threads(about["workers"]))
+    share = threads(about["workers"])
+    for name, number in (("OMP_NUM_THREADS", share if about["role"] == "worker" else 1),
+                         ("MXNET_KVSTORE_REDUCTION_NTHREADS", min(4, share))):      # 4 is MXNet's default
+        if not env.get(name):
+            env[name] = str(number)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)       # the launcher says what is to be done
 

@@ -119,6 +119,13 @@ class BayesianTrainer(Distributed, Thinning, Looking, States):
     ``step`` again. At each checkpoint MXNet's generator is set anew, from the seed and the step, so that dropout after
     it does not depend on what came before. SIGTERM and Ctrl-C finish the step and write a checkpoint first.
 
+    With ``kvstore='dist_sync'`` in a job of several workers, gradients are summed over them and each makes the same
+    step (``update_on_kvstore`` is False by default). MXNet multiplies nothing: give ``step`` the number of examples of
+    all workers together, and ``num_data`` that of the whole data set. All begin at worker 0's weights. Worker 0 alone,
+    whose ``rank`` is 0, has the samples and writes the store; the others read it to go on. A worker that is gone, that
+    parts from the others or ends before them ends all, with a :class:`~sgmcmc_mx.WorkerError` or, where MXNet waits
+    for it, with that message and exit status 1. A signal ends the job without a checkpoint of its own.
+
     Examples
     --------
     >>> trainer = sg.BayesianTrainer(net, 'sgnht', {'learning_rate': 0.1, 'num_data': len(x)},

@@ -60,4 +60,4 @@ def test_a_dead_worker_ends_the_others_and_the_job_goes_on_bit_for_bit(whole, tm
 def test_a_run_of_two_workers_is_not_one_of_one(whole):
     _, folder = whole
     with pytest.raises(sg.CheckpointError, match="had 2 workers, each with a place in its data, and has 1 now"):
-        chain(store=str(folder / "run"), resume=True)
+        chain(store=str(folder), resume=True)
