@@ -147,7 +147,7 @@ class Group:
 
 def _end_soon(message: str) -> None:
     """A worker is gone: the next step raises that, and where it hangs in MXNet the process ends all the same."""
-    _log.error("%s. This worker ends; launched again, the job goes on from its store", message)
+    _log.error("%s. This worker ends; launched again, a job with a store goes on from it", message)
     _end_within(GRACE)
 
 
