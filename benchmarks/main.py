@@ -11,9 +11,9 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import predict, report, step, store, update
+from . import chains, predict, report, step, store, update
 
-PARTS = ("update", "tensors", "step", "predict", "memory", "store")
+PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store")
 ASKED_FOR = ("tuning", "distributed")    # parts that are run by name only
 
 
@@ -85,6 +85,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         update.by_tensors(found, pace)
     elif part == "step":
         step.whole(found, pace, threads)
+    elif part == "chains":
+        chains.run(found, pace, threads)
     elif part == "predict":
         predict.averaging(found, pace, threads)
     elif part == "memory":

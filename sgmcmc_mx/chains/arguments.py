@@ -12,11 +12,13 @@ from ..kernels.seeds import checked_seed
 from .processes import cores
 from .warm_start import checked_start, described
 
-__all__ = ["Plan", "checked_plan"]
+__all__ = ["Plan", "VECTORIZED", "checked_plan"]
 
 _BUILD = ("write  def build(chain): return sg.ChainSetup(net, likelihood, data, ...)  at the top of a module, where "
           "the chains' processes find it")
-_EXECUTOR = "leave it out, or give a ProcessPoolExecutor, loky's, or dask's client.get_executor()"
+VECTORIZED = "vectorized"
+
+_EXECUTOR = "leave it out, write 'vectorized', or give a ProcessPoolExecutor, loky's, or dask's client.get_executor()"
 
 
 class Plan(NamedTuple):
@@ -33,6 +35,7 @@ class Plan(NamedTuple):
     contexts: List[mx.Context]
     restarts: int
     progress: bool
+    side_by_side: bool = False
 
     def context(self, index: int) -> mx.Context:
         return self.contexts[index % len(self.contexts)]
@@ -44,7 +47,9 @@ def checked_plan(build: Any, chains: Any, steps: Any, executor: Any, max_workers
     _check_build(build)
     chains = integer("chains", chains, "a number of chains, such as chains=4", low=1)
     steps = integer("steps", steps, "steps of each chain, such as steps=5000", low=1)
-    _check_executor(executor)
+    side_by_side = isinstance(executor, str) and executor == VECTORIZED
+    if not side_by_side:
+        _check_executor(executor)
     threads = integer("threads", threads, "threads of each chain; threads=1 as long as there are as many chains as "
                       "cores", low=1, high=max(1, cores()))
     if max_workers is not None:
@@ -57,7 +62,7 @@ def checked_plan(build: Any, chains: Any, steps: Any, executor: Any, max_workers
     choice("weights", weights, ("chain", "sample"))
     workers = max(1, cores() // threads) if max_workers is None else int(max_workers)
     return Plan(build, chains, steps, min(workers, chains), checked_seed(seed), checked_start(warm_start, chains),
-                described(warm_start), threads, _contexts(context), restarts, bool(progress))
+                described(warm_start), threads, _contexts(context), restarts, bool(progress), side_by_side)
 
 
 def _check_build(build: Any) -> None:

@@ -12,6 +12,7 @@ from . import books
 from .arguments import Plan
 from .books import folder_of_chain, read_progress
 from .processes import ProcessDied, Processes
+from .side_by_side import run_side_by_side
 from .view import View
 from .worker import Refused, Task, run_chain
 
@@ -26,7 +27,7 @@ class Calling:
 
     def __init__(self, plan: Plan, folder: Path, executor: Optional[futures.Executor]) -> None:
         self._plan, self._folder = plan, folder
-        self._own = Processes(plan.workers, plan.threads) if executor is None else None
+        self._own = Processes(plan.workers, plan.threads) if executor is None and not plan.side_by_side else None
         self._executor = self._own or executor
         self._call = secrets.token_hex(8)
         self._deaths: Dict[int, int] = {}
@@ -36,6 +37,9 @@ class Calling:
         """Until each chain is done or has failed for good. Whatever is raised, no chain runs any more then."""
         view = View(self._folder, self._plan.chains, self._plan.steps) if self._plan.progress else None
         try:
+            if self._plan.side_by_side:
+                run_side_by_side(list(self._tasks()), view.update if view is not None else lambda: None)
+                return
             for task in list(self._tasks()):
                 self._submit(task)
             while self._pending:

@@ -47,7 +47,7 @@ class ChainSetup:
         The network, initialised. Layers may leave their shapes to the first batch.
     likelihood : Likelihood or gluon.loss.Loss
         −log p, one value an example.
-    data : ResumableLoader
+    data : ArrayLoader or ResumableLoader
         Batches, inputs first and then the label, from what knows its place: it has ``state_dict()`` and
         ``load_state_dict(state)``.
     optimizer : str, default 'sgnht'
@@ -56,6 +56,9 @@ class ChainSetup:
         Its arguments. ``num_data`` is the length of the loader's data set if it is left out. The chain's seed is added.
     burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence
         As for :class:`~sgmcmc_mx.BayesianTrainer`. Steps are counted after the warm start.
+    gradients : 'auto', 'native' or 'mxnet', default 'auto'
+        As for :meth:`~sgmcmc_mx.BayesianTrainer.sample`. The native road needs data in an
+        :class:`~sgmcmc_mx.data.ArrayLoader`.
     layout : BatchLayout, optional
         What a batch is made of, where the network does not say it.
     store_options : dict, optional
@@ -74,6 +77,7 @@ class ChainSetup:
     checkpoint_every: int = 1000
     check_every: int = 100
     on_divergence: str = "raise"
+    gradients: str = "auto"
     layout: Optional[BatchLayout] = None
     store_options: Optional[Dict[str, Any]] = None
 

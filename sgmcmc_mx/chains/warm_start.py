@@ -5,7 +5,7 @@ import copy
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from mxnet import autograd, gluon
@@ -13,11 +13,12 @@ from mxnet import optimizer as opt
 
 from .._check import closest, integer, number
 from .._network import Loss
-from ..data import ResumableLoader
+from ..data import ArrayLoader, ResumableLoader
 from ..errors import DivergenceError
 from ..gradients.backward import Gradients
+from ..gradients.batches_of import BatchesOf
+from ..gradients.native import Examples, NativeGradient, fitting_stack
 from ..prediction.forward import forward
-from .batches_of import BatchesOf
 from .setup import Chain
 
 __all__ = ["Start", "WarmStart", "checked_start", "described", "warm"]
@@ -112,14 +113,14 @@ def described(start: Any) -> str:
 
 
 def warm(start: Union[WarmStart, str], net: gluon.Block, likelihood: Loss, data: Any, batches: BatchesOf,
-         chain: Chain, look: Callable[[int], None]) -> None:
+         chain: Chain, gradients: str, look: Callable[[int], None]) -> None:
     """Take a network to where its chain begins. ``look`` is called with the number of each step, and may raise."""
     if isinstance(start, str):
         net.load_parameters(start, ctx=chain.context)
         return
     place = data.state_dict()
     try:
-        _Training(start, net, likelihood, data, batches, chain).run(look)
+        _Training(start, net, likelihood, data, batches, chain, gradients).run(look)
     finally:
         data.load_state_dict(place)
 
@@ -128,10 +129,11 @@ class _Training:
     """The loop of an ordinary training."""
 
     def __init__(self, start: WarmStart, net: gluon.Block, likelihood: Loss, data: Any, batches: BatchesOf,
-                 chain: Chain) -> None:
+                 chain: Chain, gradients: str) -> None:
         self._start, self._net, self._likelihood, self._batches = start, net, likelihood, batches
         self._data, self._held_out = (data, None) if not start.held_out else _parted(data, start.held_out, chain.seed)
         self._gradients = Gradients("warm_start", net, likelihood)
+        self._native = None if gradients == "mxnet" else self._native_gradient()
         params = copy.deepcopy(dict(start.optimizer_params or {}))      # a schedule counts
         self._trainer = gluon.Trainer(net.collect_params(), start.optimizer, params, kvstore=None)
 
@@ -142,9 +144,8 @@ class _Training:
         step = epoch = waited = 0
         least, best = np.inf, None
         while True:
-            for batch in self._batches.of(self._data):
-                self._gradients.run(batch)
-                self._trainer.step(batch.size)
+            for size in self._epoch():
+                self._trainer.step(size)
                 step += 1
                 look(step)
                 if step == start.steps:
@@ -163,6 +164,27 @@ class _Training:
         elif self._held_out is not None or not self._is_finite():
             raise DivergenceError(f"the warm start diverged: after {step} steps of {start.optimizer!r} the weights are "
                                   "not finite; write a smaller learning_rate in its optimizer_params")
+
+    def _native_gradient(self) -> Optional[NativeGradient]:
+        stack = fitting_stack(self._net, self._likelihood, self._data)
+        if isinstance(stack, str):
+            return None
+        batch = min(self._data.place.batch_size, len(self._data.arrays[0]))
+        native = NativeGradient(stack, Examples.of(*self._data.arrays), batch)
+        return None if native.differs(self._gradients, self._batches, self._data) else native
+
+    def _epoch(self) -> Iterator[int]:
+        """Form the gradient of one minibatch after another, of what is left of an epoch; yields how many examples."""
+        if self._native is None:
+            for batch in self._batches.of(self._data):
+                self._gradients.run(batch)
+                yield batch.size
+            return
+        epoch = self._data.epoch
+        while self._data.epoch == epoch:
+            rows, _ = self._data.take(1)
+            self._native.run(rows)
+            yield len(rows)
 
     def _loss_held_out(self) -> float:
         """Mean −log p of an example that was held out."""
@@ -191,7 +213,12 @@ def _parted(data: Any, fraction: float, seed: int) -> tuple:
         raise ValueError(f"held_out={fraction!r} of {len(dataset)} examples is {out}; write a fraction that leaves "
                          "some for both parts")
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(dataset))
-    shown = ResumableLoader(_Part(dataset, order[out:]), min(place.batch_size, len(dataset) - out), place.shuffle,
+    batch_size = min(place.batch_size, len(dataset) - out)
+    if isinstance(data, ArrayLoader):
+        return (ArrayLoader(*(a[order[out:]] for a in data.arrays), batch_size=batch_size, shuffle=place.shuffle,
+                            seed=seed),
+                ArrayLoader(*(a[order[:out]] for a in data.arrays), batch_size=place.batch_size, shuffle=False, seed=0))
+    shown = ResumableLoader(_Part(dataset, order[out:]), batch_size, place.shuffle,
                             seed=seed, batchify_fn=data._batchify_fn)
     kept = gluon.data.DataLoader(_Part(dataset, order[:out]), place.batch_size, batchify_fn=data._batchify_fn)
     return shown, kept

@@ -9,7 +9,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -17,17 +17,17 @@ import numpy as np
 from .._network import check_likelihood, check_net
 from ..data import as_resumable
 from ..errors import DivergenceError
-from ..gradients.backward import Gradients
+from ..gradients.batches_of import BatchesOf
 from ..trainer import BayesianTrainer
 from ..trainer.arguments import number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
+from ..trainer.roads import Road, go, road_of
 from ..tuning.threads import tune_threads
-from .batches_of import BatchesOf
 from .books import Progress, folder_of_chain, read_progress, stopped, write_progress
 from .setup import Chain, ChainSetup, chain_of, seed_generators
 from .warm_start import warm
 
-__all__ = ["Refused", "Task", "run_chain", "set_up"]
+__all__ = ["Begun", "Refused", "Task", "begin", "note_end", "note_failure", "run_chain", "set_up"]
 
 EVERY = 0.25        # seconds between two looks up from the steps
 _alone = threading.Lock()       # generators, and the number of threads, belong to a process
@@ -68,15 +68,22 @@ def run_chain(task: Task) -> Progress:
         try:
             with tune_threads(task.threads):
                 return _run(task, folder)
-        except (Stopped, KeyboardInterrupt):
-            found = read_progress(folder)._replace(phase="stopped")
-        except Exception as e:
-            phase = "refused" if isinstance(e, Refused) else "diverged" if isinstance(e, DivergenceError) else "failed"
-            found = read_progress(folder)._replace(phase=phase, error=f"{type(e).__name__}: {e}"[:2000],
-                                                   traceback=traceback.format_exc()[-20000:])
+        except (Exception, KeyboardInterrupt) as e:
+            return note_failure(folder, e)
         finally:
             np.random.set_state(states[0])
             random.setstate(states[1])
+
+
+def note_failure(folder: Path, e: BaseException) -> Progress:
+    """What has become of a chain that raised, as its folder says it from now on."""
+    if isinstance(e, (Stopped, KeyboardInterrupt)):
+        found = read_progress(folder)._replace(phase="stopped")
+    else:
+        phase = "refused" if isinstance(e, Refused) else "diverged" if isinstance(e, DivergenceError) else "failed"
+        found = read_progress(folder)._replace(phase=phase, error=f"{type(e).__name__}: {e}"[:2000],
+                                               traceback="".join(traceback.format_exception(
+                                                   type(e), e, e.__traceback__))[-20000:])
     if found.phase != "refused":
         write_progress(folder, found, lasting=True)
     return found
@@ -100,6 +107,27 @@ def set_up(build: Callable[[Chain], ChainSetup], chain: Chain) -> ChainSetup:
 
 
 def _run(task: Task, folder: Path) -> Progress:
+    begun = begin(task, folder)
+    if begun is None or task.steps is None:
+        return read_progress(folder)
+    with begun.trainer:
+        go([begun.road], task.steps, begun.looking.at_step)
+    return note_end(folder, begun.trainer)
+
+
+class Begun(NamedTuple):
+    """A chain that goes on from here."""
+
+    trainer: BayesianTrainer
+    road: Road
+    looking: Looking
+
+
+def begin(task: Task, folder: Path, of: int = 1) -> Optional[Begun]:
+    """Take a chain, one ``of`` so many in this process, to where it goes on.
+
+    None where its options were only to be seen, and are right.
+    """
     chain = chain_of(task.seed, task.index, mx.Context(*_kind_and_number(task.context)), task.threads)
     setup = set_up(task.build, chain)
     params = dict(setup.optimizer_params or {})
@@ -115,48 +143,43 @@ def _run(task: Task, folder: Path) -> Progress:
         except ValueError as e:
             raise Refused(str(e)) from e
     if task.steps is None:
-        return read_progress(folder)
-    looking = _Looking(task, folder)
+        return None
+    looking = Looking(task, folder, of * EVERY)
     batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
     if not begun and task.start is not None:
-        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, looking.at_warm_start)
-    with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
-                                         **options) as trainer:
-        _steps(trainer, setup, batches, task.steps, looking)
+        warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, setup.gradients,
+             looking.at_warm_start)
+    trainer = BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
+                                              **options)
+    try:
+        return Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches), looking)
+    except BaseException:
+        trainer.close()
+        raise
+
+
+def note_end(folder: Path, trainer: BayesianTrainer) -> Progress:
+    """What a chain has come to, as its folder says it from now on."""
     done = Progress("done", trainer.num_steps, len(trainer.samples))
     write_progress(folder, done, lasting=True)
     return done
 
 
-def _steps(trainer: BayesianTrainer, setup: ChainSetup, batches: BatchesOf, steps: int, looking: _Looking) -> None:
-    gradients = Gradients("sample_chains", setup.net, trainer.likelihood or setup.likelihood)
-    while trainer.num_steps < steps:
-        before = trainer.num_steps
-        for batch in batches.of(setup.data):
-            gradients.run(batch)
-            trainer.step(batch.size)
-            looking.at_step(trainer)
-            if trainer.num_steps >= steps:
-                return
-        if trainer.num_steps == before and not len(setup.data):
-            raise ValueError("data gave no batch in a whole epoch; write a loader of at least one")
-
-
-class _Looking:
+class Looking:
     """Looks up from the steps a few times a second: says where the chain is, and hears whether it is to end."""
 
-    def __init__(self, task: Task, folder: Path) -> None:
-        self._task, self._folder, self._when = task, folder, time.monotonic()
+    def __init__(self, task: Task, folder: Path, every: float) -> None:
+        self._task, self._folder, self._every, self._when = task, folder, every, time.monotonic()
 
     def at_warm_start(self, step: int) -> None:
         self._look(lambda: Progress("warm start", step))
 
-    def at_step(self, trainer: BayesianTrainer) -> None:
-        self._look(lambda: Progress("sampling", trainer.num_steps, len(trainer.samples)))
+    def at_step(self, road: Road) -> None:
+        self._look(lambda: Progress("sampling", road.trainer.num_steps, len(road.trainer.samples)))
 
     def _look(self, where: Callable[[], Progress]) -> None:
         now = time.monotonic()
-        if now - self._when > EVERY:
+        if now - self._when > self._every:
             self._when = now
             write_progress(self._folder, where())
             if stopped(Path(self._task.folder), self._task.call):

@@ -42,6 +42,7 @@ class Keeper:
         self._went_to: Optional[int] = None     # step of the checkpoint gone back to, the last time
         self._ended: Optional[Moment] = None    # the end of the last step
         self._moving = False                    # whether a step has begun and not ended, well
+        self.generators: Callable[[], tuple] = generators.generators
         self._interruption = Interruption(_before_end(store)) if store.header.get("signals", True) else None
 
     def before_step(self) -> None:
@@ -69,9 +70,13 @@ class Keeper:
             if self._interruption.pending is not None:
                 self._end(trainer)
 
+    def steps_to_checkpoint(self, step: int) -> int:
+        """Steps from there until a checkpoint is due, but for those at samples."""
+        return 1 if self._last is None else self._every - step % self._every
+
     def _now(self, trainer: Any) -> Moment:
         place = None if self.data is None else _fixed(self.data.state_dict())
-        return Moment(trainer.num_steps, place, generators.generators())
+        return Moment(trainer.num_steps, place, self.generators())
 
     def begin(self, trainer: Any, content: Optional[dict] = None) -> None:
         """Begin a run, or go on from the content of a checkpoint."""
@@ -95,6 +100,11 @@ class Keeper:
     def _reseed(self, step: int) -> None:
         generators.reseed(self._seed, step)
         self._reseeded = step
+
+    def take_back_the_generator(self) -> None:
+        """Set MXNet's generator to where this chain has set it last: others of the process have set it since."""
+        if self._reseeded is not None:
+            self._reseed(self._reseeded)
 
     def _end(self, trainer: Any) -> None:
         """The last checkpoint, before a signal does what it would have done."""

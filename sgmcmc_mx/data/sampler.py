@@ -72,7 +72,11 @@ class ResumableSampler(gluon.data.Sampler):
 
     def done(self) -> None:
         """Count a batch."""
-        self.index += 1
+        self.skip(1)
+
+    def skip(self, batches: int) -> None:
+        """Count batches of this epoch."""
+        self.index += batches
         if self.index == len(self):
             self.epoch, self.index = self.epoch + 1, 0
 

@@ -1,20 +1,23 @@
 """The choice of backend, made once, and the one place that calls it."""
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from typing import Callable, Optional, Tuple
+import threading
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from mxnet import runtime
 
 from . import cuda, native, ndarray
 from .job import Job
 
-__all__ = ["backend", "step"]
+__all__ = ["backend", "caught", "step"]
 
 _NAMES = ("native", "ndarray")
 _log = logging.getLogger("sgmcmc_mx")
 _chosen: Optional[Tuple[str, Callable[[Job], None]]] = None     # name, step function
+_here = threading.local()       # .jobs: a list that catches the steps of this thread
 
 
 def backend() -> str:
@@ -40,7 +43,21 @@ def backend() -> str:
 
 def step(job: Job) -> None:
     """Carry out one :class:`~sgmcmc_mx.kernels.job.Job` with the backend in force."""
-    (_chosen or _choose())[1](job)
+    jobs = getattr(_here, "jobs", None)
+    if jobs is None:
+        (_chosen or _choose())[1](job)
+    else:
+        jobs.append(job)
+
+
+@contextlib.contextmanager
+def caught() -> Iterator[List[Job]]:
+    """The jobs of steps inside, which are not carried out: whoever asks does that, with others, as one operation."""
+    before, _here.jobs = getattr(_here, "jobs", None), []
+    try:
+        yield _here.jobs
+    finally:
+        _here.jobs = before
 
 
 def _choose() -> Tuple[str, Callable[[Job], None]]:

@@ -21,14 +21,15 @@ from mxnet.base import _LIB, MXNetError, check_call
 from . import ndarray as readable
 from .job import INTEGRATORS, Job, Shared, Tensor
 
-__all__ = ["ISAS", "instruction_set", "instruction_sets", "is_there", "load", "normal", "step", "threads", "words"]
+__all__ = ["ISAS", "UNFIT", "check", "instruction_set", "instruction_sets", "is_there", "library", "load", "normal",
+           "pack", "planned", "step", "threads", "words"]
 
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
               "MXNDArrayGetStorageType", "MXNDArrayGetContext", "MXShallowCopyNDArray", "MXNDArrayFree")
 _REORDER = "_ZN5mxnet7NDArray5Chunk15Reorder2DefaultEv"
 ISAS = ("baseline", "avx2", "avx512")   # by rank
-_UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
+UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
 _HEAD = "Q4dQdQ"
 _ROW = "2Q11d"
@@ -106,6 +107,9 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.sg_plan.argtypes = (c_void_p, c_int, c_void_p)
     lib.sg_push.argtypes = (c_void_p, ctypes.c_char_p)
     lib.sg_release.argtypes, lib.sg_release.restype = (c_void_p,), None
+    lib.sg_burst.argtypes = (c_void_p, c_void_p, c_void_p, c_int, c_void_p)
+    lib.sg_burst_push.argtypes = (c_void_p, c_void_p)
+    lib.sg_burst_release.argtypes, lib.sg_burst_release.restype = (c_void_p,), None
     lib.sg_block.argtypes, lib.sg_block.restype = (c_void_p,), c_void_p
     lib.sg_name.restype = ctypes.c_char_p
     lib.sg_has.argtypes = lib.sg_use.argtypes = (c_int,)
@@ -142,12 +146,17 @@ def step(job: Job) -> None:
     """Carry out a :class:`~sgmcmc_mx.kernels.job.Job`; see there for the equations."""
     if _some_move:
         job = _without_movable(job)
-    if job.plan is None:
-        job.plan = _plan(job) if job.tensors else None
-        if job.plan is None:
-            readable.step(job)
-            return
-    _raise(_lib.sg_push(job.plan.pointer, _pack(job)))
+    if planned(job) is None:
+        readable.step(job)
+        return
+    check(_lib.sg_push(job.plan.pointer, pack(job)))
+
+
+def planned(job: Job) -> Optional[Plan]:
+    """The plan of a job, made if there is none yet; None if its arrays are not for this backend."""
+    if job.plan is None and job.tensors:
+        job.plan = _plan(job)
+    return job.plan
 
 
 def _plan(job: Job) -> Optional[Plan]:
@@ -159,13 +168,14 @@ def _plan(job: Job) -> Optional[Plan]:
             handles.append(None if a is None else a.handle.value)
     out = ctypes.c_void_p()
     code = _lib.sg_plan((ctypes.c_void_p * len(handles))(*handles), len(job.tensors), ctypes.byref(out))
-    if code == _UNFIT:
+    if code == UNFIT:
         return None
-    _raise(code)
+    check(code)
     return Plan(out.value)
 
 
-def _raise(code: int) -> None:
+def check(code: int) -> None:
+    """Raise what a code of the library says went wrong."""
     if code == 0:
         return
     if code == _SIZES:
@@ -178,8 +188,8 @@ def _raise(code: int) -> None:
     check_call(code)
 
 
-def _pack(job: Job) -> bytes:
-    """The coefficients of the step, as the library reads them."""
+def pack(job: Job) -> bytes:
+    """The coefficients of a step, as the library reads them."""
     values = [job.seed, job.rescale, math.inf if job.clip is None else job.clip]
     shared = job.shared
     values += (1.0, 0.0, 0) if shared is None or shared.settle is None else (*shared.settle, 1)
@@ -231,7 +241,7 @@ def words(first_group: int, groups: int, seed: int, step: int, parameter: int, s
 
 def threads(n: int) -> int:
     """Number of threads of a large step, 0 to leave it to OpenMP. Returns the former number."""
-    return _lib.sg_threads(n)
+    return library().sg_threads(n)
 
 
 def instruction_set(name: Optional[str] = None) -> str:
@@ -246,7 +256,7 @@ def instruction_set(name: Optional[str] = None) -> str:
     RuntimeError
         Where there is no native step.
     """
-    lib = _ready()
+    lib = library()
     if name is not None and not (name in ISAS and lib.sg_use(ISAS.index(name))):
         raise ValueError(f"this processor lacks the instruction set {name!r}; it has {', '.join(instruction_sets())}")
     return lib.sg_name().decode()
@@ -254,10 +264,11 @@ def instruction_set(name: Optional[str] = None) -> str:
 
 def instruction_sets() -> Tuple[str, ...]:
     """Names of the instruction sets that this processor has and the library knows, the best last."""
-    return _instruction_sets(_ready())
+    return _instruction_sets(library())
 
 
-def _ready() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The library, ready. Raises RuntimeError where there is none."""
     missing = load()
     if missing:
         raise RuntimeError(f"there is no native step: {missing}")

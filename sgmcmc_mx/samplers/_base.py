@@ -68,6 +68,7 @@ class Sampler(Roads):
 
     integrator = "euler"
     second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
+    learns_from_gradients = False   # whether the numbers of a step depend on its gradient
 
     def _remember_nothing(self) -> None:
         super()._remember_nothing()
@@ -85,6 +86,10 @@ class Sampler(Roads):
 
     def _adapt(self, call: Call) -> None:
         """Bring preconditioners up to date, right before a step."""
+
+    def acts(self, step: int) -> bool:
+        """Whether something of the state is drawn anew before the step of this number."""
+        return self._hyper is not None and self._hyper.due(step)
 
     def _steady(self, t: kernels.Tensor) -> bool:
         """Whether the coefficients of ``t`` would be the same at the next step, if no setting changed."""
@@ -152,6 +157,17 @@ class Sampler(Roads):
             call.shapes.append(w.shape)
             t.size = math.prod(call.shapes[-1])
         return call
+
+    def is_steady(self) -> bool:
+        """Whether the coefficients of the last step would be those of the next one, if no setting changed."""
+        return all(call.settings is not None for device in self._devices.values() for call in device.calls.values())
+
+    def skip(self, steps: int) -> None:
+        """Count steps that were carried out elsewhere."""
+        for index in self._index_update_count:
+            self._index_update_count[index] += steps
+        self.num_update += steps
+        self._calls += steps
 
     def _fill(self, call: Call, device: Device, lr: float) -> bool:
         """Fill in the coefficients of a call; returns whether they will be the same at the next step."""

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from mxnet import ndarray as nd
 
@@ -73,6 +73,11 @@ class MomentumSampler(Sampler):
             if device.energy is not None:
                 return device.energy()
         return None
+
+    def step_sizes(self, indices: Sequence[Index]) -> List[float]:
+        """eta of the last step of these parameters, which are on one device."""
+        eta = next(iter(self._devices.values())).eta
+        return [eta[i] for i in indices]
 
     def _new_device(self) -> MomentumDevice:
         return MomentumDevice()

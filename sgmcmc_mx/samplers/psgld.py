@@ -58,6 +58,8 @@ class PSGLD(Sampler):
         As for :class:`~sgmcmc_mx.samplers.Sampler`. The state is V and G (and with ``gamma`` a third array).
     """
 
+    learns_from_gradients = True
+
     def __init__(self, *, beta: float = 0.99, epsilon: float = 1e-5, gamma: Union[float, str, None] = None,
                  learning_rate: Optional[float] = None, lr_scheduler: Optional[LRScheduler] = None,
                  **kwargs: Any) -> None:

@@ -54,6 +54,8 @@ class SASGHMC(MomentumSampler):
         tau, m and V.
     """
 
+    learns_from_gradients = True
+
     def __init__(self, *, burn_in: int, friction: float = 0.05, subtract_noise: bool = True, epsilon: float = 1e-8,
                  learning_rate: Optional[float] = None, lr_scheduler: Optional[LRScheduler] = None,
                  **kwargs: Any) -> None:

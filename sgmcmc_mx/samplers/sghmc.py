@@ -92,13 +92,20 @@ class SGHMC(MomentumSampler):
             t.momentum = state
 
     def _coefficients(self, t: Tensor, index: Index, device: MomentumDevice, eta: float, lr: float) -> None:
-        k = self.resample_momentum
-        if k and t.count > 1 and (t.count - 1) % k == 0 and self.temperature:
+        if self._resamples(t.count):
             standard_momentum(self, t.weight, t.count, t.ordinal).copyto(t.momentum)
             device.eta[index] = 1.0 / self.temperature
         t.drift, t.ratio = lr, device.ratio(index, eta)
         t.friction = self.friction_at(device.lr)
         t.noise = self._injected(t.friction, eta)
+
+    def _resamples(self, step: int) -> bool:
+        k = self.resample_momentum
+        return bool(k and step > 1 and (step - 1) % k == 0 and self.temperature)
+
+    def acts(self, step: int) -> bool:
+        """Whether prior precisions or momenta are drawn anew before the step of this number."""
+        return super().acts(step) or self._resamples(step)
 
     def _adapt(self, call: Call) -> None:
         """How much the next gradient counts in the running variance."""

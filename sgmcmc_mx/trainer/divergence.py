@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -22,10 +22,18 @@ WINDOW = 10     # readings of the temperature that a warning rests on
 class _Look(NamedTuple):
     """What was asked for at a step, as arrays that the engine fills in."""
 
-    step: int
     size: Optional[nd.NDArray]          # finite if all that is watched is
     apart: Optional[nd.NDArray]         # 0 if the replicas are equal
-    temperature: Optional[nd.NDArray]
+    heat: Optional[nd.NDArray]
+
+    def is_finite(self) -> bool:
+        return self.size is None or math.isfinite(self.size.asscalar())
+
+    def is_apart(self) -> bool:
+        return self.apart is not None and self.apart.asscalar() != 0.0
+
+    def temperature(self) -> Optional[float]:
+        return None if self.heat is None else float(self.heat.asscalar())
 
 
 class Watch:
@@ -38,30 +46,36 @@ class Watch:
     def __init__(self, check_every: int) -> None:
         self._interval = max(1, check_every // 2)
         self._at_once = check_every == 1
-        self._asked: Optional[_Look] = None
+        self._asked: Optional[Tuple[int, Any]] = None       # step, and what was asked for at it
         self._sound = 0             # the last step at which all was well
         self._temperatures: List[float] = []
         self._warned = False
+        self._size = 0              # weights that move, once known
 
     def restart(self, step: int) -> None:
         """Begin anew, after the chain was put somewhere else."""
         self._asked, self._sound, self._temperatures = None, step, []
 
+    def steps_to_look(self, step: int) -> int:
+        """Steps from there until it looks."""
+        return self._interval - step % self._interval
+
     def after_step(self, trainer: Whole) -> None:
         """Look, if it is time to."""
         if trainer.num_steps % self._interval == 0:
-            asked, self._asked = self._asked, _look(trainer)
-            self._read(trainer, self._asked if self._at_once else asked)
+            look = _look(trainer) if trainer._told is None else trainer._told.look()
+            asked, self._asked = self._asked, (trainer.num_steps, look)
+            if self._at_once or asked is not None:
+                self._read(trainer, *(self._asked if self._at_once or asked is None else asked))
 
-    def _read(self, trainer: Whole, look: Optional[_Look]) -> None:
-        if look is None or look.size is None:
-            return
-        if not math.isfinite(look.size.asscalar()):
-            raise self._diverged(trainer, look.step)
-        if look.apart is not None and look.apart.asscalar() != 0.0:
-            raise RuntimeError(_APART.format(name=_parted(trainer), step=look.step))
-        self._sound = look.step
-        self._note_temperature(trainer, look)
+    def _read(self, trainer: Whole, step: int, look: Any) -> None:
+        if not look.is_finite():
+            raise self._diverged(trainer, step)
+        if look.is_apart():
+            raise RuntimeError(_APART.format(name=_parted(trainer), step=step))
+        self._sound = step
+        if not self._warned and step > trainer.burn_in:
+            self._note_temperature(trainer, step, look.temperature())
 
     def _diverged(self, trainer: Whole, step: int) -> DivergenceError:
         found = [f"the {kind} of {name}" for name, kind, a in _watched(trainer) if not np.isfinite(a.asnumpy()).all()]
@@ -71,15 +85,19 @@ class Watch:
         what = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         return DivergenceError(f"{what} {'are' if len(found) > 1 or 'weights' in what else 'is'} not finite {when}")
 
-    def _note_temperature(self, trainer: Whole, look: _Look) -> None:
-        if look.temperature is None or self._warned or look.step <= trainer.burn_in:
+    def _note_temperature(self, trainer: Whole, step: int, temperature: Optional[float]) -> None:
+        T = trainer._optimizer.temperature if temperature is not None else 0.0
+        if temperature is None or not T:
             return
-        self._temperatures = [*self._temperatures[1 - WINDOW:], float(look.temperature.asscalar())]
-        T, size = trainer._optimizer.temperature, sum(a.size for _, kind, a in _watched(trainer) if kind == "weights")
-        mean = float(np.mean(self._temperatures))
-        if len(self._temperatures) == WINDOW and T and off_temperature(mean, T, size):
+        self._temperatures = [*self._temperatures[1 - WINDOW:], temperature]
+        if len(self._temperatures) < WINDOW:
+            return
+        if not self._size:
+            self._size = sum(a.size for _, kind, a in _watched(trainer) if kind == "weights")
+        mean = sum(self._temperatures) / WINDOW
+        if off_temperature(mean, T, self._size):
             self._warned = True
-            warn(f"the chain's mean kinetic temperature over {WINDOW} readings up to step {look.step} is {mean:.3g}, "
+            warn(f"the chain's mean kinetic temperature over {WINDOW} readings up to step {step} is {mean:.3g}, "
                  f"not T = {T:g}: minibatch noise heats it, or it has not settled; write a smaller learning_rate, more "
                  "friction, a longer burn_in, or sgnht")
 
@@ -101,7 +119,7 @@ def _look(trainer: Whole) -> _Look:
         for first, other in _replicas(trainer):
             differing = (first != other.as_in_context(first.context)).astype("float32").sum()
             apart = differing if apart is None else apart + differing
-    return _Look(trainer.num_steps, total, apart, trainer.temperature)
+    return _Look(total, apart, trainer.temperature)
 
 
 def _watched(trainer: Whole) -> Iterator[Tuple[str, str, nd.NDArray]]:

@@ -89,6 +89,10 @@ class FirstSteps:
         self._seen: List[Seen] = []
         self._looks, self._step = LOOKS, 0
 
+    def not_needed(self) -> None:
+        """Look no more: the loop is this package's own."""
+        self._probes, self._asked, self._looks = [], [], 0
+
     def note_inputs(self, inputs: Any) -> None:
         """Of a pass of the network that is recorded."""
         if not self._looks:

@@ -36,6 +36,7 @@ class Looking(Whole):
 
     def _look_at_the_loop(self) -> None:
         """What the loop has done since the last step, and what of it is a mistake; nothing is waited for."""
+        self._told = None
         if not self._loss_is_new:
             self._loss = None       # that of an earlier step says nothing of this one
             if self._other_loss is not None and not self._own_is_called:

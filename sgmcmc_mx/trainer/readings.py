@@ -19,6 +19,8 @@ class Readings(Whole):
     def potential(self) -> Optional[nd.NDArray]:
         """U(w) estimated from the last minibatch's loss, as an NDArray of one element; None without a loss seen."""
         o = self._optimizer
+        if self._told is not None:
+            return self._told.potential()
         if self._loss is None or not isinstance(o, Sampler):
             return None
         total = classic(self._loss).detach().astype("float32").mean() * o.num_data
@@ -31,7 +33,7 @@ class Readings(Whole):
     @property
     def temperature(self) -> Optional[nd.NDArray]:
         """Kinetic temperature after the last step, as an NDArray of one element; None for SGLD."""
-        return getattr(self._optimizer, "kinetic_temperature", None)
+        return getattr(self._optimizer, "kinetic_temperature", None) if self._told is None else self._told.temperature()
 
     @property
     def friction(self) -> Union[float, nd.NDArray, None]:

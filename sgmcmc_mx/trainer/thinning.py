@@ -38,6 +38,27 @@ class Thinning(Readings):
             return self._collect(equal=self.weights == "equal" or (self.weights is None and says is not None))
         return False
 
+    def _steps_to_event(self, most: int) -> int:
+        """Steps until something is to be done besides them: a sample, a checkpoint, a look for divergence."""
+        most = min(most, self._watch.steps_to_look(self.num_steps))
+        if self._keeper is not None:
+            most = min(most, self._keeper.steps_to_checkpoint(self.num_steps))
+        return self._steps_to_sample(most)
+
+    def _steps_to_sample(self, most: int) -> int:
+        """Steps until the next sample is due, or ``most`` where none is due before."""
+        stage, first = self._stage, self._optimizer.num_update
+        if not callable(getattr(self._optimizer.lr_scheduler, "collects", None)):
+            since = self.num_steps - self.burn_in
+            return min(most, -since + self.thin if since < 0 else self.thin - since % self.thin)
+        for steps in range(1, most):
+            says, since = self._schedule_says(first + steps), self.num_steps + steps - self.burn_in
+            stage = stage + 1 if says else 0 if says is not None else stage
+            position = since if says is None else stage
+            if min(since, position) > 0 and position % self.thin == 0:
+                return steps
+        return most
+
     def _schedule_says(self, num_update: int) -> Optional[bool]:
         collects = getattr(self._optimizer.lr_scheduler, "collects", None)
         return collects(num_update) if callable(collects) else None

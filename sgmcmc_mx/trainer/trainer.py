@@ -43,6 +43,7 @@ from .distributed import Distributed, Elsewhere
 from .divergence import Watch
 from .looking import Looking
 from .progress import Progress
+from .sampling import Sampling
 from .states import States
 from .thinning import Thinning
 
@@ -51,7 +52,7 @@ __all__ = ["BayesianTrainer"]
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(Distributed, Thinning, Looking, States):
+class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -350,15 +351,20 @@ class BayesianTrainer(Distributed, Thinning, Looking, States):
         if failure is not None:     # swallowed by the kvstore a moment ago
             self._optimizer._failure = None
             raise failure
-        done = self._updates_done()
-        here = done != self._seen
+        here = self._updates_done() != self._seen       # else a server has made it
         if not here and not self._distributed:
             if self._keeper is not None:
                 self._keeper.no_step()
             return
-        self._seen = done
-        self.num_steps += 1
-        kept = self._consider(self._optimizer.num_update if here else self.num_steps)
+        self._stepped(1, here)
+
+    def _stepped(self, steps: int, here: bool = True) -> None:
+        """After an update, or several of which only the last ends in anything to be done."""
+        self._seen = self._updates_done()
+        kept = False
+        for ahead in range(steps - 1, -1, -1):
+            self.num_steps += 1
+            kept = self._consider(self._optimizer.num_update - ahead if here else self.num_steps)
         try:
             self._watch.after_step(self)
             self._compare_replicas()

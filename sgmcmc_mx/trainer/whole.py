@@ -41,6 +41,7 @@ class Whole(Collecting, gluon.Trainer):
     _loss: Optional[nd.NDArray]     # of the last minibatch
     _loss_is_new: bool              # whether it was heard since the last step
     _own_is_called: bool            # whether the loop calls the likelihood that was given, and not an equal one
+    _told: Any = None               # a Told, after steps of the native road
     _other_loss: Optional[str]      # a likelihood that the loop calls and that is not the trainer's
     _watch: Any                     # the Watch, which looks for divergence
     _made_with: dict                # what Gluon's trainer was given

@@ -78,6 +78,44 @@ def build_wide(chain):
     return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgld", thin=5)
 
 
+def build_dense(chain, learning_rate=0.05, kinds=("tanh",), **options):
+    """A chain that the native road knows."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(6, activation=kinds[chain.index % len(kinds)]), gluon.nn.Dense(3))
+    net.initialize(init.Xavier(), ctx=chain.context)
+    data = sg.data.ArrayLoader(X, Y, batch_size=8)
+    return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgnht", {"learning_rate": learning_rate},
+                         **{"burn_in": 3, "thin": 4, "checkpoint_every": 5, **options})
+
+
+def build_dense_long(chain):
+    return build_dense(chain, burn_in=100, thin=500, checkpoint_every=100000)
+
+
+def build_dense_failing(chain):
+    if chain.index == 1:
+        raise KeyError("no data for this one")
+    return build_dense(chain, learning_rate=1e9 if chain.index == 2 else 0.05, check_every=2)
+
+
+def build_without_dropout(chain):
+    """As :func:`build`, with nothing that draws: MXNet's road."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Conv1D(4, 3, activation="tanh"), gluon.nn.Dense(3))
+    net.initialize(init.Xavier(), ctx=chain.context)
+    data = sg.data.ResumableLoader(Jittered(X, Y), 8)
+    return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgnht", {"learning_rate": 0.05},
+                         burn_in=3, thin=4, checkpoint_every=5)
+
+
+class Jittered(gluon.data.ArrayDataset):
+    """Augmented by NumPy's generator."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + np.float32(0.1 * np.random.randn()), y
+
+
 class AtOnce(Executor):
     """Runs a task when it is submitted, in this process."""
 

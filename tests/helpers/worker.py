@@ -32,23 +32,23 @@ def batches(rank, size):
     return sg.data.ResumableLoader(mine, batch_size=BATCH // size, shuffle=False)
 
 
-def chain(steps=12, sampler="sghmc", store=None, same_seed=True, kvstore=None, out=None, server=False, kill=None,
-          fail=None, fewer=None, batch=None, rank_options=None, jitter=False, options=None, resume=False, trainer=None):
+def chain(steps=12, sampler="sghmc", store=None, same_seed=True, kvstore=None, out=None, kill=None, fail=None,
+          fewer=None, batch=None, rank_options=None, jitter=False, resume=False, sample=False):
     """Make the chain up to a step; returns trainer and network.
 
-    ``kill=[rank, step]`` and ``fail``: that worker dies, or raises, after that step. ``fewer``: it makes so many steps.
+    ``kill=[rank, step]``, ``fail``: that worker dies, or raises, after that step. ``fewer``: it makes so many steps.
     ``batch=[rank, number]``: what it gives step(), or what all give where rank is None. ``rank_options``: sampler's
-    arguments of worker 1. ``jitter``: inputs are moved by NumPy's generator, which is each worker's own.
+    arguments of worker 1. ``jitter``: inputs are moved by NumPy's generator, which is each worker's own. ``sample``:
+    the loop is the trainer's own.
     """
     rank, size = (0, 1) if kvstore is None else (kvstore.rank, kvstore.num_workers)
     net = network(7 if rank == 0 or same_seed else 100 + rank)
     np.random.seed(rank)
     loader, loss_fn = batches(rank, size), sg.likelihoods.Gaussian(0.5)
-    settings = {"num_data": EXAMPLES, "learning_rate": 0.02, "seed": 3, **(options or {})}
+    settings = {"num_data": EXAMPLES, "learning_rate": 0.02, "seed": 3}
     if rank_options is not None and rank == 1:
         settings.update(rank_options)
-    more = {"data": loader, "checkpoint_every": 5, "thin": 4, "kvstore": kvstore,
-            "update_on_kvstore": server if kvstore is not None else None, **(trainer or {})}
+    more = {"data": loader, "checkpoint_every": 5, "thin": 4, "kvstore": kvstore}
     if resume:
         trainer = sg.BayesianTrainer.resume(store, net, data=loader, kvstore=kvstore)
     elif store is not None:
@@ -58,6 +58,8 @@ def chain(steps=12, sampler="sghmc", store=None, same_seed=True, kvstore=None, o
     print("begun at", trainer.num_steps, flush=True)
     number = BATCH if batch is None or batch[0] not in (None, rank) else batch[1]
     steps = steps if fewer is None or fewer[0] != rank else fewer[1]
+    if sample:
+        trainer.sample(loader, steps)
     while trainer.num_steps < steps:
         for x, y in loader:
             if jitter:

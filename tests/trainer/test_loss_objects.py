@@ -186,6 +186,7 @@ def test_a_trainer_that_is_gone_is_not_told():
     import gc
 
     from sgmcmc_mx.likelihoods import base
+    gc.collect()    # trainers of other tests
     before = len(base._watching)
     net = network()
     tr = made(net, Categorical())

@@ -32,8 +32,11 @@ def test_replicas_are_equal_and_the_first_worker_collects(whole):
 
 
 def test_two_workers_make_the_steps_of_one(tmp_path):
-    """To rounding: the sum over a batch is another sum when it is dealt out. Each had other first weights."""
-    done = launched(program(out=str(tmp_path / "weights"), **HOW), "--workers", 2)
+    """To rounding: the sum over a batch is another sum when it is dealt out. Each had other first weights.
+
+    The loop of the workers is the trainer's own, which knows how many they are.
+    """
+    done = launched(program(out=str(tmp_path / "weights"), sample=True, **HOW), "--workers", 2)
     assert done.code == 0, done
     _, net = chain(sampler="sgnht")
     for rank in (0, 1):

@@ -128,10 +128,11 @@ static double ISA(chunk)(const sg_task *task, int64_t first, int64_t count)
     return task->is_double ? ISA(chunk_f64)(task, first, count) : ISA(chunk_f32)(task, first, count);
 }
 
-static const sg_isa ISA(isa) = {ISA_NAME, ISA(chunk), ISA(normals), ISA(words)};
+static const sg_isa ISA(isa) = {ISA_NAME, RANK, ISA(chunk), ISA(normals), ISA(words)};
 
 #undef ISA
 #undef ISA_NAME
+#undef RANK
 #undef LANES
 #undef MUL32
 #undef SQRT

@@ -64,6 +64,7 @@ static inline __attribute__((always_inline)) uint16_t sg_narrowed(float x)
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")
 #define ISA(name) name##_avx512
 #define ISA_NAME "avx512"
+#define RANK 2
 #define LANES 16
 #define MUL32(a, b) ((ISA(vl))_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
 #define SQRT(x) ((ISA(vf))_mm512_sqrt_ps((__m512)(x)))
@@ -74,6 +75,7 @@ static inline __attribute__((always_inline)) uint16_t sg_narrowed(float x)
 #pragma GCC target("avx2,fma")
 #define ISA(name) name##_avx2
 #define ISA_NAME "avx2"
+#define RANK 1
 #define LANES 8
 #define MUL32(a, b) ((ISA(vl))_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
 #define SQRT(x) ((ISA(vf))_mm256_sqrt_ps((__m256)(x)))
@@ -83,6 +85,7 @@ static inline __attribute__((always_inline)) uint16_t sg_narrowed(float x)
 
 #define ISA(name) name##_base
 #define ISA_NAME "baseline"
+#define RANK 0
 #define LANES 4
 #if defined(__x86_64__)
 #define MUL32(a, b) ((ISA(vl))_mm_mul_epu32((__m128i)(a), (__m128i)(b)))

@@ -3,7 +3,7 @@
 
 static int failure;             /* of an operation, which has nobody to tell */
 
-static int look_up(const operand *o, void **data)
+int look_up(const operand *o, void **data)
 {
     *data = 0;
     if (!o->array)
@@ -16,11 +16,10 @@ static int look_up(const operand *o, void **data)
     return *data ? SG_OK : SG_MEMORY;
 }
 
-static int fill_in(job *j, int i)
+/* The data of a tensor's arrays, and what of its task never changes. */
+static int find_tensor(job *j, int i)
 {
     const tensor *t = j->plan->tensors + i;
-    const head *h = &j->head;
-    const row *r = j->rows + i;
     sg_task *task = j->tasks + i;
     void **data[PER_TENSOR] = {&task->weight, &task->grad, &task->momentum, &task->alpha, &task->previous,
                                &task->variance, &task->scale, &task->half};
@@ -35,6 +34,15 @@ static int fill_in(job *j, int i)
     task->kind = !task->momentum ? SG_NO_MOMENTUM : t->element ? SG_ELEMENT : SG_MOMENTUM;
     task->extra = task->previous ? SG_ESTIMATE : task->scale ? SG_SCALE : SG_PLAIN;
     task->sum = task->momentum && (j->alpha_data || (task->alpha && !t->element));
+    return SG_OK;
+}
+
+/* The coefficients of one step of it. */
+static void fill_in(job *j, int i)
+{
+    const head *h = &j->head;
+    const row *r = j->rows + i;
+    sg_task *task = j->tasks + i;
     task->key[0] = (uint32_t)h->seed;
     task->key[1] = (uint32_t)(h->seed >> 32);
     task->counter[0] = (uint32_t)r->ordinal;
@@ -51,10 +59,9 @@ static int fill_in(job *j, int i)
     task->alpha_ratio = r->alpha_ratio;
     task->heat = r->heat;
     task->inverse_mass = r->inverse_mass;
-    return SG_OK;
 }
 
-static int prepare(job *j)
+int find(job *j)
 {
     const plan *p = j->plan;
     int code;
@@ -62,31 +69,41 @@ static int prepare(job *j)
         (code = look_up(p->shared + SHARED_EXCESS, (void **)&j->excess_data)))
         return code;
     for (int i = 0; i < p->count; i++)
-        if (p->tensors[i].size && (code = fill_in(j, i)))
+        if (p->tensors[i].size && (code = find_tensor(j, i)))
             return code;
     return SG_OK;
+}
+
+int carry_out(job *j)
+{
+    const plan *p = j->plan;
+    const head *h = &j->head;
+    for (int i = 0; i < p->count; i++)
+        fill_in(j, i);
+    if (h->settle && j->alpha_data) {
+        double alpha = load(j->alpha_data, p->shared_dtype), excess = load(j->excess_data, p->shared_dtype);
+        store(j->alpha_data, p->shared_dtype, h->ratio * (alpha + h->gain * excess));
+        store(j->excess_data, p->shared_dtype, 0);
+    }
+    if (h->integrator == SG_BADODAB && has_sums(j)) {
+        int code = run_all(j, SG_KICK);
+        return code ? code : run_all(j, SG_FLUCTUATE);
+    }
+    return run_all(j, (int)h->integrator);
+}
+
+void note_failure(int code)
+{
+    if (code)
+        __atomic_store_n(&failure, code, __ATOMIC_RELAXED);
 }
 
 void operate(void *context, void *param)
 {
     job *j = param;
-    const plan *p = j->plan;
-    const head *h = &j->head;
-    int code = prepare(j);
+    int code = find(j);
     (void)context;
-    if (!code && h->settle && j->alpha_data) {
-        double alpha = load(j->alpha_data, p->shared_dtype), excess = load(j->excess_data, p->shared_dtype);
-        store(j->alpha_data, p->shared_dtype, h->ratio * (alpha + h->gain * excess));
-        store(j->excess_data, p->shared_dtype, 0);
-    }
-    if (!code && h->integrator == SG_BADODAB && has_sums(j)) {
-        code = run_all(j, SG_KICK);
-        code = code ? code : run_all(j, SG_FLUCTUATE);
-    } else if (!code) {
-        code = run_all(j, (int)h->integrator);
-    }
-    if (code)
-        __atomic_store_n(&failure, code, __ATOMIC_RELAXED);
+    note_failure(code ? code : carry_out(j));
 }
 
 int take_failure(void)

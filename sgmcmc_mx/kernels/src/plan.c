@@ -21,7 +21,7 @@ EXPORT void sg_release(void *pointer)
     free(p);
 }
 
-static int shape_of(void *array, int *ndim, int64_t *size)
+int shape_of(void *array, int *ndim, int64_t *size)
 {
     const int64_t *shape;
     if (mx.shape(array, ndim, &shape))
@@ -33,7 +33,7 @@ static int shape_of(void *array, int *ndim, int64_t *size)
 }
 
 /* Our own copy of an array that goes with the weight: of the same size and dtype, where these are given. */
-static int take(void *array, int64_t size, int dtype, operand *o)
+int take(void *array, int64_t size, int dtype, operand *o)
 {
     int ndim, own;
     int64_t n;
@@ -98,14 +98,30 @@ static int take_shared(void **arrays, plan *p)
     return SG_OK;
 }
 
-/* A set of arrays by the memory they live in. */
-typedef struct {
-    void **slots;
-    uint32_t mask;
-} names;
+int begin_names(names *s, size_t arrays)
+{
+    size_t slots = 16;
+    while (slots < 2 * arrays)
+        slots *= 2;
+    *s = (names){.slots = calloc(slots, sizeof(void *)), .mask = (uint32_t)slots - 1};
+    s->owners = malloc(slots * sizeof *s->owners);
+    s->writes = malloc(2 * arrays * sizeof *s->writes);
+    if (!s->slots || !s->owners || !s->writes) {
+        end_names(s);
+        free(s->writes);
+        return SG_MEMORY;
+    }
+    s->reads = s->writes + arrays;
+    return SG_OK;
+}
 
-/* Name an array as written or read, unless its memory is named already. Returns whether it was. */
-static int name(names *s, plan *p, const operand *o, int written)
+void end_names(names *s)
+{
+    free(s->slots);
+    free(s->owners);
+}
+
+int name(names *s, const operand *o, int written, const void *owner)
 {
     if (!o->array)
         return 0;
@@ -113,41 +129,45 @@ static int name(names *s, plan *p, const operand *o, int written)
     uint32_t at = (uint32_t)(((uintptr_t)block >> 4) * 0x9E3779B1u) & s->mask;
     for (; s->slots[at]; at = (at + 1) & s->mask)
         if (s->slots[at] == block)
-            return 1;
+            return s->owners[at] != owner;
     s->slots[at] = block;
+    s->owners[at] = owner;
     if (written)
-        p->writes[p->n_writes++] = o->array;
+        s->writes[s->n_writes++] = o->array;
     else
-        p->reads[p->n_reads++] = o->array;
+        s->reads[s->n_reads++] = o->array;
     return 0;
 }
 
 /* What the operation writes first, then what it only reads. A gradient that may have to be laid out afresh counts
  * as written. */
-static int name_all(plan *p)
+void name_plan(names *s, plan *p, int grads_are_written)
 {
-    size_t arrays = PER_TENSOR * (size_t)p->count + PER_PLAN, slots = 16;
-    while (slots < 2 * arrays)
-        slots *= 2;
-    names s = {.slots = calloc(slots, sizeof(void *)), .mask = (uint32_t)slots - 1};
-    p->writes = malloc(2 * arrays * sizeof *p->writes);
-    if (!s.slots || !p->writes) {
-        free(s.slots);
-        return SG_MEMORY;
-    }
-    p->reads = p->writes + arrays;
     for (int i = 0; i < PER_PLAN; i++)
-        name(&s, p, p->shared + i, 1);
+        name(s, p->shared + i, 1, p);
     for (int t = 0; t < p->count; t++)
         for (int i = 0; i < PER_TENSOR; i++)
             if (i != GRAD && i != SCALE)
-                p->in_order |= name(&s, p, p->tensors[t].operands + i, 1);
+                p->in_order |= name(s, p->tensors[t].operands + i, 1, p->tensors + t);
     for (int written = 1; written >= 0; written--)
         for (int t = 0; t < p->count; t++)
-            for (int i = GRAD; i <= SCALE; i += SCALE - GRAD)
-                if (p->tensors[t].operands[i].reorder == written)
-                    name(&s, p, p->tensors[t].operands + i, written);
-    free(s.slots);
+            for (int i = GRAD; i <= SCALE; i += SCALE - GRAD) {
+                const operand *o = p->tensors[t].operands + i;
+                if ((o->reorder || (i == GRAD && grads_are_written)) == written)
+                    name(s, o, written, p->tensors + t);
+            }
+}
+
+static int name_all(plan *p)
+{
+    names s;
+    int code = begin_names(&s, PER_TENSOR * (size_t)p->count + PER_PLAN);
+    if (code)
+        return code;
+    name_plan(&s, p, 0);
+    p->writes = s.writes, p->n_writes = s.n_writes;
+    p->reads = s.reads, p->n_reads = s.n_reads;
+    end_names(&s);
     return SG_OK;
 }
 

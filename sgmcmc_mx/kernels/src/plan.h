@@ -95,8 +95,30 @@ static inline void *block_of(void *array)
 /* plan.c: let go of a plan; the last one to do so, Python or an operation, frees it. */
 void sg_release(void *pointer);
 
-/* operation.c: run by the engine with a job. Keeps what went wrong for the next push, which takes it. */
+/* plan.c: an array's axes and size; our own copy of one, which must be of this size and dtype. */
+int shape_of(void *array, int *ndim, int64_t *size);
+int take(void *array, int64_t size, int dtype, operand *o);
+/* Name an array as written or read, unless its memory is named already. Returns whether it was, by another owner. */
+typedef struct {
+    void **slots;               /* a set of arrays by the memory they live in */
+    const void **owners;        /* the tensor, or plan, that named it */
+    uint32_t mask;
+    void **writes, **reads;     /* room for all of them each */
+    int n_writes, n_reads;
+} names;
+int begin_names(names *s, size_t arrays);
+int name(names *s, const operand *o, int written, const void *owner);
+void end_names(names *s);
+void name_plan(names *s, plan *p, int grads_are_written);
+
+/* operation.c: the data of an array, which may only be asked for inside an operation that has named it. */
+int look_up(const operand *o, void **data);
+/* The data of all arrays of a job; then, with its head and rows, one step of it. */
+int find(job *j);
+int carry_out(job *j);
+/* Run by the engine with a job. Keeps what went wrong for the next push, which takes it. */
 void operate(void *context, void *param);
+void note_failure(int code);
 int take_failure(void);
 
 /* tasks.c: a part of the step of all tasks of a job, an SG_KICK or SG_FLUCTUATE or a whole one; a code of the enum. */

@@ -32,6 +32,7 @@ typedef struct {
 /* Arithmetic of one instruction set. */
 typedef struct {
     const char *name;
+    int rank;
     /* Carries out elements first .. first + count - 1 of a task; returns the sum of the new v^2. */
     double (*chunk)(const sg_task *task, int64_t first, int64_t count);
     /* Fills groups of 64 normals. */

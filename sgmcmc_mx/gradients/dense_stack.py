@@ -1,0 +1,171 @@
+"""Which networks and likelihoods the native gradient knows: a stack of dense layers, in Gluon's own blocks."""
+from __future__ import annotations
+
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+from mxnet import gluon
+
+from ..kernels import dense
+from ..likelihoods import Bernoulli, Categorical, Gaussian, Poisson
+
+__all__ = ["Stack", "dense_stack"]
+
+nn = gluon.nn
+
+
+class StackLayer(NamedTuple):
+    """A dense layer with its activation, and the parameters it is made of."""
+
+    units: int
+    activation: str
+    slope: float
+    weight: gluon.Parameter
+    bias: Optional[gluon.Parameter]
+
+
+class Stack(NamedTuple):
+    """A network that is a stack of dense layers, under a likelihood, as :mod:`..kernels.dense` has them."""
+
+    width: int                      # of an example of the inputs
+    any_shape: bool                 # whether an example may be of any shape with so many numbers
+    layers: Tuple[StackLayer, ...]
+    likelihood: str
+    label_width: int
+    ignored: float
+    sigma: Tuple[float, ...]
+
+    @property
+    def params(self) -> List[gluon.Parameter]:
+        return [p for layer in self.layers for p in (layer.weight, layer.bias) if p is not None]
+
+    @property
+    def size(self) -> int:
+        """How many weights there are."""
+        return sum(int(np.prod(p.shape)) for p in self.params)
+
+    def outline(self, place: Any) -> dense.Outline:
+        """With the places of the parameters among the tensors of a job, by ``place(parameter)``."""
+        layers = [dense.Layer(layer.units, layer.activation, layer.slope, place(layer.weight),
+                              -1 if layer.bias is None else place(layer.bias)) for layer in self.layers]
+        return dense.Outline(tuple(layers), self.likelihood, self.label_width, self.ignored, self.sigma)
+
+
+def dense_stack(net: gluon.Block, likelihood: Any) -> Union[Stack, str]:
+    """What the network is as a stack, or the reason why it is none.
+
+    Its layers are ``Dense``, with or without bias, ``Flatten`` before the first, and ``Activation``, ``LeakyReLU`` or
+    ``ELU`` after one, in ``Sequential`` or ``HybridSequential``, float32 on a CPU; the likelihood is
+    ``Categorical`` of one label an example, ``Bernoulli``, ``Poisson`` or ``Gaussian``.
+    """
+    try:
+        layers, any_shape = _layers(net)
+        _check(net, layers)
+        return Stack(layers[0].weight.shape[1], any_shape, layers, *_likelihood(likelihood, layers[-1].units))
+    except _Unknown as e:
+        return str(e)
+
+
+class _Unknown(Exception):
+    pass
+
+
+def _blocks(block: gluon.Block) -> Iterator[gluon.Block]:
+    if block._forward_hooks or block._forward_pre_hooks:
+        raise _Unknown(f"{block.name} has forward hooks")
+    if type(block) in (nn.Sequential, nn.HybridSequential):
+        for child in block._children.values():
+            yield from _blocks(child)
+    else:
+        yield block
+
+
+def _layers(net: gluon.Block) -> Tuple[Tuple[StackLayer, ...], bool]:
+    layers: List[StackLayer] = []
+    any_shape = False
+    for block in _blocks(net):
+        if type(block) is nn.Flatten:
+            any_shape = any_shape or not layers
+        elif type(block) is nn.Dense:
+            any_shape = any_shape or (not layers and block._flatten)
+            layers.append(_dense(block))
+        else:
+            kind = _activation(block)
+            if kind is None:
+                raise _Unknown(f"{block.name} is a {type(block).__name__}, not a dense layer or an activation that is "
+                               "known")
+            if not layers or layers[-1].activation != "identity":
+                raise _Unknown(f"{block.name} follows no dense layer")
+            layers[-1] = layers[-1]._replace(activation=kind[0], slope=kind[1])
+    if not layers:
+        raise _Unknown("the network has no dense layer")
+    return tuple(layers), any_shape
+
+
+def _dense(block: Any) -> StackLayer:
+    kind: Optional[Tuple[str, float]] = ("identity", 0.0)
+    if block.act is not None:
+        if block.act._forward_hooks or block.act._forward_pre_hooks:
+            raise _Unknown(f"{block.act.name} has forward hooks")
+        kind = _activation(block.act)
+    if kind is None:
+        raise _Unknown(f"{block.name} has the activation {block.act!r}, which is not known")
+    return StackLayer(block._units, *kind, block.weight, block.bias)
+
+
+def _activation(block: Any) -> Optional[Tuple[str, float]]:
+    """Its name in the kernel, and its slope below zero; None where it is none that is known."""
+    if type(block) is nn.Activation and block._act_type in dense.ACTIVATIONS:
+        return block._act_type, 0.0
+    if type(block) is nn.LeakyReLU and block._alpha > 0.0:      # its value must say on which side of zero it was
+        return "leaky", float(block._alpha)
+    if type(block) is nn.ELU and block._alpha > 0.0:
+        return "elu", float(block._alpha)
+    return None
+
+
+def _check(net: gluon.Block, layers: Tuple[StackLayer, ...]) -> None:
+    params = [p for layer in layers for p in (layer.weight, layer.bias) if p is not None]
+    if len({id(p) for p in params}) != len(params):
+        raise _Unknown("two layers share a parameter")
+    if {id(p) for p in params} != {id(p) for p in net.collect_params().values()}:
+        raise _Unknown("the network has parameters that none of its layers uses")
+    width = layers[0].weight.shape[1]
+    for layer in layers:
+        if layer.weight.shape != (layer.units, width):
+            raise _Unknown(f"{layer.weight.name} has shape {layer.weight.shape}")
+        width = layer.units
+    for p in params:
+        if p._data is None:
+            raise _Unknown(f"{p.name} is not initialised")
+        if np.dtype(p.dtype) != np.float32:
+            raise _Unknown(f"{p.name} is {np.dtype(p.dtype).name}, not float32")
+        if p.grad_req != "write" or p.lr_mult == 0.0 or p._grad_stype != "default" or p._stype != "default":
+            raise _Unknown(f"{p.name} is not trained, or has no dense gradient of its own")
+        if len(p.list_ctx()) > 1 or p.list_ctx()[0].device_type != "cpu":
+            raise _Unknown(f"{p.name} is not on one CPU")
+
+
+def _likelihood(likelihood: Any, units: int) -> Tuple[str, int, float, Tuple[float, ...]]:
+    """Its name in the kernel, the numbers of a label, the label that is ignored, and the sigmas."""
+    kind = type(likelihood)
+    if kind in (Categorical, Bernoulli, Poisson, Gaussian) and likelihood._forward_pre_hooks:
+        raise _Unknown("the likelihood has hooks")
+    if kind is Categorical and likelihood.axis in (-1, 1):
+        ignored = float("nan") if likelihood.ignore_label is None else float(likelihood.ignore_label)
+        return "categorical", 1, ignored, ()
+    if kind in (Bernoulli, Poisson):
+        return kind.__name__.lower(), units, float("nan"), ()
+    if kind is not Gaussian:
+        raise _Unknown(f"the likelihood is {likelihood!r:.80}, not one that is known")
+    said = likelihood.sigma
+    if isinstance(said, str):
+        if said == "label":
+            return "gaussian_label", 2 * units, float("nan"), ()
+        if units % 2:
+            raise _Unknown("the network has an odd number of outputs")
+        return "gaussian_learned", units // 2, float("nan"), ()
+    sigma = np.asarray(said, dtype=np.float64).reshape(-1)
+    if sigma.size not in (1, units):
+        raise _Unknown(f"the likelihood has {sigma.size} sigmas for {units} outputs")
+    return "gaussian", units, float("nan"), tuple(np.broadcast_to(sigma, (units,)).tolist())
