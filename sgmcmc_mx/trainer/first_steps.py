@@ -174,7 +174,7 @@ def _averaged_twice(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
     last = {p.context: p for p in passes}
     n, b = max(max(p.inputs, p.losses) for p in passes), seen.batch_size
     total = sum(p.arrived for p in passes)
-    if n < 2 or b <= 1 or b in (len(passes), len(last)):
+    if n < 2 or b <= 1 or b in (seen.workers * len(passes), seen.workers * len(last)):
         return
     if not all(p.is_near(1.0) for p in passes) and not math.isclose(total, 1.0, rel_tol=1e-2):
         return
@@ -187,7 +187,7 @@ def _averaged_twice(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
         return
     yield "averaged twice", (
         f"backward() ran on a mean over the batch of {n}, and step({b:g}) divides by the batch size again, so the data "
-        f"count {b:g} times too little against the prior; leave .mean() out, or write step({len(last)})")
+        f"count {b:g} times too little against the prior; leave .mean() out, or write step({seen.workers * len(last)})")
 
 
 def _never_averaged(seen: Seen, passes: List[Pass]) -> Iterator[Found]:

@@ -23,3 +23,5 @@ def test_the_batch_is_that_of_all_workers(arrived, batch_size, workers, keys):
     assert list(found) == keys
     if keys == ["one worker"]:
         assert f"write step({2 * batch_size})" in found["one worker"]
+    if keys == ["averaged twice"]:
+        assert "leave .mean() out, or write step(2)" in found["averaged twice"]
