@@ -12,10 +12,10 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import chains, executors, hmc, predict, report, step, store, update
+from . import chains, distributed, executors, hmc, predict, report, step, store, update
 
 PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store", "hmc")
-LONG = ("executors", "tuning")      # only where they are asked for
+LONG = ("executors", "distributed", "tuning")      # only where they are asked for
 
 
 class Pace(NamedTuple):
@@ -100,6 +100,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         hmc.leapfrog(found, pace, threads)
     elif part == "executors":
         executors.by_executor(found, pace)
+    elif part == "distributed":
+        distributed.against_one_process(found, pace)
     else:
         from . import tuning
 

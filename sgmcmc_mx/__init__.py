@@ -14,7 +14,7 @@ else:
     from ._version import __version__
     from .batches import BatchLayout
     from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
-    from .errors import CheckpointError, DivergenceError, StoreError
+    from .errors import CheckpointError, DivergenceError, StoreError, WorkerError
     from .full_data import HMC, MetropolisHastings
     from .gradients import ControlVariates
     from .kernels import backend
@@ -26,6 +26,6 @@ else:
 
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
-           "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "__version__", "backend", "data",
-           "datasets", "join", "likelihoods", "load", "metrics", "networks", "plot", "predict", "priors",
+           "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
+           "data", "datasets", "join", "likelihoods", "load", "metrics", "networks", "plot", "predict", "priors",
            "sample_chains", "schedules", "suggest", "tune_threads", "using"]

@@ -1,7 +1,7 @@
 """The exceptions of this package that are more than a wrong argument."""
 from __future__ import annotations
 
-__all__ = ["CheckpointError", "DivergenceError", "StoreError"]
+__all__ = ["CheckpointError", "DivergenceError", "StoreError", "WorkerError"]
 
 
 class StoreError(RuntimeError):
@@ -17,3 +17,7 @@ class CheckpointError(StoreError):
 
 class DivergenceError(ArithmeticError):
     """A weight, a gradient or a thermostat of the chain is no longer finite."""
+
+
+class WorkerError(RuntimeError):
+    """A worker of a distributed run is gone, has failed, or has parted from the others; the message says which."""

@@ -1,7 +1,7 @@
 """The content of a trainer's checkpoint: all that its next step depends on, as a tree and arrays."""
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from mxnet import lr_scheduler
 from mxnet import optimizer as opt
@@ -23,10 +23,11 @@ TRAINER = "BayesianTrainer"     # what a checkpoint is of that does not say it
 BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes
 
 
-def take(trainer: Any, moment: Any) -> Tuple[dict, dict]:
+def take(trainer: Any, moment: Any, others: Optional[list] = None) -> Tuple[dict, dict]:
     """Tree and arrays of a checkpoint; the arrays are copies that the engine fills in.
 
-    Data and generators are where they were at the ``moment``, the end of the last step.
+    Data and generators are where they were at the ``moment``, the end of the last step; ``others`` are those of the
+    other workers.
     """
     encode = Encoder(known_classes(), BROUGHT)
     sampler = trainer._optimizer
@@ -46,6 +47,8 @@ def take(trainer: Any, moment: Any) -> Tuple[dict, dict]:
         "generators": encode(as_arrays(moment.generators), "generators"),
         "data": encode(moment.data),
     }
+    if others is not None:
+        tree["workers"] = encode(others)
     if "ask" in tree["optimizer"]:      # a sampler of the user's own: what it is comes from him, where it is from here
         tree["optimizer_state"] = encode(sampler.__getstate__(), "optimizer")
     arrays = {f":{name}": a for name, a in encode.arrays.items()}

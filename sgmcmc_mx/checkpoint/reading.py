@@ -72,7 +72,7 @@ def _that_of_the_run(given: Any, made: Any, kept: Any) -> Any:
 def unpack(checkpoint: Checkpoint, given: Mapping[str, object]) -> dict:
     """The content of a trainer's checkpoint as objects; ``given`` brings those of the user's own classes."""
     content = decoded(checkpoint, TRAINER, ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
-                                            "data", "optimizer_state"), known_classes(), given)
+                                            "data", "optimizer_state", "workers"), known_classes(), given)
     with telling_what_is_wrong(checkpoint):
         if "optimizer_state" in content:
             content["optimizer"].__setstate__(content.pop("optimizer_state"))
@@ -98,6 +98,7 @@ def _check_form(content: dict, arrays: Mapping[str, np.ndarray]) -> None:
         "optimizer": isinstance(content["optimizer"], opt.Optimizer),
         "states": (len(content["states"]) == (1 if content["on_kvstore"] else content["contexts"])
                    and all(isinstance(s, dict) for s in content["states"])),
+        "workers": all(set(w) == {"data", "generators"} for w in content.get("workers", [])),
         "data": isinstance(content["data"], (dict, type(None))) and isinstance(content["on_kvstore"], bool),
     }
     wrong = [name for name, fit in fits.items() if not fit]

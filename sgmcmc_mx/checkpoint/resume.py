@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from pathlib import Path
 from typing import Any, Iterator, Optional, Union
 
 from mxnet import current_context, gluon
@@ -14,8 +16,11 @@ from ..data import as_resumable
 from ..data.place import Resumable
 from ..errors import CheckpointError
 from ..store import FolderStore, checkpoints
+from ..store.reading import folder_of
+from ..workers import Group, in_a_job
 from . import generators, reading, restoring
 from .content import BROUGHT
+from .together import own_part
 
 __all__ = ["resume", "unless_it_fails"]
 
@@ -31,33 +36,53 @@ def resume(cls: Any, path: Union[str, os.PathLike], net: gluon.Block, *, data: A
     check_net(net)
     if brought.get("likelihood") is not None:
         check_likelihood(brought["likelihood"])
-    store = FolderStore.reopen(path)
+    group = Group.of(brought.get("kvstore") or "dist_sync") if in_a_job() else None
+    store = None if group is not None and group.rank else FolderStore.reopen(path)
+    folder = folder_of(path)
     found: Any = None
     trainer: Any = None
     try:
-        found = checkpoints.read(store.path, checkpoint, store.run)
-        content = reading.unpack(found, brought)
+        found = _chosen(folder, checkpoint, store, group)
+        content = own_part(group, reading.unpack(found, brought), data)
         data = _checked_data(data, content)
         ctx = ctx or current_context()
-        reading.check_fit(net, content, found.arrays, store.path, ctx)
+        reading.check_fit(net, content, found.arrays, folder, ctx)
         with unless_it_fails(net, data):
             restoring.load_weights(net, content, found.arrays, ctx)
             trainer = cls.__new__(cls)
             trainer._order = content["order"]
             settings = {**content["settings"], **content["trainer"]}
             trainer.__init__(net, content["optimizer"], likelihood=content["likelihood"], progress=progress,
-                             store=store, data=data, **settings)
+                             store=folder if store is None else store, data=data, **settings)
             restoring.restore(trainer, content, data)
             generators.restore_generators(content["generators"])
             trainer._keeper.begin(trainer, content)
     except BaseException as e:
         if getattr(trainer, "_keeper", None) is not None:
             trainer.close()
-        store.close()
+        if store is not None:
+            store.close()
         if found is not None and isinstance(e, _ODD):
             raise reading.not_one(found, f"{type(e).__name__}: {e}") from e
         raise
     return trainer
+
+
+def _chosen(folder: Path, which: Union[None, int, str], store: Optional[FolderStore],
+            group: Optional[Group]) -> checkpoints.Checkpoint:
+    """The checkpoint to go on from. Worker 0 chooses, for the folder may change while another looks."""
+    if store is not None:
+        found = checkpoints.read(folder, which, store.run)
+        if group is not None:
+            group.share(json.dumps([found.step, store.run]).encode())
+        return found
+    told: Any = group
+    step, run = json.loads(told.share())
+    try:
+        return checkpoints.read(folder, step, run)
+    except CheckpointError as e:
+        raise CheckpointError(f"worker {told.rank} does not find the checkpoint of step {step} that worker 0 goes on "
+                              f"from ({e}); the store must be a folder that all machines have in common") from e
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from ..store import FolderStore, checkpoints
 from ..store.manifest import differing
 from ..store.numbers import checked_inputs, same
 from ..store.reading import MANIFEST, folder_of, inputs_of, read_manifest
+from ..workers import Group
 from .arguments import as_json
 
 __all__ = ["arguments_of", "begin", "begin_or_resume", "can_resume", "check_folder", "check_options",
@@ -26,8 +27,10 @@ def begin_or_resume(cls: Any, net: gluon.Block, args: tuple, store: Union[str, o
                     store_options: Optional[Mapping], options: dict) -> Any:
     """See :meth:`sgmcmc_mx.BayesianTrainer.begin_or_resume`."""
     folder = check_options(store, store_options)
-    if not can_resume(folder):
-        return begin(cls, (net, *args), folder, store_options, options)
+    group = Group.of(options.get("kvstore"))
+    if not _all_can_resume(folder, group):
+        return (begin if group is None or not group.rank else _begin_beside)(cls, (net, *args), folder, store_options,
+                                                                             options)
     given, params = check_same_run(cls, net, args, folder, store_options, options)
     optimizer = given["optimizer"]
     brought = {"likelihood": given["likelihood"], "lr_scheduler": params.get("lr_scheduler"),
@@ -55,6 +58,18 @@ def check_same_run(cls: Any, net: gluon.Block, args: tuple, folder: Path, store_
 def can_resume(folder: Path) -> bool:
     """Whether a folder holds a run with something to go on from, sound or damaged."""
     return os.path.lexists(folder / MANIFEST) and bool(checkpoints.steps(folder))
+
+
+def _all_can_resume(folder: Path, group: Optional[Group]) -> bool:
+    """Worker 0 looks for all: the folder may change while another one looks."""
+    if group is None:
+        return can_resume(folder)
+    return group.share(b"resume" if group.rank == 0 and can_resume(folder) else b"begin") == b"resume"
+
+
+def _begin_beside(cls: Any, args: tuple, folder: Path, store_options: Optional[Mapping], options: dict) -> Any:
+    """A chain whose folder worker 0 writes."""
+    return cls(*args, **options, store=folder)
 
 
 def begin(cls: Any, args: tuple, folder: Path, store_options: Optional[Mapping], options: dict) -> Any:

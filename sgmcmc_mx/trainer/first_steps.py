@@ -47,11 +47,12 @@ class Seen(NamedTuple):
     num_data: int
     length: Optional[int]           # of the data the trainer was given
     time_major: bool                # whether the network has time as the first axis of its inputs
+    workers: int = 1                # that sum their gradients; what arrived is of this one
 
     def fits(self) -> bool:
         """Whether what arrived is the batch size, over all passes or, as with control variates, over the last ones."""
         last = {p.context: p for p in self.passes}.values()
-        return any(math.isclose(sum(p.arrived for p in passes), self.batch_size, rel_tol=1e-2)
+        return any(math.isclose(self.workers * sum(p.arrived for p in passes), self.batch_size, rel_tol=1e-2)
                    for passes in (self.passes, last))
 
 
@@ -139,7 +140,8 @@ class FirstSteps:
         for _, batch_size, scales, asked in self._asked:
             sums = [p.arrived(arrays) for p, arrays in asked]
             readings = [Seen([Pass(p.context, p.inputs, p.losses, p.averaged, total * scale)
-                              for (p, _), total in zip(asked, sums)], batch_size, num_data, self.length, major)
+                              for (p, _), total in zip(asked, sums)], batch_size, num_data, self.length, major,
+                             getattr(trainer, "num_workers", 1))
                         for scale in scales]
             self._seen.append(max(readings, key=lambda seen: (seen.fits(), len(judge(seen)))))
         self._asked = []
@@ -155,15 +157,24 @@ def judge(seen: Seen) -> dict:
     passes = [p for p in seen.passes if p.arrived]      # the rest was not gone through backward
     if not passes or seen.num_data <= 1:
         return {}
-    return dict([*_averaged_twice(seen, passes), *_never_averaged(seen, passes), *_scaled_twice(seen, passes),
-                 *_over_outputs(seen, passes)])
+    return dict([*_of_one_worker(seen, passes), *_averaged_twice(seen, passes), *_never_averaged(seen, passes),
+                 *_scaled_twice(seen, passes), *_over_outputs(seen, passes)])
+
+
+def _of_one_worker(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
+    total, b = sum(p.arrived for p in passes), seen.batch_size
+    if seen.workers > 1 and math.isclose(total, b, rel_tol=1e-2):
+        yield "one worker", (
+            f"step({b:g}) is told of the examples of this worker, and gradients are summed over {seen.workers} "
+            f"workers, so the data count {seen.workers} times too much against the prior; write "
+            f"step({b * seen.workers:g}), the examples of all workers together")
 
 
 def _averaged_twice(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
     last = {p.context: p for p in passes}
     n, b = max(max(p.inputs, p.losses) for p in passes), seen.batch_size
     total = sum(p.arrived for p in passes)
-    if n < 2 or b <= 1 or b in (len(passes), len(last)):
+    if n < 2 or b <= 1 or b in (seen.workers * len(passes), seen.workers * len(last)):
         return
     if not all(p.is_near(1.0) for p in passes) and not math.isclose(total, 1.0, rel_tol=1e-2):
         return
@@ -176,7 +187,7 @@ def _averaged_twice(seen: Seen, passes: List[Pass]) -> Iterator[Found]:
         return
     yield "averaged twice", (
         f"backward() ran on a mean over the batch of {n}, and step({b:g}) divides by the batch size again, so the data "
-        f"count {b:g} times too little against the prior; leave .mean() out, or write step({len(last)})")
+        f"count {b:g} times too little against the prior; leave .mean() out, or write step({seen.workers * len(last)})")
 
 
 def _never_averaged(seen: Seen, passes: List[Pass]) -> Iterator[Found]:

@@ -39,7 +39,7 @@ class MXNetRoad:
         if batch is None:
             raise ValueError("data gave no batch in a whole epoch; write a loader of at least one")
         self._gradients.run(batch)
-        self.trainer.step(batch.size)
+        self.trainer.step(batch.size * self.trainer.num_workers)    # each has as many
 
 
 Road = Union[NativeRoad, MXNetRoad]

@@ -16,6 +16,7 @@ from ..checkpoint import content as contents
 from ..checkpoint import restoring
 from ..checkpoint import resume as resuming
 from ..checkpoint.keeper import Keeper, Moment, seed_of
+from ..checkpoint.together import Follower, Leader, of_the_others
 from ..data import as_resumable
 from ..data.place import Resumable
 from ..errors import DivergenceError
@@ -38,6 +39,7 @@ from .arguments import (
 from .assumptions import unsound
 from .back_reference import loosen
 from .collecting import as_store
+from .distributed import Distributed, Elsewhere
 from .divergence import Watch
 from .looking import Looking
 from .progress import Progress
@@ -50,7 +52,7 @@ __all__ = ["BayesianTrainer"]
 _log = logging.getLogger("sgmcmc_mx")
 
 
-class BayesianTrainer(Sampling, Thinning, Looking, States):
+class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
     """A trainer whose steps sample a network's posterior, and that averages predictions over the samples.
 
     After ``burn_in`` steps it copies all parameters every ``thin`` steps, after the update, by whichever road the
@@ -118,6 +120,13 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
     ``step`` again. At each checkpoint MXNet's generator is set anew, from the seed and the step, so that dropout after
     it does not depend on what came before. SIGTERM and Ctrl-C finish the step and write a checkpoint first.
 
+    With ``kvstore='dist_sync'`` in a job of several workers, gradients are summed over them and each makes the same
+    step (``update_on_kvstore`` is False by default). MXNet multiplies nothing: give ``step`` the number of examples of
+    all workers together, and ``num_data`` that of the whole data set. All begin at worker 0's weights. Worker 0 alone,
+    whose ``rank`` is 0, has the samples and writes the store; the others read it to go on. A worker that is gone, that
+    parts from the others or ends before them ends all, with a :class:`~sgmcmc_mx.WorkerError` or, where MXNet waits
+    for it, with that message and exit status 1. A signal ends the job without a checkpoint of its own.
+
     Examples
     --------
     >>> trainer = sg.BayesianTrainer(net, 'sgnht', {'learning_rate': 0.1, 'num_data': len(x)},
@@ -150,8 +159,11 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
         check_initialized(params)
         optimizer_params = checked_params(optimizer, optimizer_params, seed)
         check_passed_on(**trainer_kwargs)
+        trainer_kwargs = self._joined(trainer_kwargs, on_divergence)
         self._made_with = {name: trainer_kwargs.get(name, "device" if name == "kvstore" else None)
                            for name in PASSED_ON}
+        if self._group is not None:
+            self._made_with["kvstore"] = self._group.kvstore.type
         self._begin(net, likelihood)
         self._nothing_taken()
         super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
@@ -161,10 +173,14 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
         if not isinstance(self._optimizer, Sampler):
             warn(f"{type(self._optimizer).__name__} is no sampler: the average over its iterates is not a posterior "
                  "average; write 'sgld', 'sghmc' or 'sgnht'")
-        self._progress = Progress(progress) if progress else None
+        self._progress = Progress(progress) if progress and not self.rank else None
         self._watch = Watch(self.check_every)
         self._went_back = False     # to a checkpoint, since the gradient was formed
-        if store is not None:
+        self._has_store = store is not None
+        self._begin_together()
+        if self.rank:
+            self._follow(data)
+        elif store is not None:
             self._keep_in(store, data, optimizer_params)
 
     def _keep_in(self, store: Union[str, os.PathLike, FolderStore], data: Optional[Resumable],
@@ -172,9 +188,20 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
         """Have samples and checkpoints kept in a folder."""
         options = {name: as_json(value) for name, value in optimizer_params.items()}
         self.samples = folder = as_store(store, sampler=type(self._optimizer).__name__.lower(), options=options)
-        self._keeper = Keeper(folder, self.checkpoint_every, data, seed_of(self._optimizer))
+        kind = Keeper if self.num_workers == 1 else Leader
+        self._keeper = kind(folder, self.checkpoint_every, data, seed_of(self._optimizer))
         if self._order is None:
             self._keeper.begin(self)
+
+    def _follow(self, data: Optional[Resumable]) -> None:
+        """Leave samples and checkpoints to worker 0."""
+        elsewhere: Any = Elsewhere()
+        group: Any = self._group
+        self.samples = elsewhere
+        if self._has_store:
+            self._keeper = Follower(group, self.checkpoint_every, data, seed_of(self._optimizer))
+            if self._order is None:
+                self._keeper.begin(self)
 
     @classmethod
     def resume(cls, path: Union[str, os.PathLike], net: gluon.Block, **given: Any) -> BayesianTrainer:
@@ -247,7 +274,7 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
 
     def take(self, moment: Moment) -> tuple:
         """All that the next step depends on, as tree and arrays."""
-        return contents.take(self, moment)
+        return contents.take(self, moment, of_the_others(self._group, moment))
 
     def go_to(self, content: dict, arrays: Mapping[str, np.ndarray]) -> None:
         """Go to a checkpoint's place, in the middle of a run."""
@@ -286,6 +313,7 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
     def step(self, batch_size: float, ignore_stale_grad: bool = False) -> None:
         """One step on the gradient of the summed loss of ``batch_size`` examples; as in Gluon."""
         check_batch(batch_size)
+        self._check_same_batch(batch_size)
         self._batch_size = batch_size
         super().step(batch_size, ignore_stale_grad)
 
@@ -298,9 +326,11 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
     def _allreduce_grads(self) -> None:
         self._before_step()     # a kvstore moves the weights in here
         if not self._went_back:
+            self._note_step()
             super()._allreduce_grads()
 
     def _before_step(self) -> None:
+        self._check_others()
         if self._keeper is not None:
             try:
                 self._keeper.before_step()
@@ -337,6 +367,7 @@ class BayesianTrainer(Sampling, Thinning, Looking, States):
             kept = self._consider(self._optimizer.num_update - ahead if here else self.num_steps)
         try:
             self._watch.after_step(self)
+            self._compare_replicas()
             if self._keeper is not None:
                 self._keeper.after_step(self, kept)
         except DivergenceError as e:

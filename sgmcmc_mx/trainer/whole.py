@@ -44,6 +44,7 @@ class Whole(Collecting, gluon.Trainer):
     _told: Any = None               # a Told, after steps of the native road
     _other_loss: Optional[str]      # a likelihood that the loop calls and that is not the trainer's
     _watch: Any                     # the Watch, which looks for divergence
+    _made_with: dict                # what Gluon's trainer was given
 
     def _updates_done(self) -> int:
         """How often the sampler has moved the weights."""

@@ -44,6 +44,17 @@ def test_quick_run(tmp_path):
     assert picture.shape[0] > 300 and picture[..., :3].std() > 0.05
 
 
+@pytest.mark.slow
+def test_quick_run_of_a_job(tmp_path):
+    done = benchmark("--quick", "--only", "distributed", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = next(rows for title, rows in json.loads((tmp_path / "benchmark.json").read_text())["tables"].items()
+                if title.startswith("A step of a network of 1,011,660 weights"))
+    assert [(row["batch"], row[""]) for row in rows] == [(100, "one process"), ("", "2 workers"),
+                                                         (500, "one process"), ("", "2 workers")]
+    assert all(0 < row["ms a step"] < 10000 for row in rows) and "2 workers, total batch 500" in done.stdout
+
+
 @pytest.mark.parametrize("arguments, said", [(["--only", "speed"], "no such part"),
                                              (["--threads", "9999"], "from 1 to"),
                                              (["--quick", "--peers", "--works", "W9"], "no such work")])
