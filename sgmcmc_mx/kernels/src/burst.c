@@ -1,7 +1,7 @@
 /* Many steps of several chains as one operation of MXNet's engine: minibatch, gradient and update, on data in memory.
  *
- * Of several chains each is one thread's work from its first step to its last, so that they wait for nothing. Their bits
- * depend neither on how many there are nor on the threads. The update is that of operation.c, and the gradient that of dense.c.
+ * Of several small chains each is one thread's work from its first step to its last, so that they wait for nothing. Bits
+ * depend neither on how many there are nor on the threads. The update is that of operation.c, the gradient of dense.c.
  */
 #include <float.h>
 #include <math.h>
@@ -14,6 +14,8 @@
 
 #include "dense.h"
 #include "plan.h"
+
+#define SG_LARGE 262144         /* weights */
 
 enum { INPUTS, LABELS, TOLD, PER_CHAIN };
 
@@ -83,15 +85,13 @@ EXPORT void sg_burst_release(void *pointer)
 /* The arrays that a gradient needs, in one piece of memory whose parts begin at a vector's boundary. */
 static int make_room(sg_network *net, void **memory)
 {
-    int64_t widest = 0, weights = 0, total = SG_PAD;
+    int64_t widest = 0, total = SG_PAD;
     for (int i = 0; i <= net->layers; i++) {
         int64_t width = SG_PADDED(i ? net->layer[i - 1].out : net->layer[0].in);
         widest = width > widest ? width : widest;
-        if (i && width * SG_PADDED(net->layer[i - 1].in) > weights)
-            weights = width * SG_PADDED(net->layer[i - 1].in);
         total += net->batch * width;
     }
-    total += 2 * net->batch * widest + weights + widest;
+    total += 2 * net->batch * widest + widest;
     float *at = *memory = calloc(total, sizeof *at);    /* padding is never written: it must be numbers */
     if (!at)
         return SG_MEMORY;
@@ -102,8 +102,7 @@ static int make_room(sg_network *net, void **memory)
     }
     for (int i = 0; i < 2; i++, at += net->batch * widest)
         net->delta[i] = at;
-    net->packed = at;
-    net->bias = net->packed + weights;
+    net->bias = at;
     return SG_OK;
 }
 
@@ -330,15 +329,31 @@ static int thread_count(void)
     return 1;
 }
 
+/* Whether the arrays of a chain fill a cache by themselves. Then chains run one after the other, and the threads share
+ * their products. */
+static int is_large(const burst *b)
+{
+    int64_t most = 0;
+    for (int k = 0; k < b->count; k++) {
+        int64_t size = 0;
+        for (int i = 0; i < b->chains[k].plan->count; i++)
+            size += b->chains[k].plan->tensors[i].size;
+        most = size > most ? size : most;
+    }
+    return most >= SG_LARGE;
+}
+
 static void operate_chains(void *context, void *param)
 {
     errands *all = param;
     burst *b = all->burst;
     const int most = thread_count(), n = most < b->count ? most : b->count;
     (void)context;
-    if (b->count == 1) {        /* its threads share each product instead */
-        b->chains[0].net.threads = most;
-        note_failure(run_chain(b->chains, all->errands));
+    if (b->count == 1 || is_large(b)) {
+        for (int k = 0; k < b->count; k++) {
+            b->chains[k].net.threads = most;
+            note_failure(run_chain(b->chains + k, all->errands + k));
+        }
         return;
     }
 #ifdef _OPENMP

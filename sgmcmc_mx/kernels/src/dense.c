@@ -18,20 +18,6 @@
 
 #define HALF_LOG_2PI 0.91893853320467274178
 
-/* (rows, columns) into (columns, padded rows), zeros in the padding; in blocks that stay in the cache. */
-static void transpose(const float *from, int64_t rows, int64_t columns, float *to, int64_t padded)
-{
-    for (int64_t i = 0; i < padded; i += SG_PAD)
-        for (int64_t j = 0; j < columns; j++) {
-            float *line = to + j * padded + i;
-            int64_t n = rows - i < SG_PAD ? rows - i : SG_PAD;
-            for (int64_t k = 0; k < n; k++)
-                line[k] = from[(i + k) * columns + j];
-            for (int64_t k = n < 0 ? 0 : n; k < SG_PAD; k++)
-                line[k] = 0.0f;
-        }
-}
-
 /* A label that cannot be makes loss and gradient infinite or undefined, so that it is found. */
 static inline float possible(int is)
 {

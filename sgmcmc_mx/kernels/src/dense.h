@@ -26,6 +26,13 @@ typedef struct {
     float *weight_grad, *bias_grad;
 } sg_layer;
 
+/* The right factor of a product: element (k, n) is data[k * stride + n], or data[n * stride + k]. */
+typedef struct {
+    const float *data;
+    int64_t stride, width;              /* columns beyond the width are 0 */
+    int transposed, padded;             /* padded: there are readable numbers up to the end of a vector */
+} sg_matrix;
+
 typedef struct {
     int layers, likelihood;
     int64_t label_width;
@@ -35,7 +42,7 @@ typedef struct {
     int64_t batch;                      /* the most rows of a minibatch */
     float **value;                      /* of each layer, and of the inputs before them: (batch, padded width) */
     float *delta[2];                    /* derivatives by them: (batch, padded width of the widest) */
-    float *packed, *bias;               /* weights laid out for a product; a padded bias */
+    float *bias;                        /* a padded one */
     int threads;                        /* for one product */
 } sg_network;
 

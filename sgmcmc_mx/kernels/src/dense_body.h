@@ -19,7 +19,7 @@ static ALWAYS void ISA(store)(float *p, ISA(vf) x)
 /* ---------------------------------------------------------------- products
  *
  * c[m][n] = start[n] + sum over k of a[m * rs + k * ks] * b[k * ldb + n], in the order of k, so that the sums are the
- * same whatever the tiles. In a tile without `start` the sum goes on from what c holds. b and start may be read up to
+ * same whatever the tiles. In a tile without `start` the sum goes on from what c holds. A tile reads b and start up to
  * the end of a vector.
  */
 static ALWAYS void ISA(tile)(const int rows, const int vectors, int64_t depth, const float *a, int64_t rs, int64_t ks,
@@ -77,33 +77,57 @@ static void ISA(rows)(int64_t height, int64_t columns, int64_t depth, const floa
 }
 #undef TILES
 
-/* One strip of columns. Where the next row of b is far away, a stretch of it is gathered once for all rows of a. */
-static void ISA(strip)(int64_t height, int64_t columns, int64_t depth, const float *a, int64_t rs, int64_t ks,
-                       const float *b, int64_t ldb, float *c, int64_t ldc, const float *start)
+/* Rows k .. k + deep - 1 of a strip of b, one after the other; what b has not is 0. */
+static void ISA(gather)(const sg_matrix *b, int64_t n, int64_t columns, int64_t k, int64_t deep, float *panel,
+                        int64_t width)
+{
+    const int64_t there = b->width - n < columns ? b->width - n : columns;
+    if (b->transposed) {
+        for (int64_t j = 0; j < there; j++)
+            for (int64_t i = 0; i < deep; i++)
+                panel[i * width + j] = b->data[(n + j) * b->stride + k + i];
+        for (int64_t j = there; j < width; j++)
+            for (int64_t i = 0; i < deep; i++)
+                panel[i * width + j] = 0.0f;
+        return;
+    }
+    for (int64_t i = 0; i < deep; i++) {
+        const float *from = b->data + (k + i) * b->stride + n;
+        if (there == width) {
+            for (int64_t j = 0; j < width; j += LANES)
+                ISA(store)(panel + i * width + j, ISA(load)(from + j));
+        } else {
+            memset(panel + i * width, 0, width * sizeof *panel);
+            memcpy(panel + i * width, from, there * sizeof *panel);
+        }
+    }
+}
+
+/* One strip of columns. A stretch of b that is not read where it lies is gathered once for all rows of a. */
+static void ISA(strip)(int64_t height, int64_t n, int64_t columns, int64_t depth, const float *a, int64_t rs,
+                       int64_t ks, const sg_matrix *b, float *c, int64_t ldc, const float *start)
 {
     float panel[2 * LANES * SG_DEPTH] __attribute__((aligned(64)));
     const int64_t width = columns > LANES ? 2 * LANES : LANES;
+    const int far = b->stride > 8 * LANES && height > 2 * ROWS;
     for (int64_t k = 0; k < depth; k += SG_DEPTH) {
         const int64_t deep = depth - k < SG_DEPTH ? depth - k : SG_DEPTH;
-        const float *from = b + k * ldb;
-        int64_t step = ldb;
-        if (ldb > 8 * LANES && height > 2 * ROWS) {
-            for (int64_t i = 0; i < deep; i++)
-                for (int64_t j = 0; j < width; j += LANES)
-                    ISA(store)(panel + i * width + j, ISA(load)(from + i * ldb + j));
+        const float *from = b->data + k * b->stride + n;
+        int64_t step = b->stride;
+        if (far || b->transposed || !b->padded) {
+            ISA(gather)(b, n, columns, k, deep, panel, width);
             from = panel;
             step = width;
         }
-        ISA(rows)(height, columns, deep, a + k * ks, rs, ks, from, step, c, ldc, k ? 0 : start);
+        ISA(rows)(height, columns, deep, a + k * ks, rs, ks, from, step, c + n, ldc, k ? 0 : start + n);
     }
 }
 
 /* Strips are spread over threads where that is worth it, which changes no bit. */
 static void ISA(multiply)(int threads, int64_t height, int64_t width, int64_t depth, const float *a, int64_t rs,
-                          int64_t ks, const float *b, int64_t ldb, float *c, int64_t ldc, const float *start)
+                          int64_t ks, const sg_matrix *b, float *c, int64_t ldc, const float *start)
 {
-#define STRIP                                                                                                         \
-    ISA(strip)(height, width - n < 2 * LANES ? width - n : 2 * LANES, depth, a, rs, ks, b + n, ldb, c + n, ldc, start + n)
+#define STRIP ISA(strip)(height, n, width - n < 2 * LANES ? width - n : 2 * LANES, depth, a, rs, ks, b, c, ldc, start)
 #ifdef _OPENMP
     if (threads > 1 && 2 * height * width * depth >= SG_WORTH) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
@@ -266,10 +290,10 @@ static void ISA(deactivate)(const sg_layer *l, float *delta, const float *y, int
 static void ISA(forward)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
 {
     const int64_t lx = SG_PADDED(l->in), ly = SG_PADDED(l->out), width = (l->out + LANES - 1) / LANES * LANES;
+    const sg_matrix weight = {.data = l->weight, .stride = l->in, .width = l->out, .transposed = 1};
     for (int64_t i = 0; i < ly; i++)
         net->bias[i] = l->bias && i < l->out ? l->bias[i] : 0.0f;
-    transpose(l->weight, l->out, l->in, net->packed, ly);
-    ISA(multiply)(net->threads, n, width, l->in, x, lx, 1, net->packed, ly, y, ly, net->bias);
+    ISA(multiply)(net->threads, n, width, l->in, x, lx, 1, &weight, y, ly, net->bias);
     ISA(activate)(l, y, n * ly);
 }
 
@@ -277,23 +301,18 @@ static void ISA(forward)(sg_network *net, const sg_layer *l, const float *x, flo
 static void ISA(backward)(sg_network *net, const sg_layer *l, const float *x, float *delta, float *below, int64_t n)
 {
     const int64_t lx = SG_PADDED(l->in), ly = SG_PADDED(l->out), width = (l->in + LANES - 1) / LANES * LANES;
+    const sg_matrix inputs = {.data = x, .stride = lx, .width = lx, .padded = 1};
+    const sg_matrix weight = {.data = l->weight, .stride = l->in, .width = l->in};
     for (int64_t i = 0; i < lx || i < ly; i++)
         net->bias[i] = 0.0f;
-    ISA(multiply)(net->threads, l->out, l->in, n, delta, 1, ly, x, lx, l->weight_grad, l->in, net->bias);
+    ISA(multiply)(net->threads, l->out, l->in, n, delta, 1, ly, &inputs, l->weight_grad, l->in, net->bias);
+    if (below)
+        ISA(multiply)(net->threads, n, width, l->out, delta, ly, 1, &weight, below, lx, net->bias);
     if (l->bias) {
         for (int64_t b = 0; b < n; b++)
             for (int64_t i = 0; i < ly; i += LANES)
                 ISA(store)(net->bias + i, ISA(load)(net->bias + i) + ISA(load)(delta + b * ly + i));
         memcpy(l->bias_grad, net->bias, l->out * sizeof *net->bias);
-        for (int64_t i = 0; i < ly; i++)
-            net->bias[i] = 0.0f;
-    }
-    if (below) {
-        for (int64_t i = 0; i < l->out; i++) {
-            memcpy(net->packed + i * lx, l->weight + i * l->in, l->in * sizeof *net->packed);
-            memset(net->packed + i * lx + l->in, 0, (lx - l->in) * sizeof *net->packed);
-        }
-        ISA(multiply)(net->threads, n, width, l->out, delta, ly, 1, net->packed, lx, below, lx, net->bias);
     }
 }
 
