@@ -154,7 +154,7 @@ def step(job: Job) -> None:
 
 def takes(job: Job) -> bool:
     """Whether the library itself carries out a job of these arrays; if so they are planned for."""
-    return not _some_move and _is_planned(job)
+    return load() is None and not _some_move and _is_planned(job)
 
 
 def _is_planned(job: Job) -> bool:
