@@ -40,7 +40,7 @@ def against_one_process(report, pace) -> None:
         found: Dict[int, List[Round]] = {1: [], WORKERS: []}
         for k in range(rounds):
             for workers in (1, WORKERS) if k % 2 == 0 else (WORKERS, 1):
-                found[workers].append(_job(workers, batch, seconds))
+                found[workers].append(job(workers, batch, seconds))
         pairs = list(zip(found[1], found[WORKERS]))
         clean = [(one, several) for one, several in pairs if one.clean and several.clean]
         ratio = statistics.median(several.seconds / one.seconds for one, several in clean or pairs)
@@ -57,7 +57,7 @@ def against_one_process(report, pace) -> None:
                  "milliseconds a step to carry 4 MB there and back for each worker, whatever the batch.")
 
 
-def _job(workers: int, batch: int, seconds: float) -> Round:
+def job(workers: int, batch: int, seconds: float) -> Round:
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.distributed", json.dumps([batch, seconds])]
     if workers > 1:
         command = [sys.executable, str(ROOT / "scripts" / "launch"), "--workers", str(workers), "--", *command]

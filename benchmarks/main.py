@@ -12,10 +12,10 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import chains, distributed, executors, hmc, predict, report, step, store, update
+from . import chains, distributed, executors, hmc, predict, report, scale, step, store, update
 
 PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store", "hmc")
-LONG = ("executors", "distributed", "tuning")      # only where they are asked for
+LONG = ("executors", "distributed", "scale", "tuning")      # only where they are asked for
 
 
 class Pace(NamedTuple):
@@ -39,7 +39,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of whole steps (default: all cores)")
     parser.add_argument("--peers", action="store_true", help="time other libraries too, from environments of their own "
                         "in the user's cache (about 4 GB, once); takes an hour")
-    parser.add_argument("--works", default="W1,W3,W2,W4", help="with --peers: which works (default: %(default)s)")
+    parser.add_argument("--works", default="W1,W3,W2,W4,T1,T16", help="with --peers: which works (default: %(default)s)")
     parser.add_argument("--reps", type=int, default=3, help="with --peers: repetitions (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=60.0, help="with --peers: minutes (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", help="where table and picture go (default: build/benchmark)")
@@ -100,6 +100,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         hmc.leapfrog(found, pace, threads)
     elif part == "executors":
         executors.by_executor(found, pace)
+    elif part == "scale":
+        scale.run(found, pace)
     elif part == "distributed":
         distributed.against_one_process(found, pace)
     else:

@@ -31,10 +31,14 @@ THREADS = int(os.environ.get("PEER_THREADS", str(os.cpu_count())))
 
 
 class Work(NamedTuple):
-    """Layer sizes of a network with ReLU, and the minibatch size."""
+    """Layer sizes of a network with ReLU, the minibatch size, and the chains side by side, whose steps all count.
+
+    With one output it is a regression on a table, with noise of deviation 1.
+    """
 
     sizes: Tuple[int, ...]
     batch: int
+    chains: int = 1
 
 
 WORKS: Dict[str, Work] = {
@@ -42,7 +46,10 @@ WORKS: Dict[str, Work] = {
     "W2": Work((784, 1200, 1200, 10), 100),
     "W3": Work((784, 128, 10), 500),
     "W4": Work((784, 10), 500),
+    "T1": Work((8, 16, 16, 16, 16, 1), 100),
+    "T16": Work((8, 16, 16, 16, 16, 1), 100, 16),
 }
+ROWS = 1000     # of the table
 
 
 def layers(work: Work, seed: int = 0) -> List[Tuple[np.ndarray, np.ndarray]]:
@@ -53,6 +60,13 @@ def layers(work: Work, seed: int = 0) -> List[Tuple[np.ndarray, np.ndarray]]:
         bound = 1.0 / math.sqrt(before)
         drawn.append(tuple(rng.uniform(-bound, bound, s).astype(np.float32) for s in ((before, units), (units,))))
     return drawn
+
+
+def table(work: Work) -> Tuple[np.ndarray, np.ndarray]:
+    """Inputs and outputs of a regression."""
+    rng = np.random.RandomState(1)
+    x = rng.standard_normal((ROWS, work.sizes[0])).astype(np.float32)
+    return x, (np.sin(2.0 * x[:, :1]) + rng.standard_normal((ROWS, 1))).astype(np.float32)
 
 
 def measure(peer, seconds: float, blocks: int, most: float) -> dict:
@@ -91,7 +105,9 @@ def main(make, versions: dict) -> None:
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--most", type=float, default=20.0)
     a = parser.parse_args()
-    x = np.load(os.path.join(a.data, "images.npy"))
-    y = np.load(os.path.join(a.data, "labels.npy"))
+    if WORKS[a.work].sizes[-1] == 1:
+        x, y = table(WORKS[a.work])
+    else:
+        x, y = (np.load(os.path.join(a.data, f"{name}.npy")) for name in ("images", "labels"))
     peer = make(a.sampler, a.form, WORKS[a.work], x, y)
     print("RESULT " + json.dumps({**measure(peer, a.block, a.blocks, a.most), "versions": versions}), flush=True)

@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 # XLA's former CPU runtime, which this version of JAX still has, is the faster one for these programs.
 FORMER = {"XLA_FLAGS": "--xla_cpu_use_thunk_runtime=false"}
-WORKS = ("W1", "W2", "W3", "W4")    # see common.py
+WORKS = ("W1", "W2", "W3", "W4", "T1", "T16")       # see common.py
 OURS, ALONE = "sgmcmc_mx", "forward and backward alone"
 
 
@@ -50,6 +50,10 @@ def _runs() -> List[Run]:
                   Run("blackjax", sampler, "scan", "peer_blackjax.py", "blackjax",
                       works="W1,W3" if sampler == "sghmc" else "W1,W2,W3,W4"),
                   Run("SGMCMCJax", sampler, "scan", "peer_sgmcmcjax.py", "sgmcmcjax", former)]
+        found += [Run(OURS, sampler, "native", "peer_table_mxnet.py", works="T1,T16"),
+                  Run(OURS, sampler, "MXNet's operators", "peer_table_mxnet.py", works="T1"),
+                  Run("blackjax", sampler, "scan", "peer_table_blackjax.py", "blackjax", works="T1"),
+                  Run("blackjax", sampler, "vmap", "peer_table_blackjax.py", "blackjax", works="T16")]
     found.append(Run("blackjax", "sghmc", "loop", "peer_blackjax.py", "blackjax"))
     return found
 
@@ -67,7 +71,8 @@ def run(folder: Path, works: List[str], reps: int, limit: float, quick: bool) ->
     done = {key for key, d in _read(record).items() if d["clean"]}
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as data:
-        _write_data(Path(data))
+        if any(work.startswith("W") for work in works):
+            _write_data(Path(data))
         todo = [(rep, work, r) for rep in range(reps) for work in works for r in runs if work in r.works.split(",")
                 and (rep, work, r.library, r.sampler, r.form) not in done]
         try:
@@ -172,7 +177,8 @@ def _table(record: Path, folder: Path, works: List[str]) -> int:
                     if s == sampler and library != OURS})
     found.table("Milliseconds a step", ["work", "", "form", "ms", f"x {OURS}", "repetitions"], rows,
                 "A ratio above 1 says that the other library is slower. W1: 784-400-400-10, batch 100; W2: "
-                "784-1200-1200-10, batch 100; W3: 784-128-10, batch 500; W4: 784-10, batch 500. A step is one "
+                "784-1200-1200-10, batch 100; W3: 784-128-10, batch 500; W4: 784-10, batch 500; T1: 8-16-16-16-16-1 on "
+                "a table of 1,000 rows, batch 100; T16: 16 chains of it side by side, a step of one of them. A step is one "
                 "gradient, also of an SGHMC that takes several a call. A star: no quiet block in some run.")
     found.finish(folder, "peers")
     return 0
