@@ -39,7 +39,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of whole steps (default: all cores)")
     parser.add_argument("--peers", action="store_true", help="time other libraries too, from environments of their own "
                         "in the user's cache (about 4 GB, once); takes an hour")
-    parser.add_argument("--works", default="W1,W3,W2,W4,T1,T16", help="with --peers: which works (default: %(default)s)")
+    parser.add_argument("--works", default="W1,W3,W2,W4,T1,T16",
+                        help="with --peers: which works (default: %(default)s)")
     parser.add_argument("--reps", type=int, default=3, help="with --peers: repetitions (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=60.0, help="with --peers: minutes (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", help="where table and picture go (default: build/benchmark)")

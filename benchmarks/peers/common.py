@@ -49,7 +49,7 @@ WORKS: Dict[str, Work] = {
     "T1": Work((8, 16, 16, 16, 16, 1), 100),
     "T16": Work((8, 16, 16, 16, 16, 1), 100, 16),
 }
-ROWS = 1000     # of the table
+ROWS, TABLE_LEARNING_RATE = 1000, 0.001     # of the table
 
 
 def layers(work: Work, seed: int = 0) -> List[Tuple[np.ndarray, np.ndarray]]:

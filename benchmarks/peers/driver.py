@@ -63,7 +63,7 @@ def run(folder: Path, works: List[str], reps: int, limit: float, quick: bool) ->
     for work in works:
         if work not in WORKS:
             raise SystemExit(f"error: --works {work}: there is no such work; write some of {', '.join(WORKS)}")
-    runs = _runs()
+    runs = [r for r in _runs() if set(r.works.split(",")) & set(works)]
     pythons = {name: ensure(name) for name in sorted({r.environment for r in runs} - {""})}
     pythons[""] = Path(sys.executable)
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def _table(record: Path, folder: Path, works: List[str]) -> int:
     found.table("Milliseconds a step", ["work", "", "form", "ms", f"x {OURS}", "repetitions"], rows,
                 "A ratio above 1 says that the other library is slower. W1: 784-400-400-10, batch 100; W2: "
                 "784-1200-1200-10, batch 100; W3: 784-128-10, batch 500; W4: 784-10, batch 500; T1: 8-16-16-16-16-1 on "
-                "a table of 1,000 rows, batch 100; T16: 16 chains of it side by side, a step of one of them. A step is one "
-                "gradient, also of an SGHMC that takes several a call. A star: no quiet block in some run.")
+                "a table of 1,000 rows, batch 100; T16: 16 chains of it side by side, a step of one of them. A step is "
+                "one gradient, also of an SGHMC that takes several a call. A star: no quiet block in some run.")
     found.finish(folder, "peers")
     return 0

@@ -13,7 +13,7 @@ from jax import numpy as jnp
 class Peer:
     def __init__(self, sampler, form, work, x, y):
         x, y, count = jnp.asarray(x), jnp.asarray(y), len(x)
-        size = common.LEARNING_RATE / count if sampler == "sgld" else math.sqrt(common.LEARNING_RATE / count)
+        size = common.TABLE_LEARNING_RATE / count if sampler == "sgld" else math.sqrt(common.TABLE_LEARNING_RATE / count)
 
         def log_density(params, batch):     # of a whole minibatch at once, which is faster than an example at a time
             residual = batch[1] - network.outputs(params, batch[0])
