@@ -9,11 +9,14 @@ import jax
 import jax_network as network
 from jax import numpy as jnp
 
+LEAPFROG, STEPS = 10, 500       # gradients of a call of its SGHMC, all on one minibatch; steps of a scan
+
 
 class Peer:
     def __init__(self, sampler, form, work, x, y):
         x, y, count = jnp.asarray(x), jnp.asarray(y), len(x)
-        size = common.TABLE_LEARNING_RATE / count if sampler == "sgld" else math.sqrt(common.TABLE_LEARNING_RATE / count)
+        eta = common.TABLE_LEARNING_RATE / count
+        size = eta if sampler == "sgld" else math.sqrt(eta)
 
         def log_density(params, batch):     # of a whole minibatch at once, which is faster than an example at a time
             residual = batch[1] - network.outputs(params, batch[0])
@@ -25,13 +28,15 @@ class Peer:
             method = blackjax.sgld(gradient)
             states = [method.init(start) for start in starts]
         elif sampler == "sghmc":
-            method = blackjax.sghmc(gradient, num_integration_steps=1, alpha=common.FRICTION / size)
+            # The last gradient of a call moves nothing that is kept, and is not even computed: calls have several.
+            method = blackjax.sghmc(gradient, num_integration_steps=LEAPFROG, alpha=common.FRICTION / size)
             states = [method.init(start) for start in starts]
         else:
             method = blackjax.sgnht(gradient, alpha=common.FRICTION / size)
             states = [method.init(start, jax.random.PRNGKey(k)) for k, start in enumerate(starts)]
             states = [state._replace(xi=jnp.float32(state.xi)) for state in states]
-        self.chains, self.steps_a_call = work.chains, 500 * work.chains
+        self.chains, self.steps_a_call = work.chains, STEPS * work.chains
+        calls = STEPS // LEAPFROG if sampler == "sghmc" else STEPS
 
         def one(carry, _):
             key, state = carry
@@ -40,7 +45,7 @@ class Peer:
             return (key, method.step(own, state, (x[chosen], y[chosen]), size)), None
 
         def chain(key, state):
-            return jax.lax.scan(one, (key, state), None, length=500)[0]
+            return jax.lax.scan(one, (key, state), None, length=calls)[0]
         self.keys = jax.random.split(jax.random.PRNGKey(0), work.chains)
         self.states = jax.tree_util.tree_map(lambda *each: jnp.stack(each), *states)
         if work.chains == 1:

@@ -28,7 +28,8 @@ class Peer:
                 dense.bias.set_data(mx.nd.array(biases))
                 net.add(dense)
             # SGLD's drift is half its learning rate here.
-            options = {"learning_rate": common.TABLE_LEARNING_RATE * (2 if sampler == "sgld" else 1), "num_data": len(x)}
+            rate = common.TABLE_LEARNING_RATE * (2 if sampler == "sgld" else 1)
+            options = {"learning_rate": rate, "num_data": len(x)}
             if sampler != "sgld":
                 options["friction"] = common.FRICTION
             trainer = sg.BayesianTrainer(net, sampler, options, sg.likelihoods.Gaussian(1.0), burn_in=1 << 60,
