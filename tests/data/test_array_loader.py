@@ -95,7 +95,7 @@ def test_predictions_and_full_data_chains_take_it_as_it_is():
     net.initialize()
     loader = sg.data.ArrayLoader(X, Y.astype("float32"), batch_size=8, seed=3)
     next(iter(loader))
-    weights = {name: p.data() for name, p in net._collect_params_with_prefix().items()}
+    weights = {name: p.data().copy() for name, p in net._collect_params_with_prefix().items()}
     found = sg.predict(net, sg.MemoryStore([sg.Sample(weights, 1)]), loader, "identity")
     assert np.allclose(found, net(nd.array(X)).asnumpy(), rtol=1e-5)
     hmc = sg.HMC(net, sg.likelihoods.Gaussian(10.0), loader, seed=0, num_leapfrog=2)
