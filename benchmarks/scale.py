@@ -82,8 +82,8 @@ def _kept() -> List[tuple]:
             trainer.sample(setup.data, 20)
             trainer.samples.flush()
             took = (time.perf_counter() - start) / 15
-        return [_size(folder, "*.params", "a sample", ""),
-                _size(folder, "**/checkpoint*", "a checkpoint, with momenta and gradients", 1e3 * took)]
+        return [_size(folder, "sample-*", "a sample", ""),
+                _size(folder, "checkpoint-*.params", "a checkpoint, with momenta", ""), ("both", "", "", 1e3 * took)]
 
 
 def _size(folder: str, pattern: str, name: str, ms) -> Tuple:
