@@ -1,7 +1,7 @@
 """Several chains: how they ran, whether they agree, and where they lie in the space of functions."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -214,5 +214,5 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     flat = values.ravel()
     _, place, count = np.unique(flat, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
-    mean: List[float] = last - 0.5 * (count - 1)
-    return np.asarray(mean)[place.reshape(-1)].reshape(values.shape)
+    mean = last - 0.5 * (count - 1)
+    return mean[place.reshape(-1)].reshape(values.shape)
