@@ -120,6 +120,10 @@ SOURCES = sorted(
 # Executors of dask, whose scheduler and workers come with it. 2023.5 is the newest for Python 3.8.
 DASK = ["distributed>=2023.5"]
 
+# With NumPy below 2 pip chooses ArviZ 0.15 (Python 3.8), 0.17 (3.9) or 0.23; `scripts/arviz` tries all three. It does
+# not always bring h5py, which writes netCDF; 0.17 imports what SciPy 1.13 has no more.
+ARVIZ = ["arviz", "h5py", 'scipy<1.13; python_version < "3.10"']
+
 TEST = [
     "pytest>=7.0",
     "pytest-randomly>=3.12",
@@ -130,6 +134,7 @@ TEST = [
     "scipy>=1.6",
     *DASK,
     "loky>=3.0",
+    *ARVIZ,
     "ruff==0.17.6",
     # What reads the hints, and what holds values against them.
     'mypy==2.4.1; python_version >= "3.10"',
@@ -163,7 +168,7 @@ setup(
         "matplotlib>=3.5",
         "tqdm>=4.50",
     ],
-    extras_require={"dask": DASK, "test": TEST},
+    extras_require={"arviz": ARVIZ, "dask": DASK, "test": TEST},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

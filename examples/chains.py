@@ -9,7 +9,6 @@ import functools
 import os
 
 import _common as common
-import numpy as np
 from mxnet import gluon
 
 import sgmcmc_mx as sg
@@ -47,25 +46,6 @@ def sampled(args, name: str, chains: int, steps: int, samples: int) -> sg.Runs:
                             store=os.path.join(args.folder, name))
 
 
-def in_function_space(each, folder) -> None:
-    """Where the samples of each chain lie among all predictions: the two directions in which they differ most."""
-    from matplotlib import pyplot as plt
-
-    rows = np.concatenate([probs.reshape(len(probs), -1) for probs in each])
-    centred = rows - rows.mean(axis=0)
-    _, directions = np.linalg.eigh(centred @ centred.T)
-    places = directions[:, :-3:-1]
-    _, ax = plt.subplots(figsize=(6, 5))
-    start = 0
-    for name, probs in zip(("one chain", *(f"chain {k}" for k in range(CHAINS))), each):
-        ax.plot(*places[start:start + len(probs)].T, "o-", markersize=4, linewidth=0.6, label=name)
-        start += len(probs)
-    ax.set_xlabel("first principal direction of predictions")
-    ax.set_ylabel("second")
-    ax.legend()
-    common.save(ax, folder, "function_space")
-
-
 def main() -> None:
     args = arguments()
     if args.quick:
@@ -83,7 +63,8 @@ def main() -> None:
              for k, probs in enumerate(each[1:])]
     rows.append(common.score(f"{CHAINS} chains, {len(four.samples)} samples", four.predict(data.x_test), data.y_test))
     common.print_table(rows)
-    in_function_space(each, common.picture_folder(args.out, "chains"))
+    ax = sg.plot.function_space(each, names=["one chain", *(f"chain {k}" for k in range(CHAINS))])
+    common.save(ax, common.picture_folder(args.out, "chains"), "function_space")
 
 
 if __name__ == "__main__":

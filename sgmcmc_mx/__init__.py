@@ -17,6 +17,7 @@ else:
     from .errors import CheckpointError, DivergenceError, StoreError, WorkerError
     from .full_data import HMC, MetropolisHastings
     from .gradients import ControlVariates
+    from .inference_data import to_inference_data
     from .kernels import backend
     from .prediction import Regression, networks, predict, using
     from .samplers import SGHMC, SGLD, SGNHT
@@ -28,4 +29,4 @@ __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointE
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
            "data", "datasets", "join", "likelihoods", "load", "metrics", "networks", "plot", "predict", "priors",
-           "sample_chains", "schedules", "suggest", "tune_threads", "using"]
+           "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads", "using"]

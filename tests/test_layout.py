@@ -13,7 +13,9 @@ PACKAGE = Path(sgmcmc_mx.__file__).resolve().parent
 ROOMS = {
     "__init__": ["batches", "chains", "data", "datasets", "errors", "full_data", "gradients", "kernels", "likelihoods",
                  "metrics", "plot", "prediction", "priors", "samplers", "schedules", "store", "trainer", "tuning",
-                 "_compat", "_version"],
+                 "inference_data", "_compat", "_version"],
+    "inference_data": ["chains", "full_data", "trainer", "prediction", "store", "batches", "likelihoods", "_network",
+                       "_check", "_version"],
     "chains": ["tuning", "trainer", "checkpoint", "store", "gradients", "prediction", "batches", "data", "kernels",
                "errors", "_network", "_check"],
     "tuning": ["full_data", "gradients", "batches", "samplers", "data", "_network", "_check"],

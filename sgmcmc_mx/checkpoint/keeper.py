@@ -158,6 +158,10 @@ class Keeper:
         self.checkpoint(trainer)    # so that a run resumed from here has the smaller step, too
         _log.warning("%s; gone back to the checkpoint of step %d, with learning_rate %g", error, checkpoint.step, now)
 
+    def take_another_path(self) -> None:
+        """Note that the chain was put somewhere else: checkpoints so far are not of where it is now."""
+        self._last, self._ended = None, None
+
     def _flush_what_is_well(self) -> None:
         """Have all written but checkpoints and samples of a chain that has diverged, which are not there then."""
         while True:

@@ -75,6 +75,10 @@ class Follower:
             generators.reseed(self._seed, trainer.num_steps)
             self._tell()
 
+    def take_another_path(self) -> None:
+        """Note that the chain was put somewhere else, as a keeper does."""
+        self._last, self._ended = None, None
+
     def close(self, trainer: Any) -> None:
         """Tell worker 0 of the last step, of which it may write a checkpoint."""
         if self._ended is not None and not self._moving and self._last != self._ended.step == trainer.num_steps:

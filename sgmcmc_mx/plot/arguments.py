@@ -9,7 +9,8 @@ import numpy as np
 
 from .._check import number
 
-__all__ = ["array", "baselines", "count", "images", "names", "pair", "spread", "vector"]
+__all__ = ["array", "baselines", "chains", "count", "images", "increasing", "names", "of_chains", "pair", "spread",
+           "table", "vector"]
 
 
 def array(name: str, values: Any) -> np.ndarray:
@@ -91,11 +92,68 @@ def baselines(values: Any) -> dict:
             for name, value in (values or {}).items()}
 
 
-def names(classes: Any, many: int) -> list:
-    """A name for each class, its number by default."""
-    if classes is not None and not hasattr(classes, "__len__"):
-        raise TypeError(f"classes: need a sequence of names, got {classes!r}; write classes=['shirt', 'bag', ...]")
-    found = [str(c) for c in (range(many) if classes is None else classes)]
+def names(classes: Any, many: int, kind: str = "") -> list:
+    """A name for each class (or of another ``kind``), its number by default."""
+    given, what = ("names", kind.strip()) if kind else ("classes", "class")
+    if classes is not None and (kind and isinstance(classes, str) or not hasattr(classes, "__len__")):
+        example = "names=['first', 'second', ...]" if kind else "classes=['shirt', 'bag', ...]"
+        raise TypeError(f"{given}: need a sequence of names, got {classes!r}; write {example}")
+    found = [f"{kind}{k}" for k in range(many)] if classes is None else [str(c) for c in classes]
     if len(found) != many:
-        raise ValueError(f"classes: {len(found)} names for {many} classes; give one a class")
+        raise ValueError(f"{given}: {len(found)} names for {many} {what}{'es' if what == 'class' else 's'}; give one a "
+                         f"{what}")
     return found
+
+
+def table(name: str, values: Any, shape: str) -> np.ndarray:
+    """Two axes, with something in it."""
+    result = array(name, values).astype(float)
+    if result.ndim != 2 or not result.size:
+        raise ValueError(f"{name}: need an array of shape {shape}, got shape {result.shape}; a single row is written "
+                         f"np.reshape({name}, (1, -1))")
+    return result
+
+
+def increasing(name: str, values: Any) -> np.ndarray:
+    """One axis of finite numbers, none smaller than the one before it."""
+    x = vector(name, values)
+    if not (np.isfinite(x).all() and (np.diff(x) >= 0).all()):
+        raise ValueError(f"{name}: must be finite and increasing, for a line is drawn through the means; sort x, and "
+                         "all the rest with it: order = x.argsort()")
+    return x
+
+
+def chains(values: Any) -> list:
+    """Sequences of samples, one a chain; a single one is a chain too."""
+    what = "write what sample_chains returns, trainer.samples, or [sgmcmc_mx.load('runs/a'), sgmcmc_mx.load('runs/b')]"
+    sequence = hasattr(values, "__getitem__") and hasattr(values, "__len__")
+    if not sequence or isinstance(values, (str, bytes, Mapping)):
+        raise TypeError(f"chains: need samples of several chains, got {type(values).__name__}; {what}")
+    every = [values] if len(values) and hasattr(values[0], "step") else [values[k] for k in range(len(values))]
+    if not every:
+        raise ValueError(f"chains: there are none; {what}")
+    for k, samples in enumerate(every):
+        if not hasattr(samples, "__len__") or (len(samples) and not hasattr(samples[0], "step")):
+            raise TypeError(f"chains: chain {k} is no sequence of samples but a {type(samples).__name__}; {what}")
+    # A folder's samples are read one by one: each once.
+    return [[samples[i] for i in range(len(samples))] for samples in every]
+
+
+def of_chains(name: str, values: Any) -> list:
+    """An array a chain, as rows: (samples, numbers), of as many numbers each."""
+    if hasattr(values, "asnumpy"):
+        array(name, values)
+    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__") or not len(values):
+        raise TypeError(f"{name}: need arrays, one a chain, got {type(values).__name__}; write "
+                        "[predict(net, chain, x, 'softmax', samples=True) for chain in runs]")
+    rows = []
+    for k, of_one in enumerate(values):
+        a = array(f"{name}[{k}]", of_one)
+        if a.ndim < 2 or not a.size:
+            raise ValueError(f"{name}[{k}]: need shape (samples, ...), what each sample of a chain predicts, got "
+                             f"{a.shape}; write predict(..., samples=True)")
+        rows.append(a.reshape(len(a), -1).astype(float))
+        if rows[k].shape[1] != rows[0].shape[1] or not np.isfinite(rows[k]).all():
+            raise ValueError(f"{name}[{k}]: has {rows[k].shape[1]} numbers a sample where {rows[0].shape[1]} finite "
+                             "ones are needed; predict on the same inputs with every chain")
+    return rows

@@ -1,15 +1,16 @@
 """Pictures of class probabilities: are they right as often as they say, what is averaging worth, what is unsure."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import metrics
-from .._check import flag
+from .._check import flag, number
 from . import arguments as given
-from .axes import axes_of, legend_above, plain_decades, pyplot
+from .axes import SOFT, axes_of, colour, legend_above, plain_decades, pyplot
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ DOTS = 60           # samples drawn one by one where a spread over samples is sh
 
 
 def reliability(probs: ArrayLike, labels: ArrayLike, bins: int = 15, ax: Optional[Axes] = None,
-                label: str = "network") -> Axes:
+                label: str = "network", confidence: Optional[float] = None) -> Axes:
     """Reliability diagram: how often the predictions of each confidence were right (Guo et al. 2017, figure 1).
 
     A point for every bin that is not empty, with one standard error; its area grows with the number of examples. Below
@@ -37,7 +38,12 @@ def reliability(probs: ArrayLike, labels: ArrayLike, bins: int = 15, ax: Optiona
     ax : matplotlib.axes.Axes, optional
     label : str
         Name in the legend.
+    confidence : float, optional
+        In place of the standard errors a band around the line, in which each bin's true accuracy lies with this
+        probability (Wilson's interval): .95. Where the diagonal leaves it, the predictions are not calibrated.
     """
+    confidence = None if confidence is None else number("confidence", confidence, "such as 0.95", low=0.0, high=1.0,
+                                                        open_low=True, open_high=True)
     r, ece = metrics.reliability(probs, labels, bins), metrics.ece(probs, labels, bins)
     ax = axes_of(ax, (4.8, 4.8))
     filled = r.count > 0
@@ -46,13 +52,24 @@ def reliability(probs: ArrayLike, labels: ArrayLike, bins: int = 15, ax: Optiona
     p = (y * n + 1) / (n + 2)
     if not ax.lines:
         ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="perfectly calibrated", zorder=1)
-    line = ax.errorbar(x, y, ERROR_BARS * np.sqrt(p * (1 - p) / n), linewidth=1.2, elinewidth=0.8, alpha=0.9, zorder=2,
+    errors = ERROR_BARS * np.sqrt(p * (1 - p) / n) if confidence is None else None
+    line = ax.errorbar(x, y, errors, linewidth=1.2, elinewidth=0.8, alpha=0.9, zorder=2,
                        label=f"{label}, ECE {ece:.3f}")
-    ax.scatter(x, y, s=8 + 250 * n / n.sum(), color=line[0].get_color(), alpha=0.6, linewidth=0, zorder=3)
+    color = line[0].get_color()
+    if confidence is not None:
+        ax.fill_between(x, *_wilson(y, n, confidence), color=color, alpha=0.2, linewidth=0, zorder=1)
+    ax.scatter(x, y, s=8 + 250 * n / n.sum(), color=color, alpha=0.6, linewidth=0, zorder=3)
     ax.set(xlabel="confidence (probability of the predicted class)", ylabel="accuracy (fraction correct)",
            xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
-    ax.legend(loc="upper left", frameon=False)
+    legend_above(ax, 2)
     return ax
+
+
+def _wilson(y: np.ndarray, n: np.ndarray, confidence: float) -> Tuple[np.ndarray, np.ndarray]:
+    """The interval of Wilson 1927 for a probability, of which a fraction y of n was seen."""
+    z2 = NormalDist().inv_cdf(0.5 + 0.5 * confidence) ** 2
+    middle, half = y + z2 / (2 * n), np.sqrt(z2 * (y * (1 - y) / n + z2 / (4 * n ** 2)))
+    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
 
 
 def error_by_samples(average: ArrayLike, single: Optional[ArrayLike] = None,
@@ -83,10 +100,10 @@ def error_by_samples(average: ArrayLike, single: Optional[ArrayLike] = None,
     ax = axes_of(ax, (7.0, 4.0))
     count = np.arange(1, len(average) + 1)
     if single is not None:
-        ax.plot(count, single, ".", color="0.65", markersize=4, label="one sample alone")
+        ax.plot(count, single, ".", color=SOFT, markersize=4, label="one sample alone")
     ax.plot(count, average, linewidth=2, marker="o" if len(count) == 1 else None, label="average of the samples so far")
     for i, (name, value) in enumerate(baselines.items()):
-        ax.axhline(value, color=f"C{i + 1}", linewidth=1.5, linestyle="--", label=f"{name} ({value:.3g})")
+        ax.axhline(value, color=colour(i + 1), linewidth=1.5, linestyle="--", label=f"{name} ({value:.3g})")
     ax.set(xlabel="samples averaged", ylabel=ylabel, xlim=(0, len(average) + 1), yscale="log" if log else "linear")
     if log:
         plain_decades(ax.yaxis)

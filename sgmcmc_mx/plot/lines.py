@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .._check import number
 from . import arguments as given
-from .axes import axes_of, legend_above
+from .axes import COLOURS, axes_of, legend_above
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
@@ -70,10 +70,7 @@ def band(x: ArrayLike, mean: ArrayLike, std: Optional[ArrayLike] = None, weight_
     """
     mean = given.vector("mean", mean)
     n = len(mean)
-    x = given.vector("x", x, n)
-    if not (np.isfinite(x).all() and (np.diff(x) >= 0).all()):
-        raise ValueError("x: must be finite and increasing, for a line is drawn through the means; sort x, and all "
-                         "the rest with it: order = x.argsort()")
+    x = given.increasing("x", given.vector("x", x, n))
     if std is None and weight_std is None and quantiles is None:
         raise ValueError("band needs a width, and std, weight_std and quantiles are all None; give one of them")
     if std is not None and quantiles is not None:
@@ -85,20 +82,20 @@ def band(x: ArrayLike, mean: ArrayLike, std: Optional[ArrayLike] = None, weight_
     ax = axes_of(ax, (7.0, 4.0))
     if edges is not None:
         low, high = edges
-        ax.fill_between(x, low, high, color="C0", alpha=0.18, linewidth=0, label="new observation")
+        ax.fill_between(x, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="new observation")
     elif std is not None:
         _fill(ax, x, mean, std, 0.18, "new observation, ±2 std")
     if weight_std is not None:
         _fill(ax, x, mean, weight_std, 0.35, "function, ±2 std")
-    ax.plot(x, mean, color="C0", linewidth=2, label=label)
+    ax.plot(x, mean, color=COLOURS[0], linewidth=2, label=label)
     if truth is not None:
         ax.plot(x, truth, color="k", linewidth=1, linestyle="--", label="truth")
     if points is not None:
-        ax.plot(*points, "o", color="C3", markersize=3, label="data")
+        ax.plot(*points, "o", color=COLOURS[3], markersize=3, label="data")
     ax.set(xlabel="x", ylabel="y", xlim=(x.min(), x.max()))
     legend_above(ax, 3)
     return ax
 
 
 def _fill(ax: Axes, x: np.ndarray, mean: np.ndarray, std: np.ndarray, alpha: float, label: str) -> None:
-    ax.fill_between(x, mean - 2 * std, mean + 2 * std, color="C0", alpha=alpha, linewidth=0, label=label)
+    ax.fill_between(x, mean - 2 * std, mean + 2 * std, color=COLOURS[0], alpha=alpha, linewidth=0, label=label)

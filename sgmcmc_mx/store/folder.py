@@ -248,6 +248,11 @@ class FolderStore(StoredSamples):
         self._writer.flush()
 
     @property
+    def newest(self) -> int:
+        """The step of the newest sample, also of one that is yet to be written; -1 where there is none."""
+        return self._books.newest
+
+    @property
     def run(self) -> Optional[str]:
         """The run's identity; None of one that an older version has begun."""
         return self._books.run

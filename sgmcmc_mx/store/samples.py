@@ -126,6 +126,13 @@ class MemoryStore(Sequence):
         del self._samples[::2]
         return before - len(self._samples)
 
+    def forget_after(self, step: int) -> int:
+        """Give up the samples after a step, of a path that the chain has left; returns how many."""
+        before = len(self._samples)
+        while self._samples and self._samples[-1].step > step:
+            del self._samples[-1]
+        return before - len(self._samples)
+
     def discard_not_finite(self) -> None:
         """Give up samples with NaN or infinity in them, the newest ones of a chain that has diverged."""
         while self._samples and not all(np.isfinite(a.asnumpy()).all() for a in self._samples[-1].values()):

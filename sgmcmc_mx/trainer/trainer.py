@@ -284,6 +284,7 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
         self._updaters = [opt.get_updater(self._optimizer) for _ in self._contexts]
         restoring.load_weights(self.net, content, arrays, None)
         restoring.restore(self, content, None)
+        self._passed = tuple(mark for mark in self._passed if mark[1] <= self.num_steps)
         self._watch.restart(self.num_steps)
 
     def _in_order(self, params: gluon.ParameterDict) -> List[gluon.Parameter]:

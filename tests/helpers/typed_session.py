@@ -137,6 +137,17 @@ def several(folder: Path) -> None:
     print(runs, runs.steps, runs.failures, runs[0], runs[:1], runs.predict(data()[0]).shape)
     print(sg.predict(network(), sg.load(folder), data()[0], "softmax").shape, sg.load(folder).joined("sample"))
     print(sg.predict(network(), list(runs), data()[0], "softmax").shape)
+    print(sg.to_inference_data(runs, *data(), var_names=".*bias", projections=2, coords={"class": list("abc")}))
+    sg.plot.chain_traces(runs, targets={"temperature": 1.0})
+    each = [sg.predict(network(), chain, data()[0], "softmax", samples=True) for chain in runs]
+    sg.plot.function_space(each, names=["a", "b"])
+    sg.plot.ranks([[s.potential for s in chain] for chain in runs], bins=3), sg.plot.r_hats([1.0, 1.2])
+    sg.plot.error_by_chains([[5.0, 4.0], [3.0, 2.0]], {"SGD": 4.5}, log=True)
+    sg.plot.pairs(np.stack([[s["1.bias"].asnumpy() for s in chain] for chain in runs]), chains=[0, 1])
+    uncertainty = sg.metrics.entropy(each[0].mean(axis=0))
+    sg.plot.risk_coverage(uncertainty, data()[1] > 0), sg.plot.ood_histograms(uncertainty, {"others": uncertainty})
+    sg.plot.reliability(each[0].mean(axis=0), data()[1], confidence=0.9)
+    sg.plot.predictive_bands(np.arange(40), each[0][..., 0], data=([0.0, 1.0], [1, 2]))
 
 
 def main() -> None:
