@@ -120,6 +120,9 @@ SOURCES = sorted(
 # Executors of dask, whose scheduler and workers come with it. 2023.5 is the newest for Python 3.8.
 DASK = ["distributed>=2023.5"]
 
+# What computes R-hat and its kin; with NumPy below 2 pip takes 0.15 (Python 3.8), 0.17 (3.9) or 0.23 (from 3.10 on).
+ARVIZ = ["arviz>=0.15,<1"]
+
 TEST = [
     "pytest>=7.0",
     "pytest-randomly>=3.12",
@@ -128,6 +131,7 @@ TEST = [
     "hypothesis>=6.0",
     "scikit-learn>=1.0",
     "scipy>=1.6",
+    *ARVIZ,
     *DASK,
     "loky>=3.0",
     "ruff==0.17.6",
@@ -163,7 +167,7 @@ setup(
         "matplotlib>=3.5",
         "tqdm>=4.50",
     ],
-    extras_require={"dask": DASK, "test": TEST},
+    extras_require={"arviz": ARVIZ, "dask": DASK, "test": TEST},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
