@@ -2,6 +2,9 @@
 
 R-hat, effective sample sizes and Monte-Carlo errors are ArviZ's: ``pip install 'sgmcmc_mx[arviz]'``.
 """
+from .between import Between, agreement, total_variation
 from .measures import ess, mcse, rhat
+from .summary import summary
+from .table import Row, Summary
 
-__all__ = ["ess", "mcse", "rhat"]
+__all__ = ["Between", "Row", "Summary", "agreement", "ess", "mcse", "rhat", "summary", "total_variation"]

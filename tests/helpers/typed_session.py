@@ -131,12 +131,22 @@ def build(chain):
     return sg.ChainSetup(network(), CLASSES, loader, "sghmc", {"learning_rate": 0.01}, thin=2)
 
 
+def diagnosed(runs) -> None:
+    chains = [list(chain) * 4 for chain in runs]
+    options = {"net": network(), "likelihood": "softmax"}
+    for of in ("log_likelihood", "probabilities", "potential", "weights", "projections"):
+        sg.diagnostics.rhat(chains, *data(), of=of, weights="0.bias", **options)
+    print(sg.diagnostics.summary(chains, *data(), **options), sg.diagnostics.ess(chains, *data(), **options).shape)
+    print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))
+
+
 def several(folder: Path) -> None:
     start = sg.WarmStart("adam", {"learning_rate": 0.01}, epochs=2, held_out=0.2, patience=1)
     runs = sg.sample_chains(build, 2, steps=6, executor=AtOnce(), store=folder, warm_start=start, progress=True)
     print(runs, runs.steps, runs.failures, runs[0], runs[:1], runs.predict(data()[0]).shape)
     print(sg.predict(network(), sg.load(folder), data()[0], "softmax").shape, sg.load(folder).joined("sample"))
     print(sg.predict(network(), list(runs), data()[0], "softmax").shape)
+    diagnosed(runs)
 
 
 def main() -> None:
