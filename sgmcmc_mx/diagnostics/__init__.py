@@ -3,8 +3,10 @@
 R-hat, effective sample sizes and Monte-Carlo errors are ArviZ's: ``pip install 'sgmcmc_mx[arviz]'``.
 """
 from .between import Between, agreement, total_variation
+from .convergence import Convergence, Course, convergence
 from .measures import ess, mcse, rhat
 from .summary import summary
 from .table import Row, Summary
 
-__all__ = ["Between", "Row", "Summary", "agreement", "ess", "mcse", "rhat", "summary", "total_variation"]
+__all__ = ["Between", "Convergence", "Course", "Row", "Summary", "agreement", "convergence", "ess", "mcse", "rhat",
+           "summary", "total_variation"]

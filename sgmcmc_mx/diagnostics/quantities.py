@@ -48,11 +48,7 @@ def log_likelihoods(chains: Chains, data: Any, labels: Optional[ArrayLike], batc
 
 def probabilities_of(chains: Chains, block: Block) -> np.ndarray:
     """Class probabilities, or the mean of y, of every sample: (samples, examples, ...)."""
-    likelihood = chains.likelihood
-    out = np.empty(block.outputs.shape, block.outputs.dtype)
-    for k, outputs in enumerate(block.outputs):
-        out[k] = likelihood.predictive(outputs)
-    return out
+    return np.stack([chains.likelihood.predictive(outputs) for outputs in block.outputs])
 
 
 class Directions:
