@@ -94,6 +94,9 @@ def stored(folder: Path) -> None:
     sg.plot.reliability(each.mean(axis=0), data()[1])
     sg.plot.trace([s.step for s in found], [s.weight for s in found], target=1)
     sg.metrics.mutual_information(each)
+    wrong, mean = (data()[1] == 0).astype(int), each.mean(axis=0)
+    print(sg.metrics.aurc(mean, data()[1]), sg.metrics.brier_parts(mean, data()[1]), sg.metrics.classwise_ece(
+        mean, data()[1]), sg.metrics.aupr(sg.metrics.entropy(mean), wrong), sg.metrics.fpr95(mean[:, 0], wrong))
 
 
 def regression(folder: Path) -> None:
@@ -103,6 +106,11 @@ def regression(folder: Path) -> None:
     result = chain.run(3, burn_in=3, progress=True).predict(x, quantiles=(0.1, 0.9))
     order = np.argsort(x[:, 0])
     sg.plot.band(x[order, 0], result.mean[order], result.std[order], truth=y[order])
+    means = chain.predict(x, "identity", samples=True)
+    for score in (sg.metrics.crps, sg.metrics.pit, sg.metrics.log_predictive_density):
+        print(score(y, means, 0.5).shape)
+    print(sg.metrics.crps_of_samples(y, means).shape, sg.metrics.coverage(y, *result.quantiles),
+          sg.metrics.width(*result.quantiles))
     chain.close()
     sg.HMC.resume(folder, network(1), (x, y)).finish().close()
     sg.MetropolisHastings(network(), CLASSES, [tuple(map(mx.nd.array, data()))], seed=0).run(2)
