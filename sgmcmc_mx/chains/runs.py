@@ -102,6 +102,15 @@ class Runs(Sequence):
         return store.load(folder)
 
     @property
+    def setup(self) -> Optional[ChainSetup]:
+        """What ``build`` makes, a network and its likelihood among it, where these runs come from
+        :func:`sample_chains`; None after :func:`sgmcmc_mx.load`. It is made at the first look (MXNet's generator draws
+        its weights)."""
+        if self._setup is None and self._make is not None:
+            self._setup = self._make()
+        return self._setup
+
+    @property
     def samples(self) -> JoinedSamples:
         """The samples of all chains that have not failed as one sequence, chain after chain.
 
@@ -132,13 +141,12 @@ class Runs(Sequence):
             given.
         """
         if net is None:
-            if self._make is None:
+            setup = self.setup
+            if setup is None:
                 raise ValueError("net is not given, and runs that were loaded know no network; write "
                                  "runs.predict(x, 'softmax', net=net), or sgmcmc_mx.predict(net, runs, x, 'softmax')")
-            if self._setup is None:
-                self._setup = self._make()
-            net = self._setup.net
-            activation = self._setup.likelihood if activation is None else activation
+            net = setup.net
+            activation = setup.likelihood if activation is None else activation
         return predict(net, self.samples, data, activation, **options)
 
     def __iter__(self) -> Iterator[Samples]:

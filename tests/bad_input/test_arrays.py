@@ -1,4 +1,4 @@
-"""Likelihoods, metrics and pictures (tests/test_likelihoods.py, test_metrics.py and test_plot.py have more)."""
+"""Likelihoods, metrics and pictures (tests/likelihoods, tests/metrics and tests/plot have more)."""
 import numpy as np
 import pytest
 from mxnet import nd

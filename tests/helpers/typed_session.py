@@ -94,6 +94,9 @@ def stored(folder: Path) -> None:
     sg.plot.reliability(each.mean(axis=0), data()[1])
     sg.plot.trace([s.step for s in found], [s.weight for s in found], target=1)
     sg.metrics.mutual_information(each)
+    wrong, mean = (data()[1] == 0).astype(int), each.mean(axis=0)
+    print(sg.metrics.aurc(mean, data()[1]), sg.metrics.brier_parts(mean, data()[1]), sg.metrics.classwise_ece(
+        mean, data()[1]), sg.metrics.aupr(sg.metrics.entropy(mean), wrong), sg.metrics.fpr95(mean[:, 0], wrong))
 
 
 def regression(folder: Path) -> None:
@@ -103,6 +106,11 @@ def regression(folder: Path) -> None:
     result = chain.run(3, burn_in=3, progress=True).predict(x, quantiles=(0.1, 0.9))
     order = np.argsort(x[:, 0])
     sg.plot.band(x[order, 0], result.mean[order], result.std[order], truth=y[order])
+    means = chain.predict(x, "identity", samples=True)
+    for score in (sg.metrics.crps, sg.metrics.pit, sg.metrics.log_predictive_density):
+        print(score(y, means, 0.5).shape)
+    print(sg.metrics.crps_of_samples(y, means).shape, sg.metrics.coverage(y, *result.quantiles),
+          sg.metrics.width(*result.quantiles))
     chain.close()
     sg.HMC.resume(folder, network(1), (x, y)).finish().close()
     sg.MetropolisHastings(network(), CLASSES, [tuple(map(mx.nd.array, data()))], seed=0).run(2)
@@ -131,6 +139,15 @@ def build(chain):
     return sg.ChainSetup(network(), CLASSES, loader, "sghmc", {"learning_rate": 0.01}, thin=2)
 
 
+def diagnosed(runs) -> None:
+    chains = [list(chain) * 4 for chain in runs]
+    options = {"net": network(), "likelihood": "softmax"}
+    for of in ("log_likelihood", "probabilities", "potential", "weights", "projections"):
+        sg.diagnostics.rhat(chains, *data(), of=of, weights="0.bias", **options)
+    print(sg.diagnostics.summary(chains, *data(), **options), sg.diagnostics.ess(chains, *data(), **options).shape)
+    print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))
+
+
 def several(folder: Path) -> None:
     start = sg.WarmStart("adam", {"learning_rate": 0.01}, epochs=2, held_out=0.2, patience=1)
     runs = sg.sample_chains(build, 2, steps=6, executor=AtOnce(), store=folder, warm_start=start, progress=True)
@@ -148,6 +165,7 @@ def several(folder: Path) -> None:
     sg.plot.risk_coverage(uncertainty, data()[1] > 0), sg.plot.ood_histograms(uncertainty, {"others": uncertainty})
     sg.plot.reliability(each[0].mean(axis=0), data()[1], confidence=0.9)
     sg.plot.predictive_bands(np.arange(40), each[0][..., 0], data=([0.0, 1.0], [1, 2]))
+    diagnosed(runs)
 
 
 def main() -> None:

@@ -112,6 +112,44 @@ def test_bins_are_closed_on_the_right_and_empty_ones_are_nan():
     assert metrics.ece(np.array([[.75, .25]]), [0], bins=1) == pytest.approx(.25)
 
 
+def test_classwise_ece_by_hand():
+    # Class 0: bins (0, .5] with .2 .4 (outcomes 0 1) and (.5, 1] with .6 .9 (outcomes 1 1); class 1 is its mirror.
+    probs = np.array([[.2, .8], [.4, .6], [.6, .4], [.9, .1]])
+    expected = (2 * abs(.5 - .3) + 2 * abs(1 - .75)) / 4
+    assert metrics.classwise_ece(probs, [1, 0, 0, 0], bins=2) == pytest.approx(expected)
+
+
+def test_classwise_ece_against_a_loop_over_bins(multi):
+    probs, labels = multi
+    total = 0.0
+    for k in range(7):
+        for m in range(15):
+            inside = (probs[:, k] > m / 15) & (probs[:, k] <= (m + 1) / 15)
+            if inside.any():
+                total += inside.mean() * abs((labels == k)[inside].mean() - probs[inside, k].mean()) / 7
+    assert metrics.classwise_ece(probs, labels) == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("bins", [1, 2, 15, 1000])
+def test_the_parts_of_a_brier_score_are_all_of_it(multi, bins):
+    probs, labels = multi
+    parts = metrics.brier_parts(probs, labels, bins)
+    assert parts.reliability - parts.resolution + parts.uncertainty + parts.within == pytest.approx(
+        metrics.brier(probs, labels), rel=1e-12)
+    rates = np.bincount(labels, minlength=7) / len(labels)
+    assert parts.uncertainty == pytest.approx(np.sum(rates * (1 - rates)))
+    assert parts.resolution >= 0 and parts.reliability >= 0
+
+
+def test_the_parts_of_a_brier_score_by_hand():
+    # Two forecasts: .25 with outcomes 0 0 0 1, and .75 with outcomes 1 1.
+    p, labels = np.array([.25, .25, .25, .25, .75, .75]), [0, 0, 0, 1, 1, 1]
+    parts = metrics.brier_parts(p, labels, bins=2)
+    assert parts.reliability == pytest.approx(2 * 2 / 6 * .25**2)       # for both classes
+    assert parts.resolution == pytest.approx(2 * (4 / 6 * .25**2 + 2 / 6 * .5**2))
+    assert parts.uncertainty == .5 and parts.within == pytest.approx(0, abs=1e-15)
+
+
 def test_entropy_equals_scipy(multi):
     probs, _ = multi
     assert metrics.entropy(probs) == pytest.approx(stats.entropy(probs, axis=1), rel=1e-10)

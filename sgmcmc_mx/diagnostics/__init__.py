@@ -1,0 +1,12 @@
+"""Whether chains have converged, asked of their predictions first, and what to change where they have not.
+
+R-hat, effective sample sizes and Monte-Carlo errors are ArviZ's: ``pip install 'sgmcmc_mx[arviz]'``.
+"""
+from .between import Between, agreement, total_variation
+from .convergence import Convergence, Course, convergence
+from .measures import ess, mcse, rhat
+from .summary import summary
+from .table import Row, Summary
+
+__all__ = ["Between", "Convergence", "Course", "Row", "Summary", "agreement", "convergence", "ess", "mcse", "rhat",
+           "summary", "total_variation"]

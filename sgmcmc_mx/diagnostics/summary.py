@@ -1,0 +1,157 @@
+"""The summary of several chains: a question a row, asked of predictions first."""
+from __future__ import annotations
+
+from typing import Any, List, Optional
+
+import numpy as np
+from mxnet import gluon
+from numpy.typing import ArrayLike
+
+from .._check import integer, number
+from . import rules
+from .by_arviz import ess_of, mcse_of, rhat_of
+from .chains import Chains, Given, OfClasses, chains_of
+from .evidence import Evidence, gather
+from .table import WELL, Row, Summary
+
+__all__ = ["summary"]
+
+_MORE = "take more steps; or write a larger learning_rate, if the temperature allows it, for chains that move faster"
+_APART = ("burn in longer and take more steps; where chains stay apart, that is what the posterior's modes are to this "
+          "sampler: average over more chains, and trust no single one")
+_BURN_IN = "leave out more of the beginning (burn_in, or runs[k][m:]), or start from a warm start"
+_CHANGES = {"too few samples": _MORE, "chains disagree": _APART, "start not forgotten": _BURN_IN}
+_COLD = ("write a smaller friction or learning_rate and look at gradient_noise, whose estimate takes out more than "
+         "there is; with temperature < 1 in the sampler write summary(temperature=...)")
+_HOT = ("write a smaller learning_rate, larger batches or gradient_noise='estimate': the step, or the noise of "
+        "minibatches, heats the chain")
+
+
+def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: Optional[gluon.Block] = None,
+            likelihood: OfClasses = None, temperature: Optional[float] = None, seed: int = 0,
+            batch_size: int = 1000) -> Summary:
+    """Whether chains can be trusted, as a table: for each question a number, a verdict, and what to change.
+
+    Parameters
+    ----------
+    runs : Runs, list of sequences of samples, or a sequence of samples
+        Several chains, or one, which is held against itself. Those that have failed are left out.
+    data : arrays, or batches as :func:`sgmcmc_mx.predict` takes them
+        Held-out inputs: some hundreds are enough.
+    labels : array, optional
+        Their labels. Without them nothing is said of log p(y | x).
+    net : gluon.Block, optional
+        The network. Default: that of ``build``, where the runs come from :func:`sgmcmc_mx.sample_chains`.
+    likelihood : 'softmax', 'sigmoid' or Likelihood, optional
+        What the network's output means. Default: likewise.
+    temperature : float, optional
+        T of the sampler. Default: what the run's folder says, else 1.
+    seed : int, default 0
+        Of the choice of 500 examples, where there are more, whose log p are looked at one by one. All else is of all.
+    batch_size : int, default 1000
+        Rows in a forward pass.
+
+    Returns
+    -------
+    Summary
+        ``print`` it; ``.verdict``, ``['rhat']``, ``.to_frame()``.
+
+    Examples
+    --------
+    >>> print(sg.diagnostics.summary(runs, x_test, y_test))
+    """
+    chains = chains_of(runs, net, likelihood)
+    expected = chains.temperature if temperature is None else number(
+        "temperature", temperature, "write the sampler's, such as temperature=1.0", low=0.0, open_low=True)
+    seed = integer("seed", seed, "write seed=0", low=0, high=2**32 - 1)
+    found = gather(chains, data, labels, seed, batch_size)
+    watched = [a for a in (found.mean_log_p, found.directions[..., :1], found.potential) if a is not None]
+    own = rules.independent(np.concatenate([a for a in (found.mean_log_p, found.directions) if a is not None], axis=2))
+    still = rules.still(found.directions)
+    rows = [_moves(chains, still)]
+    rows += _rhats(chains, found, own)
+    rows += _sizes(chains, found, rows)
+    if found.nll is not None:
+        rows.append(_error(found))
+    rows.append(_start(chains, watched))
+    rows.append(_temperature(chains, found, expected))
+    if found.distances is not None:
+        rows.append(_distance(found, own / (2 if chains.one else chains.number)))
+    return Summary(f"{chains.number} chain{'s' * (chains.number > 1)} of {chains.draws} samples", rows)
+
+
+def _row(name: str, question: str, value: float, verdict: str, detail: str, change: str = "") -> Row:
+    return Row(name, question, float(value), verdict, detail, change or _CHANGES.get(verdict, ""))
+
+
+def _moves(chains: Chains, still: List[int]) -> Row:
+    names = ", ".join(str(chains.names[k]) for k in still)
+    return _row("moving", "How many chains move?", chains.number - len(still), "chains disagree" if still else WELL,
+                f"at rest: {names}" if still else "all", f"leave out chain {names}, which rests over half its "
+                "length: all proposals refused, or weights beyond return; look at its learning_rate" if still else "")
+
+
+def _rhats(chains: Chains, found: Evidence, own: float) -> List[Row]:
+    rows = []
+    rhat = rhat_of(found.directions)
+    at = float(np.nanmax(rhat)) if np.isfinite(rhat).any() else float("nan")
+    rows.append(_row("rhat", "Do chains agree in their main directions of prediction? R-hat", at,
+                     rules.agreed(at, own, chains.number), f"largest of {len(rhat)}"))
+    if found.log_p is not None:
+        each = rhat_of(found.log_p)
+        high = float(np.nanquantile(each, 0.9)) if np.isfinite(each).any() else float("nan")
+        rows.append(_row("log_likelihood", "And in log p(y | x) of each held-out example? R-hat", high,
+                         rules.agreed(high, own, chains.number),
+                         f"nine in ten of {len(each)} are below; largest {np.nanmax(each):.3g}"))
+    if found.potential is not None:
+        at = float(rhat_of(found.potential)[0])
+        rows.append(_row("potential", "And in the potential? R-hat", at,
+                         rules.agreed(at, rules.independent(found.potential), chains.number), ""))
+    return rows
+
+
+def _sizes(chains: Chains, found: Evidence, before: List[Row]) -> List[Row]:
+    """Effective sample sizes. Chains that disagree have few, and more samples are no cure for them."""
+    values = found.directions if found.mean_log_p is None else np.concatenate(
+        [found.mean_log_p, found.directions], axis=2)
+    need, apart = rules.PER_CHAIN * chains.number, any(row.verdict == "chains disagree" for row in before)
+    rows = []
+    for kind, what in (("bulk", "What are the samples worth? Independent ones, bulk"), ("tail", "And in the tails")):
+        least = float(np.nanmin(ess_of(values, kind)))
+        verdict = WELL if least >= need else "chains disagree" if apart else "too few samples"
+        rows.append(_row(f"{kind}_ess", what, least, verdict, f"of {chains.number * chains.draws}; {need} are enough"))
+    return rows
+
+
+def _error(found: Evidence) -> Row:
+    nll: Any = found.nll
+    error = float(mcse_of(nll.influence)[0])
+    small = not error > 0.5 * nll.error
+    return _row("nll", "How far is the average's NLL from that of endless chains? MCSE", error,
+                WELL if small else "too few samples", f"NLL {nll.value:.4g}, +- {nll.error:.2g} by choice of examples")
+
+
+def _start(chains: Chains, watched: List[np.ndarray]) -> Row:
+    found = rules.drift(watched)
+    return _row("start", "Is the start forgotten? z of the beginning against the second half", found.z, found.verdict,
+                f"first {100 * found.part:.0f} %; chain {chains.names[found.worst]} by itself {found.worst_z:.3g}")
+
+
+def _temperature(chains: Chains, found: Evidence, expected: float) -> Row:
+    question = "Is the kinetic temperature right? Mean over chains"
+    if found.temperature is None:
+        return _row("temperature", question, float("nan"), "not known", "the samples carry none")
+    mean, z, verdict = rules.heated(found.temperature, expected, found.weights)
+    worst = int(np.abs(z).argmax())
+    return _row("temperature", question, mean.mean(), verdict,
+                f"T = {expected:g}; chain {chains.names[worst]} is at {mean[worst]:.4g}, z = {z[worst]:.3g}",
+                {"too cold": _COLD, "step too large": _HOT}.get(verdict, ""))
+
+
+def _distance(found: Evidence, ess: float) -> Row:
+    distances: Any = found.distances
+    usual = distances.expected / np.sqrt(max(ess, 1.0))
+    apart = distances.variation > max(3.0 * usual, 0.01)
+    return _row("agreement", "Do the averages of two chains name the same class? Share", distances.agreement,
+                "chains disagree" if apart else WELL,
+                f"total variation {distances.variation:.3g}, by chance {usual:.3g}")

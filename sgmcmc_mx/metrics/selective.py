@@ -1,0 +1,55 @@
+"""Prediction that may abstain: how often it is wrong where only the surest examples are answered."""
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .checks import numbers, pair
+
+__all__ = ["RiskCoverage", "aurc", "risk_coverage"]
+
+
+class RiskCoverage(NamedTuple):
+    """The risk-coverage curve, an entry for each number of examples that are answered, 1 to n; arrays of shape (n,).
+
+    coverage : the share that is answered.
+    risk : the share of those whose most probable class is wrong.
+    confidence : that of the last of them; ask for more, and the others are left out.
+    """
+
+    coverage: np.ndarray
+    risk: np.ndarray
+    confidence: np.ndarray
+
+
+def risk_coverage(probs: ArrayLike, labels: ArrayLike, confidence: Optional[ArrayLike] = None) -> RiskCoverage:
+    """How the error falls when the least sure examples are left out (El-Yaniv & Wiener 2010).
+
+    ``confidence``: (n,), one number an example, larger meaning surer; default max_c p_ic. For the entropy write
+    ``-entropy(probs)``. Examples of the same confidence come in an order of chance, and the risk is its expectation.
+    """
+    p, y = pair(probs, labels)
+    sure = p.max(axis=1) if confidence is None else _confidence(confidence, len(y))
+    wrong = (p.argmax(axis=1) != y).astype(np.float64)
+    _, place, count = np.unique(-sure, return_inverse=True, return_counts=True)
+    expected = (np.bincount(place, weights=wrong) / count)[np.sort(place)]
+    answered = np.arange(1, len(y) + 1)
+    return RiskCoverage(answered / len(y), np.cumsum(expected) / answered, np.sort(sure)[::-1])
+
+
+def aurc(probs: ArrayLike, labels: ArrayLike, confidence: Optional[ArrayLike] = None) -> float:
+    """Area under the risk-coverage curve, the mean of its risks: Geifman et al. 2019, "Bias-reduced uncertainty
+    estimation". Lower is better; a confidence that tells nothing has the error itself."""
+    return float(risk_coverage(probs, labels, confidence).risk.mean())
+
+
+def _confidence(confidence: ArrayLike, n: int) -> np.ndarray:
+    sure = numbers(confidence, "confidence").astype(np.float64)
+    if sure.shape != (n,):
+        raise ValueError(f"confidence: need one number per example, shape ({n},), got {sure.shape}. Leave it out for "
+                         "the largest probability.")
+    if np.isnan(sure).any():
+        raise ValueError(f"confidence: {int(np.isnan(sure).sum())} of {n} are NaN. Remove those examples first.")
+    return sure

@@ -1,0 +1,150 @@
+"""Each verdict on chains whose fault is known, and on good ones; the table itself."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_chains
+from planted_chains import Classifier, Line
+
+import sgmcmc_mx as sg
+from sgmcmc_mx.diagnostics import Row, Summary, rules, summary
+from sgmcmc_mx.diagnostics.by_arviz import mcse_of
+from sgmcmc_mx.diagnostics.chains import chains_of
+from sgmcmc_mx.diagnostics.evidence import gather
+
+VERDICTS = {"none": "well mixed", "stuck": "chains disagree", "mode": "chains disagree", "slow": "too few samples",
+            "burn-in": "start not forgotten", "cold": "too cold", "hot": "step too large"}
+ROWS = {"stuck": "moving", "mode": "rhat", "slow": "bulk_ess", "burn-in": "start", "cold": "temperature",
+        "hot": "temperature"}
+SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))]
+
+
+def asked(model, runs, **options):
+    return summary(runs, model.x, model.y, net=model.net, likelihood=model.likelihood, **options)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("fault", VERDICTS)
+def test_the_fault_is_found_and_a_good_chain_has_none(fault, seed):
+    model = Classifier(seed, examples=60)
+    found = asked(model, model.planted(fault))
+    assert found.verdict == VERDICTS[fault], str(found)
+    assert {row.verdict for row in found} == {"well mixed"} if fault == "none" else (
+        found[ROWS[fault]].verdict == VERDICTS[fault] and found[ROWS[fault]].change)
+
+
+def test_the_stuck_chain_is_named():
+    model = Classifier(0, examples=20)
+    found = asked(model, model.planted("stuck"))
+    assert found["moving"].number == 3 and "leave out chain 1" in found["moving"].change
+
+
+def test_a_single_chain():
+    model = Classifier(0, examples=60)
+    assert asked(model, model.good(1, 400)[0]).verdict == "well mixed"
+    assert asked(model, model.planted("burn-in", 1, 400)[0]).verdict == "start not forgotten"
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_a_regression(seed):
+    line = Line(seed, examples=60)
+    found = asked(line, line.good(4, 200))
+    assert {row.verdict for row in found} == {"well mixed", "not known"}, str(found)
+    assert "agreement" not in found.names and found["temperature"].verdict == "not known"
+
+
+def test_the_error_of_the_nll_is_that_of_repeated_chains():
+    """Delta method against the scatter of the NLL over 40 sets of chains."""
+    line, found = Line(3), []
+    for _ in range(40):
+        chains = chains_of(line.good(2, 50), line.net, line.likelihood)
+        found.append(gather(chains, line.x, line.y, 0, 1000).nll)
+    told = np.mean([mcse_of(nll.influence)[0] for nll in found])
+    scatter = np.std([nll.value for nll in found], ddof=1)
+    assert abs(told / scatter - 1) < 5 / np.sqrt(2 * 39)
+
+
+def test_without_labels():
+    model = Classifier(0, examples=30)
+    found = summary(model.good(2, 200), model.x, net=model.net, likelihood="softmax")
+    assert "nll" not in found.names and "log_likelihood" not in found.names and found.verdict == "well mixed"
+
+
+def test_a_cold_posterior_is_told():
+    """The temperature is the run's own where a folder says it, and else what is given."""
+    model = Classifier(0, examples=30)
+    runs = model.good(4, 200, temperature=0.5)
+    assert asked(model, runs)["temperature"].verdict == "too cold"
+    assert asked(model, runs, temperature=0.5)["temperature"].verdict == "well mixed"
+
+
+def test_of_sample_chains(tmp_path):
+    """Network and likelihood are the runs' own."""
+    runs = sg.sample_chains(small_chains.build_dense, 3, steps=103, executor="vectorized", store=tmp_path)
+    found = summary(runs, small_chains.X, small_chains.Y)
+    assert found.title.startswith("3 chains of 25 samples") and "too few samples" in {row.verdict for row in found}
+    with pytest.raises(ValueError, match="net is not given"):
+        summary(sg.load(tmp_path), small_chains.X, small_chains.Y, likelihood="softmax")
+    again = summary(sg.load(tmp_path), small_chains.X, small_chains.Y, net=runs.setup.net, likelihood="softmax")
+    assert str(again) == str(found)
+
+
+@pytest.mark.slow
+def test_the_price_of_a_large_summary():
+    """Seconds are held to loosely, for others use the machine; ``python tests/helpers/large_summary.py`` tells them."""
+    program = Path(__file__).parents[1] / "helpers" / "large_summary.py"
+    said = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True).stdout
+    verdict, seconds, most = said.strip().split(", ")
+    assert verdict == "well mixed" and float(seconds.split()[0]) < 30 and float(most.split()[0]) < 1000, said
+
+
+# ---------------------------------------------------------------- the table
+
+TABLE = Summary("2 chains of 9 samples", [Row("rhat", "Agree? R-hat", 1.2345678, "chains disagree", "a < b", "wait"),
+                                          Row("t", "Warm?", float("nan"), "not known", "")])
+
+
+def test_it_prints():
+    assert str(TABLE).splitlines() == [
+        "2 chains of 9 samples: chains disagree",
+        "  Agree? R-hat  1.235  chains disagree  a < b",
+        "      -> wait",
+        "  Warm?             -  not known"]
+
+
+def test_it_is_a_table_of_a_notebook():
+    page = TABLE._repr_html_()
+    assert page.count("<tr>") == 3 and "a &lt; b" in page and "1.235" in page
+
+
+def test_rows_by_name_and_place():
+    assert TABLE["t"] is TABLE[1] and len(TABLE) == 2 and [row.name for row in TABLE] == TABLE.names == ["rhat", "t"]
+    with pytest.raises(KeyError, match="'x' is no row.*rhat, t"):
+        TABLE["x"]
+
+
+def test_a_frame(monkeypatch):
+    frame = TABLE.to_frame()
+    assert frame.loc["rhat", "verdict"] == "chains disagree" and list(frame.index) == ["rhat", "t"]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        TABLE.to_frame()
+
+
+# ---------------------------------------------------------------- rules
+
+def test_the_limit_of_rhat_grows_where_samples_are_few():
+    assert rules.agreed(1.04, 1000, 4) == "well mixed"
+    assert rules.agreed(1.2, 1000, 4) == "chains disagree"
+    assert rules.agreed(1.2, 10, 4) == "too few samples"
+    assert rules.agreed(float("nan"), 10, 4) == "not known"
+
+
+@pytest.mark.parametrize("wrong, said", [({"temperature": 0.0}, "temperature must lie in"),
+                                         ({"seed": 1.5}, "seed must be a whole number")])
+def test_wrong_arguments(wrong, said):
+    model = Classifier(0, examples=5)
+    with pytest.raises(ValueError, match=said):
+        asked(model, model.good(2, 20), **wrong)
