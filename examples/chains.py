@@ -6,10 +6,11 @@ again with the same folder it goes on where it was, or shows what is there.
 """
 import argparse
 import functools
+import importlib.util
 import os
 
 import _common as common
-from mxnet import gluon
+import numpy as np
 
 import sgmcmc_mx as sg
 
@@ -32,7 +33,7 @@ def build(chain: sg.Chain, burn_in: int, thin: int) -> sg.ChainSetup:
     """A chain on the digits. Its initial weights and the order of its batches follow from its seed."""
     data = sg.datasets.mnist_small()
     net = common.mlp(784, [100], 10)
-    loader = sg.data.ResumableLoader(gluon.data.ArrayDataset(data.x_train, data.y_train), BATCH)
+    loader = sg.data.ArrayLoader(data.x_train, data.y_train, batch_size=BATCH)
     return sg.ChainSetup(net, sg.likelihoods.Categorical(), loader, "sgnht", {"learning_rate": 0.05, "wd": 10.0},
                          burn_in=burn_in, thin=thin)
 
@@ -65,6 +66,12 @@ def main() -> None:
     common.print_table(rows)
     ax = sg.plot.function_space(each, names=["one chain", *(f"chain {k}" for k in range(CHAINS))])
     common.save(ax, common.picture_folder(args.out, "chains"), "function_space")
+    if importlib.util.find_spec("arviz") is None:
+        print("R-hat: pip install 'sgmcmc_mx[arviz]' to have it here")
+        return
+    rhat = sg.diagnostics.rhat(four, data.x_test, data.y_test)
+    print(f"R-hat of log p(y | x) over the {CHAINS} chains: median {np.median(rhat):.2f}, of {(rhat > 1.1).mean():.0%} "
+          f"of the test digits above 1.1, largest {rhat.max():.2f}")
 
 
 if __name__ == "__main__":
