@@ -97,6 +97,10 @@ def sample_chains(build: Callable[[Chain], ChainSetup], chains: int = 4, *, step
 
     Notes
     -----
+    Each chain draws minibatches of its own, for its loader takes its seed from the chain's generators. A loader with a
+    fixed ``seed=`` gives all chains the same minibatches in the same order. Their gradient noise is then common: each
+    chain's law is what it was, but the chains are not independent, and their spread tells too little.
+
     A chain that diverged, or whose ``build`` raised, is not begun again in this call, but at the next. A worker runs
     one chain at a time: more threads than one in a worker of dask wait for each other.
 
