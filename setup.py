@@ -120,8 +120,8 @@ SOURCES = sorted(
 # Executors of dask, whose scheduler and workers come with it. 2023.5 is the newest for Python 3.8.
 DASK = ["distributed>=2023.5"]
 
-# Computes R-hat and its kin, holds InferenceData. With NumPy below 2 pip chooses ArviZ 0.15 (Python 3.8), 0.17 (3.9)
-# or 0.23; `scripts/arviz` tries all three. It does not always bring h5py, which writes netCDF; 0.17 imports what SciPy
+# Computes R-hat and its kin, holds InferenceData. With NumPy below 2 pip chooses ArviZ 0.15 (Python 3.8), 0.17 (3.9),
+# 0.21 or 0.23; `scripts/arviz` tries all. It does not always bring h5py, which writes netCDF; 0.17 imports what SciPy
 # 1.13 has no more.
 ARVIZ = ["arviz>=0.15,<1", "h5py", 'scipy<1.13; python_version < "3.10"']
 

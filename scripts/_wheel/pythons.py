@@ -14,10 +14,10 @@ WANTED = ("3.8", "3.11", "3.12")
 ASK = "import sys; print('%d.%d' % sys.version_info[:2]); import ensurepip, venv"
 
 
-def find(named=(), required=False, environ=os.environ):
+def find(named=(), required=False, environ=os.environ, wanted=WANTED):
     """The interpreters to use, {version: program}, and what is missing, {version: reason}.
 
-    ``named`` are programs that the user gave; each has to work. The versions in ``WANTED`` that are not among them are
+    ``named`` are programs that the user gave; each has to work. The versions ``wanted`` that are not among them are
     looked for: on PATH, and where pyenv keeps them. With ``required`` a missing one is a :class:`Failure`.
     """
     found, missing = {}, {}
@@ -26,7 +26,7 @@ def find(named=(), required=False, environ=os.environ):
         if reason:
             raise Failure(f"--python {program}: {reason}")
         found[version] = program
-    for version in WANTED:
+    for version in wanted:
         if version in found:
             continue
         tried = [(program, *_try(program)) for program in _candidates(version, environ)]
@@ -39,7 +39,7 @@ def find(named=(), required=False, environ=os.environ):
         said = "\n".join(f"  python{version}: {reason}" for version, reason in missing.items())
         raise Failure(
             f"these Pythons were not found:\n{said}\nInstall {'them' if required else 'one of them'}, or name it: "
-            "scripts/wheel --python /path/to/python3.8"
+            f"--python /path/to/python{wanted[0]}"
         )
     return found, missing
 

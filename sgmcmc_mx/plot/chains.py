@@ -68,8 +68,8 @@ def chain_traces(chains: Any, readings: Sequence[str] = tuple(READINGS), targets
     return found
 
 
-def ranks(draws: ArrayLike, bins: int = 20, ax: Optional[Axes] = None, names: Optional[Sequence[object]] = None,
-          xlabel: str = "rank among the draws of all chains") -> Axes:
+def ranks(draws: ArrayLike, bins: Optional[int] = None, ax: Optional[Axes] = None,
+          names: Optional[Sequence[object]] = None, xlabel: str = "rank among the draws of all chains") -> Axes:
     """Rank plot: the ranks of each chain's draws among those of all, a row of bars a chain (Vehtari et al. 2021).
 
     Chains that agree have bars of one height, the dashed line's. The grey band is where two bars in three would lie
@@ -80,7 +80,8 @@ def ranks(draws: ArrayLike, bins: int = 20, ax: Optional[Axes] = None, names: Op
     ----------
     draws : array of shape (chains, draws)
         A number a draw: a weight, the potential, a prediction.
-    bins : int, default 20
+    bins : int, optional
+        Bars a chain. Default: 20, or fewer, so that 8 draws are expected in each.
     ax : matplotlib.axes.Axes, optional
     names : sequence, optional
         Names of the chains.
@@ -89,8 +90,8 @@ def ranks(draws: ArrayLike, bins: int = 20, ax: Optional[Axes] = None, names: Op
     values = given.table("draws", draws, "(chains, draws)")
     if not np.isfinite(values).all():
         raise ValueError("draws: not all are finite; leave out those that are not")
-    bins = integer("bins", bins, "how many bars a chain", low=2)
     chains, n = values.shape
+    bins = max(2, min(20, n // 8)) if bins is None else integer("bins", bins, "how many bars a chain", low=2)
     names = given.names(names, chains, "chain ")
     ax = axes_of(ax, (6.0, 0.9 + 0.75 * chains))
     rank, expected = _ranks(values), n / bins

@@ -123,7 +123,7 @@ def _legend(ax: Axes, labels: Sequence[str]) -> None:
 
 def _histograms(ax: Axes, values: np.ndarray) -> None:
     """Of every chain over the same bins, as lines."""
-    edges: Any = np.histogram_bin_edges(values, 30)
+    edges: Any = np.histogram_bin_edges(values, min(30, max(8, int(2 * values.shape[1] ** 0.5))))
     for k, of_one in enumerate(values):
         ax.hist(of_one, edges, density=True, histtype="step" if len(values) > 1 else "stepfilled", color=colour(k),
                 linewidth=1.3, alpha=1.0 if len(values) > 1 else 0.6)

@@ -76,6 +76,7 @@ def test_ranks_are_those_of_scipy_in_rows_of_bars():
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "c"]
     bases = [p.get_y() for p in bars][::8]
     assert bases[0] > bases[1] > bases[2] == 0
+    assert sum(p.get_width() == 24 for p in plot.ranks(draws).patches) == 15, "not 8 draws a bar"
 
 
 def test_a_chain_that_lies_too_high_has_a_slope():
