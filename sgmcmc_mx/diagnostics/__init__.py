@@ -5,8 +5,9 @@ R-hat, effective sample sizes and Monte-Carlo errors are ArviZ's: ``pip install 
 from .between import Between, agreement, total_variation
 from .convergence import Convergence, Course, convergence
 from .measures import ess, mcse, rhat
+from .stein import SteinDiscrepancy, stein_discrepancy
 from .summary import summary
 from .table import Row, Summary
 
-__all__ = ["Between", "Convergence", "Course", "Row", "Summary", "agreement", "convergence", "ess", "mcse", "rhat",
-           "summary", "total_variation"]
+__all__ = ["Between", "Convergence", "Course", "Row", "SteinDiscrepancy", "Summary", "agreement", "convergence", "ess",
+           "mcse", "rhat", "stein_discrepancy", "summary", "total_variation"]
