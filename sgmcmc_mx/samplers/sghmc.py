@@ -37,7 +37,9 @@ class SGHMC(MomentumSampler):
     gradient_noise : float or 'estimate', optional
         V: known, or estimated for every weight while running, as half the mean squared difference of successive
         gradients over the last 1000 steps (two more arrays of the size of the weights; where it exceeds what the
-        friction can carry, the injected noise is 0). Default None: b = 0.
+        friction can carry, the injected noise is 0). Default None: b = 0. What is taken out of all directions alike, or
+        of each weight, is too much for a direction that minibatches do not heat: its variance is (a - b) / a of the
+        target's. With None no direction is too cold.
     integrator : 'euler', 'aboba' or 'badodab', default 'euler'
         How the dynamics are discretised; see :class:`~sgmcmc_mx.samplers.MomentumSampler`. ('badodab' without a
         thermostat is Leimkuhler and Matthews' BAOAB.)

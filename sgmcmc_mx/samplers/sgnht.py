@@ -41,9 +41,12 @@ class SGNHT(MomentumSampler):
 
         exp(-U(w)/T - |v|^2 / (2 eta T)) * N(xi; A + h V / (2 T), T / (mu d))
 
-    where V is the variance of a coordinate of the gradient of U, assumed the same for the d weights that share
-    the thermostat. Where it differs between them, one thermostat for all is biased: it balances the heat on
-    average, leaving some weights too hot and others too cold; ``thermostat='element'`` has no such bias.
+    where V is the variance of the gradient of U along a direction, assumed the same for all. Where it differs between
+    directions u, one thermostat is biased: it balances the heat on average, so that the variance along u is
+    (a + b_u) / alpha of the target's, b_u = eta u'Vu / (2 T). Along a direction that the noise does not heat it is
+    a / alpha: such directions freeze while the temperature is T. ``thermostat='element'`` mends it where the directions
+    are the weights. Where weights are correlated it does not: there a smaller learning_rate helps (b well below a),
+    larger batches, or control variates (``docs/correlated_noise.md``).
     The error of this discretisation is O(h): var T (1 - alpha/2) on U = w^2/2 for large d. The symmetric splittings
     (Leimkuhler & Shang 2016, sec. 3.2: 'badodab'; Li et al. 2016, arXiv 1512.07662, sec. 3.2: 'aboba') have O(h^2);
     in 'badodab' half of the thermostat's move comes before the fluctuation and half after it.

@@ -9,7 +9,7 @@ from mxnet import gluon
 from .._network import dropping, normalising
 from ..store import Sample
 
-__all__ = ["off_temperature", "unsound"]
+__all__ = ["off_temperature", "unsound", "what_is_off"]
 
 HOT = 0.1       # relative distance of a mean kinetic temperature from T that is worth a warning
 
@@ -38,8 +38,17 @@ def unsound(net: gluon.Block, samples: Iterable[Sample], temperature: Optional[f
     if seen and off_temperature(float(np.mean(seen)), temperature, size):
         yield "temperature", (
             f"the chain's mean kinetic temperature over {len(seen)} samples is {np.mean(seen):.3g}, not T = "
-            f"{temperature:g}: minibatch noise heats it, or it has not settled; write a smaller learning_rate, more "
-            "friction, a longer burn_in, or sgnht")
+            f"{temperature:g}: {what_is_off(float(np.mean(seen)), temperature)}")
+
+
+def what_is_off(mean: float, temperature: float) -> str:
+    """The cause of a kinetic temperature that is off, and what to write."""
+    if mean < temperature:
+        return ("it is too cold: more heat is taken out than minibatches bring (a gradient_noise that is too large, or "
+                "estimated while gradients changed much), or it has not settled, where a thermostat still answers to "
+                "heat that is gone; write a longer burn_in, a smaller gradient_noise or learning_rate")
+    return ("minibatch noise heats it, or it has not settled; write a smaller learning_rate, more friction, a longer "
+            "burn_in, or sgnht")
 
 
 def off_temperature(mean: float, temperature: float, size: int) -> bool:

@@ -11,7 +11,7 @@ from .._check import warn
 from ..batches.arrays import classic
 from ..errors import DivergenceError
 from ..samplers import Sampler
-from .assumptions import off_temperature
+from .assumptions import off_temperature, what_is_off
 from .whole import Whole
 
 __all__ = ["Watch"]
@@ -98,8 +98,7 @@ class Watch:
         if off_temperature(mean, T, self._size):
             self._warned = True
             warn(f"the chain's mean kinetic temperature over {WINDOW} readings up to step {step} is {mean:.3g}, "
-                 f"not T = {T:g}: minibatch noise heats it, or it has not settled; write a smaller learning_rate, more "
-                 "friction, a longer burn_in, or sgnht")
+                 f"not T = {T:g}: {what_is_off(mean, T)}")
 
 
 _APART = ("{name} differs between the devices after step {step}: something has changed one replica only; write to all "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -17,8 +17,9 @@ from mxnet import ndarray as nd
 from ..batches.batch import Batch
 from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
+from .directions import Directions, lanczos
 
-__all__ = ["Measurement"]
+__all__ = ["Measurement", "Spread"]
 
 CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
 
@@ -36,21 +37,41 @@ class Measurement:
             self._fixed.append(next(self._stream))
         self.batch_size = self._fixed[0].size
 
-    def noise(self, batches: int) -> np.ndarray:
-        """V, the variance of each coordinate of grad U over batches, shape (weights,)."""
-        mean: Any = None
-        squares: Any = None
-        for k, batch in enumerate(itertools.islice(self._stream, batches), start=1):
-            g = self._mean_gradient([batch])
-            if mean is None:
-                mean, squares = g, [nd.zeros_like(a) for a in g]
-                continue
-            for m, s, a in zip(mean, squares, g):       # Welford 1962
-                d = a - m
-                m += d / k
-                s += d * (a - m)
-        scale = self.num_data ** 2 / (batches - 1)
-        return np.concatenate([s.asnumpy().ravel() for s in squares]).astype(np.float64) * scale
+    def noise(self, batches: int, directions: Directions, center: Optional[List[nd.NDArray]] = None) -> List[Spread]:
+        """The spread of grad U over batches; with a centre also that of the gradient which control variates leave."""
+        found = [_Welford(directions) for _ in range(1 if center is None else 2)]
+        base = [w.copy() for w in self.gradients.weights[0]]
+        for batch in itertools.islice(self._stream, batches):
+            g = self._flat(self._mean_gradient([batch]))
+            found[0].add(g)
+            if center is not None:
+                load(self.gradients.weights[0], center)
+                found[1].add(g - self._flat(self._mean_gradient([batch])))
+                load(self.gradients.weights[0], base)
+        return [each.spread(self.num_data ** 2) for each in found]
+
+    def directions(self, iterations: int, seed: int = 0) -> Directions:
+        """Directions of the Hessian of U at the present weights; nan where a product overflows."""
+        base = [w.copy() for w in self.gradients.weights[0]]
+        far = 1e-3 * (1.0 + _norm(base))
+
+        def product(u: np.ndarray, steepest: float) -> np.ndarray:
+            # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
+            h = min(far, math.sqrt(self.temperature / steepest)) if steepest else far
+            return self._flat(self._hessian_times(base, self._parts(u), h))
+
+        found = lanczos(product, sum(w.size for w in base), iterations, seed)
+        load(self.gradients.weights[0], base)
+        return found
+
+    def _flat(self, arrays: List[nd.NDArray]) -> np.ndarray:
+        return np.concatenate([a.asnumpy().ravel() for a in arrays])
+
+    def _parts(self, u: np.ndarray) -> List[nd.NDArray]:
+        """A vector as arrays like the weights."""
+        weights = self.gradients.weights[0]
+        pieces = np.split(u, np.cumsum([w.size for w in weights])[:-1])
+        return [nd.array(p.reshape(w.shape), ctx=w.context) for p, w in zip(pieces, weights)]
 
     def curvature(self, iterations: int, seed: int = 0) -> Tuple[float, float]:
         """Smallest and largest eigenvalue of the Hessian of U as Lanczos' iteration finds them; nan if it overflows.
@@ -118,6 +139,34 @@ class Measurement:
             ends.append(self._mean_gradient(self._fixed))
         likelihood = _scaled(_plus(ends[0], ends[1], -1.0), self.num_data / (2.0 * h))
         return [a + p * b for a, b, p in zip(likelihood, u, self.precisions)]
+
+
+class Spread(NamedTuple):
+    """V of each coordinate of grad U, and along each direction."""
+
+    coordinates: np.ndarray
+    projected: np.ndarray
+
+
+class _Welford:
+    """Variances while gradients come (Welford 1962)."""
+
+    def __init__(self, directions: Directions) -> None:
+        self.vectors = directions.vectors
+        self.seen: List[np.ndarray] = []
+        self.mean: Any = 0.0
+        self.squares: Any = 0.0
+
+    def add(self, g: np.ndarray) -> None:
+        self.seen.append(self.vectors @ g)
+        away = g - self.mean
+        self.mean = self.mean + away / len(self.seen)
+        self.squares = self.squares + away * (g - self.mean)
+
+    def spread(self, scale: float) -> Spread:
+        """``scale`` times the variances."""
+        projected = np.var(np.array(self.seen, dtype=np.float64), axis=0, ddof=1)
+        return Spread(np.asarray(self.squares, dtype=np.float64) * (scale / (len(self.seen) - 1)), projected * scale)
 
 
 def _again_and_again(data: Labelled) -> Iterator:

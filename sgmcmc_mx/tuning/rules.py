@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .directions import Along
+
 __all__ = ["Noise", "Step", "choose", "relaxation", "shrunk", "slow_variance_ratio", "variance_ratio"]
 
 # eta k in the steepest direction, whose variance is then 1 / (1 - eta k / 4) of what it should be. Networks on MNIST
@@ -24,6 +26,8 @@ STIFF = 0.5
 UNEVEN = 0.1            # standard deviations of nine weights in ten within 10 %
 FRICTION = 0.05, 0.2    # below: little is gained where minibatches heat; above: the step's own error, alpha / 2
 HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the same, of variances
+MODEST = 0.1            # a where the step can be chosen: beyond, alpha / 2 is a large part of what may be wrong
+SHORTER = 12            # times that a step is shortened by a tenth
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
 CARRIED = 0.9           # of a, what SGHMC is told to take out of it: numbers are rounded afterwards
 MARGIN = 1.5            # how much faster a treatment of each weight by itself must be
@@ -31,10 +35,12 @@ TREATMENTS = {"sghmc": ("mean", "estimate"), "sgnht": ("global", "element")}    
 
 
 class Noise(NamedTuple):
-    """V of all weights, tensor by tensor, and of it the mean, the largest, and the 5 % and 95 % quantiles."""
+    """V of all weights, tensor by tensor, and along directions; without any, the weights are taken for the directions.
+    """
 
     variances: np.ndarray
     sizes: Sequence[int]
+    along: Optional[Along] = None
 
     @property
     def mean(self) -> float:
@@ -42,16 +48,32 @@ class Noise(NamedTuple):
 
     @property
     def most(self) -> float:
+        """That of the noisiest weight."""
         return float(self.variances.max())
 
     @property
+    def seen(self) -> np.ndarray:
+        """V along each direction."""
+        return self.variances if self.along is None else self.along.variances
+
+    @property
+    def own(self) -> np.ndarray:
+        """What is taken out of each direction, where each weight's V is taken out of it."""
+        return self.variances if self.along is None else self.along.own
+
+    @property
+    def weights(self) -> Optional[np.ndarray]:
+        return None if self.along is None else self.along.weights
+
+    @property
     def ends(self) -> Tuple[float, float]:
-        return ends(self.variances)
+        """5 % and 95 % of V along directions."""
+        return ends(self.seen, self.weights)
 
     def by_tensor(self) -> np.ndarray:
-        """For every weight the mean V of its tensor."""
-        parts = np.split(self.variances, np.cumsum(self.sizes)[:-1])
-        return np.concatenate([np.full(len(p), p.mean()) for p in parts])
+        """The same, where each tensor's mean V is taken out of it."""
+        means = np.array([p.mean() for p in np.split(self.variances, np.cumsum(self.sizes)[:-1])])
+        return np.repeat(means, self.sizes) if self.along is None else self.along.tensors @ means
 
 
 class Step(NamedTuple):
@@ -64,10 +86,16 @@ class Step(NamedTuple):
     told: Optional[float] = None    # the V that SGHMC is told, if not the mean
 
 
-def ends(values: np.ndarray) -> Tuple[float, float]:
+def ends(values: np.ndarray, weights: Optional[np.ndarray] = None) -> Tuple[float, float]:
     """5 % and 95 % quantiles, outward: of a few values the least and the largest."""
-    ordered, last = np.sort(values), len(values) - 1
-    return float(ordered[math.floor(0.05 * last)]), float(ordered[math.ceil(0.95 * last)])
+    order = np.argsort(values)
+    ordered, last = values[order], len(values) - 1
+    if weights is None:
+        return float(ordered[math.floor(0.05 * last)]), float(ordered[math.ceil(0.95 * last)])
+    upto = np.cumsum(weights[order])
+    low = ordered[np.searchsorted(upto, 0.05 - 1e-9)]
+    high = ordered[last - np.searchsorted(np.cumsum(weights[order][::-1]), 0.05 - 1e-9)]
+    return float(low), float(high)
 
 
 def shrunk(variances: np.ndarray, batches: int) -> np.ndarray:
@@ -96,13 +124,17 @@ def alpha(load: ArrayLike, split: bool = False) -> Union[np.ndarray, np.floating
 
 
 def variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndarray:
-    """Variance of each weight in the chain, as a multiple of its variance under the posterior, for eta k small.
+    """Variance along each direction in the chain, as a multiple of the posterior's, for eta k small.
+
+    Exact along eigenvectors u of the Hessian where all weights have one friction: u'Su = (T / k) (a + b_u) / alpha
+    solves the Lyapunov equation H S + S H = 2 T (a + B) / alpha, whatever the eigenvectors of the noise B = eta V /
+    (2 T). With a friction for each weight it takes sum of u_i^2 alpha_i for that of u.
 
     treatment : 'langevin' (SGLD); 'none', 'mean' or 'estimate' (SGHMC: what it knows of V); 'global', 'tensor' or
     'element' (SGNHT). nan where a thermostat has no fixed point. Split steps are taken to have no error of their own.
     """
     eta, a, treatment, split, told = step
-    b = eta * noise.variances / (2.0 * temperature)
+    b = eta * noise.seen / (2.0 * temperature)
     if treatment == "langevin":
         return 1.0 + b / 2.0
     if treatment == "none":
@@ -110,9 +142,8 @@ def variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndarray:
     if treatment == "mean":
         return (a - eta * (noise.mean if told is None else told) / (2.0 * temperature) + b) / a
     if treatment == "estimate":
-        return np.maximum(1.0, b / a)
-    shared = {"global": np.full_like(b, b.mean()), "element": b,
-              "tensor": eta * noise.by_tensor() / (2.0 * temperature)}[treatment]
+        return (np.maximum(0.0, a - eta * noise.own / (2.0 * temperature)) + b) / a
+    shared = eta * _taken_out(treatment, noise) / (2.0 * temperature)
     return (1.0 if split else 1.0 - alpha(a + shared) / 2.0) * (a + b) / (a + shared)
 
 
@@ -122,17 +153,22 @@ def slow_variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndar
     The errors of an epoch's batches then cancel, so that they bring no heat to the direction, but what is taken out for
     them, step by step, stays out.
     """
-    a, b = step.friction, step.eta * noise.variances / (2.0 * temperature)
+    a = step.friction
     if step.treatment in ("langevin", "none"):
-        return np.ones_like(b)
+        return np.ones_like(noise.seen)
     if step.treatment == "mean":
         told = noise.mean if step.told is None else step.told
-        return np.full_like(b, max(0.0, 1.0 - step.eta * told / (2.0 * temperature) / a))
+        return np.full_like(noise.seen, max(0.0, 1.0 - step.eta * told / (2.0 * temperature) / a))
     if step.treatment == "estimate":
-        return np.maximum(0.0, 1.0 - b / a)
-    shared = {"global": np.full_like(b, b.mean()), "element": b,
-              "tensor": step.eta * noise.by_tensor() / (2.0 * temperature)}[step.treatment]
-    return a / (a + shared)
+        return np.maximum(0.0, 1.0 - step.eta * noise.own / (2.0 * temperature) / a)
+    return a / (a + step.eta * _taken_out(step.treatment, noise) / (2.0 * temperature))
+
+
+def _taken_out(treatment: str, noise: Noise) -> np.ndarray:
+    """V that a thermostat sees, by direction."""
+    if treatment == "global":
+        return np.full_like(noise.seen, noise.mean)
+    return noise.own if treatment == "element" else noise.by_tensor()
 
 
 def friction_in_force(step: Step, noise: Noise, temperature: float) -> float:
@@ -175,27 +211,33 @@ def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, et
 
 def _off(step: Step, noise: Noise, temperature: float) -> float:
     """How far standard deviations are off, relatively, the worst twentieth on either side left out; inf: no law."""
-    low, high = ends(np.sqrt(np.nan_to_num(variance_ratio(step, noise, temperature), nan=math.inf)))
+    low, high = ends(np.sqrt(np.nan_to_num(variance_ratio(step, noise, temperature), nan=math.inf)), noise.weights)
     return round(max(1.0 - low, high - 1.0), 6)
 
 
 def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: Optional[float],
           friction: Optional[float], told: Optional[float] = None) -> Step:
-    V, T, (least, most) = noise.variances, temperature, FRICTION
-    if treatment in ("element", "estimate"):
-        a = friction or least
-        heat = a if treatment == "estimate" else _room(a)
-        return Step(eta or min(widest, 2.0 * T * heat / noise.most if noise.most else math.inf), a, treatment)
-    # a must be ``need`` eta or more, for b_i to stay within the limits around what is taken out of each weight.
-    out: Any = {"none": 0.0, "tensor": noise.by_tensor()}.get(treatment, noise.mean if told is None else told)
-    within = 0.0 if treatment == "mean" else 1.0        # SGHMC's a has what is taken out in it
+    V, T, (least, most) = noise.seen, temperature, FRICTION
+    alone = treatment in ("element", "estimate")
+    # a must be ``need`` eta or more, for b_u to stay within the limits around what is taken out of each direction.
+    out: Any = noise.own if alone else {"none": 0.0, "tensor": noise.by_tensor()}.get(
+        treatment, noise.mean if told is None else told)
+    within = 0.0 if treatment in ("mean", "estimate") else 1.0      # SGHMC's a has what is taken out in it
     hot = (V - (1.0 + within * HOT) * out) / HOT
     cold = ((1.0 - within * COLD) * out - V) / COLD
-    carried = out / CARRIED if treatment == "mean" else 0.0     # and SGHMC cannot take out more than a
-    need = max(carried, ends(hot)[1], ends(cold)[1], 0.0) / (2.0 * T)
-    a = friction or min(most, max(least, need * (eta or widest)))
-    heat = 2.0 * T * _room(a) / noise.mean if noise.mean else math.inf
-    return Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment, told=told)
+    carried = {"mean": out / CARRIED, "estimate": noise.most}.get(treatment, 0.0)   # SGHMC cannot take out more than a
+    need = max(carried, ends(hot, noise.weights)[1], ends(cold, noise.weights)[1], 0.0) / (2.0 * T)
+    # Only eta / a matters, to the heat and to how fast the chain goes: a step that noise makes short needs no friction
+    # above the least, whose own error is the smaller.
+    a = friction or (min(most, max(least, need * eta)) if eta else min(MODEST, max(least, need * widest)))
+    noisiest = noise.most if treatment == "element" else noise.mean
+    heat = 2.0 * T * _room(a) / noisiest if noisiest and within else math.inf
+    step = Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment, told=told)
+    for _ in range(0 if eta else SHORTER):      # what the step itself adds
+        if _off(step, noise, T) <= UNEVEN:
+            break
+        step = step._replace(eta=0.9 * step.eta)
+    return step
 
 
 def _room(a: float) -> float:

@@ -1,7 +1,7 @@
 """A step, a friction, a thermostat, burn-in and thinning for a network and its data, each with its reason."""
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -15,32 +15,38 @@ from ..data import ResumableLoader
 from ..full_data.potential import prior_precisions
 from ..gradients import Gradients
 from ..samplers import SGHMC
+from .directions import Directions
 from .measure import Measurement
-from .rules import STIFF, Noise, Step, choose, shrunk
-from .suggestion import Suggestion
+from .rules import STIFF, Noise, Step, choose, friction_in_force, relaxation, shrunk
+from .suggestion import Suggestion, family
 
 __all__ = ["suggest"]
 
+FOLLOW_UP = "sgnhtp", "msgnht", "msgnht_s_aboba", "msgnht_s_badodab", "msgnhtp_s_badodab"      # are sgnht, too
+DIRECTIONS = 24     # of the Hessian, that noise is measured along: all where there are no more
 PILOT = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of its steps, and eta k of each
 
 
 def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "sgnht",
             optimizer_params: Optional[dict] = None, *, batch_size: int = 100, steps: Optional[int] = None,
-            batches: int = 40, pilot: int = 300, layout: Optional[BatchLayout] = None) -> Suggestion:
+            batches: int = 40, pilot: int = 300, layout: Optional[BatchLayout] = None,
+            control_variates: bool = False) -> Suggestion:
     r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
 
-    What is measured: V, the variance over minibatches of each coordinate of grad U, and k, the largest curvature of U
-    (its Hessian's largest eigenvalue, from finite differences of gradients). At a mode that SGD has found both are far
-    smaller than where the posterior has its mass (by ten thousand and by fifty times on a network 784-400-400-10), so a
-    short pilot chain leaves the mode first; the weights come back. With eta = learning_rate / N, friction a,
-    temperature T and b_i = eta V_i / (2 T):
+    What is measured: curvature k along 24 directions that stand for all (Ritz vectors of the Hessian, by Lanczos'
+    iteration on finite differences of gradients; all directions where there are no more), and V, the noise of grad U
+    over minibatches, along these and of each coordinate, with and without control variates centred at the start. At a
+    mode that SGD has found both are far smaller than where the posterior has its mass (by ten thousand and by fifty
+    times on a network 784-400-400-10), so a short pilot chain leaves the mode first; the weights come back. With eta =
+    learning_rate / N, friction a, temperature T and b_i = eta V_i / (2 T):
 
     * eta k = 1/2: along the steepest direction standard deviations are 7 % too large (1 / (1 - eta k / 4) in variance);
       the chain blows up from about 4.
-    * Minibatches heat weight i by b_i. One thermostat for all takes out the mean, so that the standard deviation of w_i
-      is sqrt((a + b_i) / (a + mean b)) of the posterior's (times sqrt(1 - alpha/2), the step's own error). The friction
-      is the least from .05 to .2 that keeps nine weights in ten within 10 %; where that does not do, the step is
-      smaller, or each weight gets a thermostat of its own (``sghmc``: an estimate), whichever moves faster.
+    * Minibatches heat direction u by b_u = eta u'Vu / (2 T). One thermostat for all takes out the mean over weights, so
+      that the standard deviation along u is sqrt((a + b_u) / (a + mean b)) of the posterior's (times sqrt(1 - alpha/2),
+      the step's own error). The step is the longest that keeps nine directions in ten within 10 %, with a friction from
+      .05 to .1 (.2 where the step is given); where each weight by itself is better met, it gets a thermostat of its own
+      (``sghmc``: an estimate). Where weights are correlated it is not: docs/correlated_noise.md.
     * 2 a + eta V / T stays well below 1, where a thermostat has no fixed point.
     * burn_in: the relaxation time of the flattest direction, about alpha / (eta k), k the prior's precision where the
       data say nothing, or three times what a thermostat takes to answer, mu alpha / (eta T); but not more than an
@@ -56,7 +62,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     data : (x, y), DataLoader, DataIter or list of (x, y)
         The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use. A
         DataLoader that reshuffles every epoch is told of, where that makes a chain too cold.
-    optimizer : 'sgnht', 'sghmc' or 'sgld'
+    optimizer : 'sgnht', 'sghmc' or 'sgld'; or a follow-up's name, such as 'msgnht'
     optimizer_params : dict, optional
         Arguments of the sampler that are settled (``wd`` or ``prior``, ``temperature``, ...). A ``learning_rate``,
         ``friction``, ``thermostat`` or ``gradient_noise`` among them is kept, and judged.
@@ -70,6 +76,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         Steps of the pilot chain; 0 measures at the present weights.
     layout : BatchLayout, optional
         Which entries of a batch are inputs, label and weights, where the network does not say so.
+    control_variates : bool, default False
+        Whether the chain's gradients will come from :class:`~sgmcmc_mx.ControlVariates`, centred where the weights are
+        now. The settings are then for what noise those leave: without them the chain would be far too hot or too cold.
 
     Returns
     -------
@@ -89,11 +98,17 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     >>> print(s)
     >>> trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss_fn, **s.trainer_params)
     """
-    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld"))
+    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", *FOLLOW_UP))
     if steps is not None:
         steps = integer("steps", steps, "the length of the run, or None", low=10)
     batches = integer("batches", batches, "batches that the noise is measured on", low=4)
     pilot = integer("pilot", pilot, "steps of a chain that leaves the mode, or 0 for none", low=0)
+    if not isinstance(control_variates, bool):
+        raise TypeError(f"control_variates must be True or False, got {control_variates!r}; True if the chain's "
+                        "gradients will come from sgmcmc_mx.ControlVariates")
+    if control_variates and not pilot:
+        raise ValueError("control_variates=True needs a pilot chain, got pilot=0: at the centre itself they leave no "
+                         "noise; write pilot=300")
     gradients = Gradients("suggest", net, loss)
     _check_float32(gradients)
     batched = _batched(data, batch_size, gradients, layout)
@@ -105,10 +120,12 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     sampler = _checked(optimizer, given)
     measurement = Measurement(gradients, batched, sampler.num_data, _precision_of(gradients, given),
                               sampler.temperature)
-    curvature, variances = _look(measurement, pilot, batches)
-    noise = Noise(shrunk(variances, batches), [w.size for w in gradients.weights[0]])
+    curvature, noises = _look(measurement, pilot, batches)
+    noise = noises[-1] if control_variates else noises[0]
     step = _chosen(sampler, given, noise, curvature[1])
-    return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps, _epoch(data))
+    other = None if control_variates else _with_control_variates(sampler, given, noises, curvature)
+    return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps, _epoch(data),
+                      control_variates=control_variates, other=other)
 
 
 def _given(params: Optional[dict]) -> dict:
@@ -169,23 +186,33 @@ def _precision_of(gradients: Gradients, given: dict) -> list:
     return prior_precisions(params, names, given.get("wd", 1.0), given.get("prior"))
 
 
-def _look(measurement: Measurement, pilot: int, batches: int) -> Tuple[Tuple[float, float], np.ndarray]:
-    """Least and largest curvature of U, and V: at the present weights or, with a pilot chain, where it has led."""
+def _look(measurement: Measurement, pilot: int, batches: int) -> Tuple[Tuple[float, float], List[Noise]]:
+    """Least and largest curvature of U, and its noise (with a pilot also what control variates leave of it): at the
+    present weights or, with a pilot chain, where it has led.
+    """
     for caution in (1.0, 0.1, 0.01):
         with measurement.gradients.undisturbed():
+            center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
             highs = _leave_the_mode(measurement, pilot, caution) if pilot else []
-            low, high = measurement.curvature(12)
-            high = max([high] + highs[-2:])
+            directions = measurement.directions(DIRECTIONS)
+            low, high = float(directions.curvatures[0]), max([float(directions.curvatures[-1])] + highs[-2:])
             if high > 0.0:      # not nan
                 # Where U curves downwards the prior is what brings the weights back.
                 low = max(low, min(measurement.precisions))
                 if low <= 0.0:
                     raise ValueError("wd (or prior) is 0, and nothing holds the weights where the data say nothing; "
                                      "write wd=1.0")
-                return (low, high), measurement.noise(batches)
+                return (low, high), _noise(measurement, directions, batches, center)
     raise RuntimeError("the loss is not finite, or U has no curvature, at the present weights or after some steps a "
                        "hundred times smaller than curvature allows; look at the loss there, at the data for labels "
                        "out of range and NaN, and at wd or prior")
+
+
+def _noise(measurement: Measurement, directions: Directions, batches: int, center: Optional[list]) -> List[Noise]:
+    sizes = [w.size for w in measurement.gradients.weights[0]]
+    return [Noise(shrunk(found.coordinates, batches), sizes,
+                  directions.along(found.projected, found.coordinates, sizes))
+            for found in measurement.noise(batches, directions, center)]
 
 
 def _leave_the_mode(measurement: Measurement, pilot: int, caution: float) -> list:
@@ -204,17 +231,26 @@ def _leave_the_mode(measurement: Measurement, pilot: int, caution: float) -> lis
 
 def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
     eta = sampler.base_learning_rate / sampler.num_data if {"learning_rate", "lr_scheduler"} & set(given) else None
-    friction = sampler.friction if {"friction", "momentum"} & set(given) else None
-    treatment, told = given.get("thermostat"), None
+    friction = sampler.friction if {"friction", "momentum", "a"} & set(given) else None
+    treatment, told = getattr(sampler, "settled", given).get("thermostat", given.get("thermostat")), None
     if "gradient_noise" in given and isinstance(sampler, SGHMC):
         treatment = {None: "none", "estimate": "estimate"}.get(given["gradient_noise"], "mean")
         told = sampler.gradient_noise if treatment == "mean" else None
-    step = choose(type(sampler).__name__.lower(), noise, steepest, sampler.temperature, eta, friction, treatment, told)
+    step = choose(family(sampler), noise, steepest, sampler.temperature, eta, friction, treatment, told)
     if eta is None:
         step = step._replace(eta=_rounded(step.eta * sampler.num_data) / sampler.num_data)
     if friction is None:
         step = step._replace(friction=_rounded(step.friction))
     return step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
+
+
+def _with_control_variates(sampler: Any, given: dict, noises: List[Noise], curvature: Tuple[float, float]
+                           ) -> Optional[float]:
+    """Steps in which a chain with them would relax, if that was measured and the step is free to be chosen."""
+    if len(noises) < 2 or {"learning_rate", "lr_scheduler"} & set(given):
+        return None
+    step = _chosen(sampler, given, noises[1], curvature[1])
+    return relaxation(step.eta, friction_in_force(step, noises[1], sampler.temperature), curvature[0])
 
 
 def _rounded(x: float) -> float:

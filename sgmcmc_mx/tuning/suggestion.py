@@ -6,11 +6,13 @@ from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
-from ..samplers.sgnht import default_thermal_mass
-from .rules import UNEVEN, Noise, Step, ends, friction_in_force, relaxation, slow_variance_ratio, variance_ratio
+from ..samplers.sgnht import SGNHT, default_thermal_mass
+from .rules import UNEVEN, Noise, Step, choose, ends, friction_in_force, relaxation, slow_variance_ratio, variance_ratio
 
 __all__ = ["Suggestion"]
 
+SAFE = 0.25         # eta k of the step that is advised in place of an unstable one
+PAYS = 1.5          # how much less a chain with control variates must cost to be spoken of
 SAMPLES = 400       # that a run of known length is cut into, at most
 FEWEST = 10         # and at least, however short
 APART = 50          # samples in one relaxation time, at most, where the length is not known
@@ -34,24 +36,30 @@ class Suggestion:
     relaxation : float
         Steps in which the flattest direction forgets 63 % of where it started.
     bias : (float, float, float)
-        Predicted standard deviations of the chain's marginals as multiples of the posterior's: exceeded by 95 % of
-        the weights, by 5 %, and the largest. nan: no fixed point.
+        Predicted standard deviations of the chain along directions (eigenvectors of the Hessian), as multiples of the
+        posterior's: exceeded by 95 % of the directions, by 5 %, and the largest. nan: no fixed point.
+    coldest : float
+        The smallest of them: about sqrt(a / alpha) along a direction that minibatch noise does not heat.
     """
 
     def __init__(self, sampler: Any, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
-                 batch_size: int, steps: Optional[int], epoch: Optional[int] = None) -> None:
+                 batch_size: int, steps: Optional[int], epoch: Optional[int] = None, control_variates: bool = False,
+                 other: Optional[float] = None) -> None:
         self._N, self._T, self._batch_size = sampler.num_data, sampler.temperature, batch_size
         self._step, self._V, self._given, self._steps = step, noise, given, steps
         self._epoch = epoch     # steps of an epoch that reshuffles the examples, where that is known
         self.noise, self.curvature = noise.variances, curvature
-        self.optimizer = type(sampler).__name__.lower()
+        self.optimizer, self._family = type(sampler).__name__.lower(), family(sampler)
+        self.control_variates, self._other = control_variates, other
         self.learning_rate = float(f"{step.eta * self._N:.12g}")
         self.friction = step.friction or None
-        self.thermostat = step.treatment if self.optimizer == "sgnht" else None
+        self.thermostat = step.treatment if self._family == "sgnht" else None
         self.gradient_noise = given.get("gradient_noise", {"mean": float(f"{noise.mean:.3g}"), "estimate": "estimate"}
                                         .get(step.treatment))
         self.bias = _bias(step, noise, self._T)
+        self.coldest = float(np.sqrt(variance_ratio(step, noise, self._T)).min())
         self._alpha = friction_in_force(step, noise, self._T)
+        self._limit = 4.0 if self._family == "sgld" else 2.0 * (2.0 - self._alpha)      # of eta k
         self.relaxation = relaxation(step.eta, self._alpha, curvature[0])
         self._answer = self._thermostat_answers(sampler, self.thermostat) if self.thermostat else 0.0
         self.burn_in, self.thin = self._when_to_collect()
@@ -95,7 +103,13 @@ class Suggestion:
 
     def _wanted(self) -> int:
         """The burn-in that there should be, if the run is long enough."""
-        return math.ceil(min(max(self.relaxation, 3.0 * self._answer), 1e9))    # inf where a given step is unstable
+        wanted = max(self.relaxation, 3.0 * self._answer)
+        if self._is_unstable():     # what a stable step would want
+            wanted = relaxation(SAFE / self.curvature[1], min(self._alpha, 0.5), self.curvature[0])
+        return math.ceil(min(wanted, 1e9))
+
+    def _is_unstable(self) -> bool:
+        return self._step.eta * self.curvature[1] >= self._limit
 
     # ---------------------------------------------------------------- reasons
 
@@ -103,7 +117,7 @@ class Suggestion:
         reasons = {"learning_rate": self._about_step()}
         if self.friction is not None:
             reasons["friction"] = self._about_friction()
-        if self.optimizer != "sgld":
+        if self._family != "sgld":
             reasons["thermostat" if self.thermostat else "gradient_noise"] = self._about_noise()
         reasons["burn_in"], reasons["thin"] = self._about_burn_in(), self._about_thin()
         for name in reasons:
@@ -113,23 +127,26 @@ class Suggestion:
 
     def _about_step(self) -> str:
         stiff, k = self._step.eta * self.curvature[1], self.curvature[1]
-        limit = (4.0 if self.optimizer == "sgld" else 2.0 * (2.0 - self._alpha)) / k * self._N
+        limit = self._limit / k * self._N
         text = f"eta k = {stiff:.2g} at U's largest curvature, k = {k:.2g}"
-        if stiff >= 0.9 * limit * k / self._N:
-            return f"{text}: the chain blows up from {limit:.2g}; write {0.25 / k * self._N:.1g}"
+        if stiff >= 0.9 * self._limit:
+            return f"{text}: the chain blows up from {limit:.2g}; write {SAFE / k * self._N:.1g}"
         text += (f": standard deviations {100 * ((1 - stiff / 4) ** -0.5 - 1):.0f} % too large there, and unstable "
                  f"from {limit:.2g}")
         if not _given(self._given, "learning_rate") and stiff < 0.2:
             text += "; minibatch noise allows no more"
-        if self.optimizer == "sgld":
-            text += f". Minibatches heat it: {self._spread()}"
+        if self._family == "sgld":
+            text += f". Minibatches heat it: {self._spread()}{self._about_control_variates()}"
+            if _biased(self.bias):
+                free = choose("sgld", self._V, k, self._T)
+                text += f". BIASED: write learning_rate={free.eta * self._N:.2g} or larger batches"
         return text
 
     def _about_friction(self) -> str:
         b = self._step.eta / (2.0 * self._T)
-        low, high = ends(self._V.variances)
+        low, high = self._V.ends
         text = (f"minibatches add eta V / (2 T) = {b * self._V.mean:.2g} on average and {b * low:.2g} to "
-                f"{b * high:.2g} for nine weights in ten")
+                f"{b * high:.2g} for nine directions in ten")
         if self.thermostat:
             noisiest = self._V.most if self.thermostat == "element" else self._V.mean
             load = 2.0 * (self.friction + b * noisiest)
@@ -151,10 +168,34 @@ class Suggestion:
             low, high, _ = _bias(self._step._replace(treatment=shared), self._V, self._T)
             text += f" (all weights alike: {low:.2f} to {high:.2f})"
         if _biased(self.bias):
-            name = "thermostat" if self.thermostat else "gradient_noise"
-            text += (f". BIASED: write {name}={alone!r}, more friction, a smaller learning_rate or larger batches, or "
-                     "where the posterior is narrow use sg.ControlVariates")
-        return text + self._about_epochs()
+            text += self._what_would_do(alone)
+        return text + self._about_epochs() + self._about_control_variates()
+
+    def _what_would_do(self, alone: str) -> str:
+        """What keeps nine directions in ten within 10 %, where the settings given do not."""
+        name = "thermostat" if self.thermostat else "gradient_noise"
+        ways = []
+        if not _biased(_bias(self._step._replace(treatment=alone), self._V, self._T)):
+            ways.append(f"{name}={alone!r}")
+        free = choose(self._family, self._V, self.curvature[1], self._T, friction=self.friction,
+                      treatment=self._step.treatment)
+        if free.eta < 0.95 * self._step.eta:
+            ways.append(f"learning_rate={free.eta * self._N:.2g}")
+            larger = math.ceil(self._batch_size * self._step.eta / free.eta)
+            ways.append(f"batches of {larger:,}" if larger < self._N else "all data at every step (sg.HMC)")
+        ways.append("where the posterior is narrow sg.ControlVariates")
+        return (". BIASED: directions that minibatches heat less than others freeze, whichever way heat is taken out; "
+                "write " + ", or ".join(ways))
+
+    def _about_control_variates(self) -> str:
+        if self.control_variates:
+            return ". With sg.ControlVariates, centred where the weights are now: take them, or this is far too fast"
+        if self._other is None:
+            return ""
+        if not 2.0 * PAYS * self._other < self.relaxation:
+            return ""
+        return (f". sg.ControlVariates take most of the noise away: with them, at two gradients a step, the flattest "
+                f"direction forgets in {self._other:,.0f} steps; write suggest(..., control_variates=True)")
 
     def _about_epochs(self) -> str:
         if self._epoch is None or self.relaxation <= self._epoch:
@@ -164,16 +205,22 @@ class Suggestion:
             return ""
         return (f". The errors of a reshuffled epoch's batches cancel over its {self._epoch:,} steps, but their heat "
                 f"is taken out at each: in directions slower than that standard deviations fall to {low:.2f} at worst; "
-                "draw batches with replacement, or write a smaller learning_rate")
+                "draw batches with replacement, write a smaller learning_rate, or take sghmc with gradient_noise=None, "
+                "which takes nothing out")
 
     def _spread(self) -> str:
         low, high, most = self.bias
         if not math.isfinite(high):
             return "no stationary law"
-        return (f"standard deviations {low:.2f} to {high:.2f} of the posterior's for nine weights in ten"
-                + (f", {most:.1f} for the noisiest" if most > 1.0 + 2.0 * UNEVEN else ""))
+        text = f"standard deviations {low:.2f} to {high:.2f} of the posterior's for nine directions in ten"
+        if self.coldest < min(low - 0.02, 1.0 - 2.0 * UNEVEN):
+            text += f", {self.coldest:.2f} along the coldest"
+        return text + (f", {most:.1f} along the hottest" if most > max(high + 0.02, 1.0 + 2.0 * UNEVEN) else "")
 
     def _about_burn_in(self) -> str:
+        if self._is_unstable():
+            return (f"at this learning_rate the chain has no stationary law, so no burn-in helps; at "
+                    f"{SAFE / self.curvature[1] * self._N:.1g} it would want about so many steps")
         text = f"the flattest direction forgets 63 % of its start in {self.relaxation:,.0f} steps"
         if 3.0 * self._answer > self.relaxation:
             text += f", the slowest thermostat answers in {self._answer:,.0f}"
@@ -188,9 +235,14 @@ class Suggestion:
         return f"{kept}; {memory}"
 
 
+def family(sampler: Any) -> str:
+    """'sgnht', 'sghmc' or 'sgld': what a sampler is, whatever its name."""
+    return "sgnht" if isinstance(sampler, SGNHT) else type(sampler).__name__.lower()
+
+
 def _bias(step: Step, noise: Noise, temperature: float) -> Tuple[float, float, float]:
     sd = np.sqrt(variance_ratio(step, noise, temperature))
-    return (math.nan,) * 3 if np.isnan(sd).all() else (*ends(sd), float(sd.max()))
+    return (math.nan,) * 3 if np.isnan(sd).all() else (*ends(sd, noise.weights), float(sd.max()))
 
 
 def _biased(bias: Tuple[float, float, float]) -> bool:
@@ -198,8 +250,8 @@ def _biased(bias: Tuple[float, float, float]) -> bool:
 
 
 def _given(given: dict, name: str) -> bool:
-    other = {"learning_rate": "lr_scheduler", "friction": "momentum"}.get(name)
-    return name in given or other in given
+    others = {"learning_rate": ("lr_scheduler",), "friction": ("momentum", "a")}.get(name, ())
+    return name in given or any(other in given for other in others)
 
 
 def _shown(value: object) -> str:

@@ -6,7 +6,8 @@ themselves (the gradient's noise depends on w quadratically), so SGLD and SGHMC 
 and a thermostat that many walkers share an exact mean field.
 
 ONE thermostat for weights whose gradients are unequally noisy is biased: it balances heat on average only. That
-bias is asserted here, not hidden; a thermostat an element has none.
+bias is asserted here, not hidden; a thermostat an element has none, for these weights are hardly correlated (see
+test_correlated_noise.py).
 """
 import mxnet as mx
 import numpy as np
@@ -22,6 +23,8 @@ SCALES = np.array([1, 0.5, 2, 1, 1])
 
 
 class Regression:
+    N, D, batch = N, D, BATCH
+
     def __init__(self):
         rng = np.random.default_rng(2)
         self.X = rng.normal(0, 1, (N, D)) * SCALES
@@ -37,9 +40,9 @@ class Regression:
     def noise(self, S):
         """Covariance of the noise of grad U, averaged over weights of covariance S around the mean."""
         e2 = (self.X @ self.mean - self.y) ** 2 + np.einsum("ni,ij,nj->n", self.X, S, self.X)
-        one = (self.X * e2[:, None]).T @ self.X / N
-        A, g = self.X.T @ self.X / N, self.X.T @ (self.X @ self.mean - self.y) / N
-        return N ** 2 / BATCH * (one - A @ S @ A - np.outer(g, g))
+        one = (self.X * e2[:, None]).T @ self.X / self.N
+        A, g = self.X.T @ self.X / self.N, self.X.T @ (self.X @ self.mean - self.y) / self.N
+        return self.N ** 2 / self.batch * (one - A @ S @ A - np.outer(g, g))
 
     def _stationary(self, M, into, Q_of):
         S = self.covariance
@@ -87,7 +90,7 @@ class Regression:
 
     def gradient_sum(self, w, rng):
         """Gradient of the loss, summed over a batch of its own for each row of w."""
-        i = rng.integers(0, N, (len(w), BATCH))
+        i = rng.integers(0, self.N, (len(w), self.batch))
         x = self.X32[i]
         r = np.einsum("wnd,wd->wn", x, w) - self.y32[i]
         return np.einsum("wnd,wn->wd", x, r)
@@ -99,25 +102,25 @@ def problem():
 
 
 class Chains:
-    """Walkers in groups: a tensor (walkers, 5) a group; or, ``by_weight``, a tensor (walkers,) a weight."""
+    """Walkers in groups: a tensor (walkers, D) a group; or, ``by_weight``, a tensor (walkers,) a weight."""
 
     def __init__(self, problem, name, learning_rate, walkers=200, groups=1, by_weight=False, seed=1, **options):
         self.problem, self.rng, self.by_weight = problem, np.random.default_rng(seed), by_weight
-        self.shape = (groups, walkers, D)
+        self.shape = (groups, walkers, problem.D)
         start = self.rng.multivariate_normal(problem.mean, problem.covariance, (groups, walkers))
         self.w = [nd.array(x) for x in (start[0].T if by_weight else start)]
-        self.optimizer = mx.optimizer.create(name, learning_rate=learning_rate, num_data=N, wd=1.0, seed=seed,
-                                             rescale_grad=1.0 / BATCH, **options)
+        self.optimizer = mx.optimizer.create(name, learning_rate=learning_rate, num_data=problem.N, wd=1.0, seed=seed,
+                                             rescale_grad=1.0 / problem.batch, **options)
         self.updater, self.grads = mx.optimizer.get_updater(self.optimizer), [nd.zeros(w.shape) for w in self.w]
 
     def positions(self):
-        """(groups, walkers, 5)"""
+        """(groups, walkers, D)"""
         w = np.stack([x.asnumpy() for x in self.w])
         return w.T[None] if self.by_weight else w
 
     def run(self, steps):
         for _ in range(steps):
-            g = self.problem.gradient_sum(self.positions().reshape(-1, D), self.rng).reshape(self.shape)
+            g = self.problem.gradient_sum(self.positions().reshape(-1, self.problem.D), self.rng).reshape(self.shape)
             for gradient, sums in zip(self.grads, g[0].T if self.by_weight else g):
                 gradient._sync_copyfrom(np.ascontiguousarray(sums, dtype=np.float32))
             self.updater(list(range(len(self.w))), self.grads, self.w)

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
-from stationarity.test_regression import BATCH, Chains, D, N, Regression
+from stationarity.laws import Linear, ratios
+from stationarity.test_correlated_noise import EACH, Correlated
+from stationarity.test_regression import Chains, D, N, Regression
 from stationarity.theory import second_moments
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.samplers.sgnht import default_thermal_mass
 from sgmcmc_mx.tuning import rules
+from sgmcmc_mx.tuning.directions import lanczos
 from sgmcmc_mx.tuning.rules import Noise, Step, variance_ratio
 
 Gaussian = sg.likelihoods.Gaussian
@@ -24,7 +27,7 @@ def problem():
 
 def at_the_mode(problem):
     """The regression as a network whose weights are the posterior's mean."""
-    net = gluon.nn.Dense(1, in_units=D, use_bias=False)
+    net = gluon.nn.Dense(1, in_units=problem.D, use_bias=False)
     net.initialize()
     net.weight.set_data(nd.array(problem.mean[None]))
     return net
@@ -33,13 +36,13 @@ def at_the_mode(problem):
 def drawn(problem, count, seed=3):
     """Batches drawn with replacement, as the exact theory has them."""
     rng = np.random.default_rng(seed)
-    rows = rng.integers(0, N, (count, BATCH))
+    rows = rng.integers(0, problem.N, (count, problem.batch))
     return [(nd.array(problem.X[i]), nd.array(problem.y[i, None])) for i in rows]
 
 
 def advice(problem, optimizer, params=None, batches=400, **kwargs):
     return sg.suggest(at_the_mode(problem), Gaussian(), drawn(problem, batches), optimizer,
-                      {"num_data": N, **(params or {})}, batches=batches, pilot=0, **kwargs)
+                      {"num_data": problem.N, **(params or {})}, batches=batches, pilot=0, **kwargs)
 
 
 def classifier(*extra):
@@ -123,6 +126,111 @@ def test_estimates_are_drawn_together_by_what_chance_spread_them():
     np.testing.assert_array_equal(rules.shrunk(np.array([0.0, 0.0, 3.0]), 20), [0.0, 0.0, 3.0])
 
 
+# ---------------------------------------------------------------- along directions
+
+@pytest.fixture(scope="module")
+def correlated():
+    return Correlated()
+
+
+GIVEN = {"learning_rate": 0.026, "friction": 0.05}
+
+
+@pytest.mark.parametrize("optimizer, params, law", [
+    ("sgnht", {**GIVEN, "thermostat": "global"}, lambda law, eta: law.sgnht(eta, 0.05)[1]),
+    ("sgnht", {**GIVEN, "thermostat": "element"}, lambda law, eta: law.sgnht(eta, 0.05, EACH)[1]),
+    ("sgnht", {"learning_rate": 0.026, "friction": 0.2}, lambda law, eta: law.sgnht(eta, 0.2)[1]),
+    ("sghmc", {"learning_rate": 0.001, "friction": 0.05, "gradient_noise": "estimate"},
+     lambda law, eta: law.estimating(eta, 0.05)),
+    ("sghmc", {"learning_rate": 0.001, "friction": 0.05, "gradient_noise": None},
+     lambda law, eta: law.sghmc(eta, 0.05)),
+    ("sgld", {"learning_rate": 0.026}, lambda law, eta: law.sgld(eta))])
+def test_correlated_weights_are_foretold(correlated, optimizer, params, law):
+    """Single weights say .92 where the chain has .40 along the difference of the two; directions say .40."""
+    s = advice(correlated, optimizer, params)
+    exact = ratios(law(correlated.law, params["learning_rate"] / correlated.N), correlated.H)
+    assert (s.coldest, s.bias[2]) == pytest.approx((exact.min(), exact.max()), rel=0.12)
+    assert ("BIASED" in str(s)) == (exact.min() < 0.87 or exact.max() > 1.13)
+
+
+@pytest.mark.parametrize("optimizer, params", [("sgnht", {}), ("sgnht", {"thermostat": "global"}), ("sghmc", {}),
+                                               ("sghmc", {"gradient_noise": None}), ("sgld", {})])
+def test_what_is_proposed_holds_along_every_direction(correlated, optimizer, params):
+    """By the law of the chain that would follow, which the chains of test_correlated_noise.py have."""
+    s = advice(correlated, optimizer, params)
+    eta, a, law = s.learning_rate / correlated.N, s.friction, correlated.law
+    S = {"langevin": lambda: law.sgld(eta), "none": lambda: law.sghmc(eta, a),
+         "estimate": lambda: law.estimating(eta, a), "mean": lambda: law.sghmc(eta, a, s._V.mean),
+         "global": lambda: law.sgnht(eta, a)[1], "element": lambda: law.sgnht(eta, a, EACH)[1]}[s._step.treatment]()
+    assert np.abs(ratios(S, correlated.H) - 1.0).max() < 0.13
+    assert 0.88 < s.coldest and s.bias[2] < 1.12 and "BIASED" not in str(s)
+
+
+def test_control_variates_are_spoken_of_and_turned_on(correlated):
+    """With them the noise is a hundredth: the step grows, and holds by the law of the noise that they leave."""
+    def ask(**kwargs):
+        return sg.suggest(at_the_mode(correlated), Gaussian(), drawn(correlated, 60), "sgnht",
+                          {"num_data": correlated.N}, pilot=60, **kwargs)
+
+    plain, on = ask(), ask(control_variates=True)
+    assert "sg.ControlVariates" in plain.reasons["thermostat"] and "control_variates=True" in str(plain)
+    assert not plain.control_variates and on.control_variates and "take them" in str(on)
+    assert on.learning_rate > 10 * plain.learning_rate and 2 * on.relaxation < plain.relaxation / 3
+    _, S = Linear(correlated.H, correlated.controlled).sgnht(on.learning_rate / correlated.N, on.friction)
+    assert np.abs(ratios(S, correlated.H) - 1.0).max() < 0.13
+
+
+@pytest.mark.parametrize("name, integrator", [("msgnht", "euler"), ("msgnht_s_aboba", "aboba"),
+                                              ("msgnht_s_badodab", "badodab"), ("sgnhtp", "euler"),
+                                              ("msgnhtp_s_badodab", "badodab")])
+def test_the_follow_ups_names_are_samplers_too(name, integrator):
+    net, data = classifier()
+    s = sg.suggest(net, sg.likelihoods.Categorical(), data, name, {"a": 0.1}, batch_size=50, batches=6, pilot=10)
+    assert s.optimizer == name and s.friction == 0.1 and "friction" not in s.optimizer_params
+    assert s._step.split == (integrator != "euler")
+    assert name == "sgnhtp" or s.thermostat == "element"
+    sampler = mx.optimizer.create(s.optimizer, **s.optimizer_params)
+    assert sampler.friction == 0.1 and sampler.integrator == integrator
+
+
+def test_an_unstable_step_is_not_answered_with_a_burn_in_for_ever():
+    net, data = classifier()
+    s = sg.suggest(net, sg.likelihoods.Categorical(), data, "sgnht", {"learning_rate": 300.0}, batch_size=50, batches=5,
+                   pilot=0)
+    assert s.burn_in < 1e6 and "no burn-in helps" in s.reasons["burn_in"] and "blows up" in s.reasons["learning_rate"]
+
+
+@pytest.mark.parametrize("size, spread", [(6, 6.0), (300, 5.0)])
+def test_lanczos_finds_extremes_and_shares(size, spread):
+    """All directions where there are few; of many the extremes, and a quadrature of how they are spread."""
+    rng = np.random.default_rng(0)
+    k = np.sort(np.exp(rng.uniform(0, spread, size)))
+    U = np.linalg.qr(rng.normal(size=(size, size)))[0]
+    H = (U * k) @ U.T
+    found = lanczos(lambda u, steepest: (H @ u).astype(np.float32), size, 24)
+    assert found.weights.sum() == pytest.approx(1.0) and len(found.curvatures) == min(24, size)
+    np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(len(found.vectors)), atol=1e-5)
+    assert found.curvatures[-1] == pytest.approx(k[-1], rel=1e-3)
+    if size == 6:
+        np.testing.assert_allclose(found.curvatures, k, rtol=1e-3)
+        np.testing.assert_allclose(found.weights, 1 / 6)
+    else:
+        assert found.weights @ np.log(np.maximum(found.curvatures, 0.1)) == pytest.approx(np.log(k).mean(), rel=0.1)
+
+
+def test_lanczos_goes_on_where_a_space_is_exhausted():
+    """Curvatures that are alike, as the prior's are, leave a vector with nothing new."""
+    k = np.array([1.0, 1.0, 1.0, 5.0])
+    found = lanczos(lambda u, steepest: (k * u).astype(np.float32), 4, 24)
+    np.testing.assert_allclose(found.curvatures, k, rtol=1e-5)
+
+
+def test_quantiles_of_directions_count_what_each_stands_for():
+    values, weights = np.array([3.0, 1.0, 2.0]), np.array([0.03, 0.02, 0.95])
+    assert rules.ends(values, weights) == (2.0, 2.0)
+    assert rules.ends(values, np.full(3, 1 / 3)) == rules.ends(values) == (1.0, 3.0)
+
+
 # ---------------------------------------------------------------- predicted
 
 def test_the_bias_of_one_thermostat(problem):
@@ -157,7 +265,7 @@ def test_a_chain_that_follows_the_advice_has_the_spread_it_promises(problem, opt
     params = {k: v for k, v in s.optimizer_params.items() if k not in ("num_data", "learning_rate")}
     chains = Chains(problem, optimizer, s.learning_rate, walkers=60, **params).run(2500)
     products = chains.averages(1500)["products"].reshape(-1, D, D)
-    factors = np.sqrt(np.diag(products.mean(axis=0))) / problem.sd
+    factors = ratios(products.mean(axis=0), problem.H)      # along the directions that promises are made for
     promised = np.sqrt(variance_ratio(s._step, s._V, 1.0))
     np.testing.assert_allclose(factors, promised, atol=0.04)
     assert 0.9 < factors.min() and factors.max() < 1.1
@@ -426,6 +534,10 @@ BAD = [
     ("batches", lambda n, d: _ask(n, d, batches=1), ValueError, "batches must be at least 4"),
     ("pilot", lambda n, d: _ask(n, d, pilot=-1), ValueError, "pilot must be at least 0"),
     ("batch_size", lambda n, d: _ask(n, d, batch_size=0), ValueError, "batch_size must be at least 1"),
+    ("control variates at their centre", lambda n, d: _ask(n, d, control_variates=True, pilot=0), ValueError,
+     "needs a pilot"),
+    ("a word for control variates", lambda n, d: _ask(n, d, control_variates="yes"), TypeError,
+     "True or False, got 'yes'"),
     ("unknown size", lambda n, d: _ask(n, mx.io.NDArrayIter(*d, 20)), ValueError, "'num_data': N"),
     ("empty", lambda n, d: _ask(n, (d[0][:0], d[1][:0]), "sgld", {"num_data": 5}), ValueError, "data is empty"),
     ("x alone", lambda n, d: _ask(n, d[0]), TypeError, "data must be inputs and labels"),
