@@ -37,7 +37,7 @@ def fitting_stack(net: gluon.Block, likelihood: Any, data: Any) -> Union[Stack, 
     """The network as a stack that these data fit, or the reason why there is no native gradient of it."""
     if backend() != "native":
         return "steps are composed of NDArray operators"
-    if not isinstance(data, ArrayLoader) or len(data.arrays) != 2:
+    if type(data) is not ArrayLoader or len(data.arrays) != 2:      # one of the user's may give other batches
         return f"data is a {type(data).__name__}, not a sgmcmc_mx.data.ArrayLoader of inputs and labels"
     stack = dense_stack(net, likelihood)
     if isinstance(stack, str):

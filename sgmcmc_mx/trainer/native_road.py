@@ -21,6 +21,9 @@ __all__ = ["NativeRoad", "Part", "native_road"]
 MOST = 1000         # steps of an operation
 WORK = 1e10         # multiplications and additions in it: a fraction of a second, so that signals are heard
 
+_HERE = __name__.partition(".")[0] + "."
+_STEP = ("step", "update", "allreduce_grads", "_allreduce_grads", "_update")      # what a step goes through
+
 
 class Part(NamedTuple):
     """What one chain does in the next operation."""
@@ -42,11 +45,26 @@ def native_road(trainer: Any, data: Any, gradients: Gradients, batches: BatchesO
 def _fitting(trainer: Any, data: Any) -> Union[Stack, str]:
     if not isinstance(trainer._optimizer, Sampler) or trainer._optimizer.learns_from_gradients:
         return f"{type(trainer._optimizer).__name__} has numbers that depend on the gradient"
+    foreign = _foreign(trainer)
+    if foreign is not None:
+        return f"{foreign} is not this package's, and may look at the gradient or change from step to step"
     if not trainer._kv_initialized:
         trainer._init_kvstore()     # as the first step does
     if trainer._kvstore is not None or len(trainer._contexts) > 1:
         return "the trainer has a kvstore, or several devices"
     return fitting_stack(trainer.net, trainer.likelihood, data)
+
+
+def _foreign(trainer: Any) -> Optional[str]:
+    """What of a step is a class or method of somebody else's: the native road would leave it out, or go ahead of it."""
+    sampler = type(trainer._optimizer)
+    if not sampler.__module__.startswith(_HERE):
+        return f"the sampler {sampler.__name__}"
+    for name in _STEP:
+        method = getattr(trainer, name)
+        if not (getattr(method, "__module__", None) or "").startswith((_HERE, "mxnet.")):
+            return f"{type(trainer).__name__}.{name}"
+    return None
 
 
 class NativeRoad:

@@ -230,6 +230,55 @@ def test_native_that_cannot_be_says_why(data, net, options, reason):
         made(**options).sample(data(), 5, gradients="native")
 
 
+class _Tempered(sg.SGLD):
+    """A sampler of somebody's own, whose steps differ."""
+
+    def update_multi_precision(self, index, weight, grad, state):
+        self.temperature = 0.0 if self.num_update >= 12 else 1.0
+        super().update_multi_precision(index, weight, grad, state)
+
+
+class _Clipping(sg.BayesianTrainer):
+    """A trainer of somebody's own, which looks at the gradient."""
+
+    def step(self, batch_size, ignore_stale_grad=False):
+        for p in self._params:
+            p.grad()[:] = nd.clip(p.grad(), -0.5, 0.5)
+        super().step(batch_size, ignore_stale_grad)
+
+
+class _Shifting(sg.data.ArrayLoader):
+    """Data of somebody's own, by a little another at each look."""
+
+    def __iter__(self):
+        for x, y in super().__iter__():
+            yield x + 1e-4, y
+
+
+@pytest.mark.parametrize("trainer, data, reason", [
+    (lambda: sg.BayesianTrainer(mlp((5, 6, 4)), _Tempered(learning_rate=0.05, num_data=N, seed=1), None,
+                                sg.likelihoods.Categorical()), sg.data.ArrayLoader, "the sampler _Tempered is not"),
+    (lambda: _Clipping(mlp((5, 6, 4)), "sgld", {"num_data": N, "learning_rate": 0.05, "seed": 1},
+                       sg.likelihoods.Categorical()), sg.data.ArrayLoader, "_Clipping.step is not"),
+    (made, _Shifting, "data is a _Shifting"),
+])
+def test_what_is_somebody_elses_is_not_left_out(trainer, data, reason):
+    """It is called as a loop of one's own calls it."""
+    one, other, chains = trainer(), trainer(), [data(X, Y, batch_size=BATCH, seed=4) for _ in range(2)]
+    with pytest.raises(ValueError, match=reason):
+        one.sample(chains[0], 5, gradients="native")
+    one.sample(chains[0], 25)
+    while other.num_steps < 25:
+        for x, y in chains[1]:
+            with mx.autograd.record():
+                loss = other.likelihood(other.net(x), y)
+            loss.backward()
+            other.step(len(x))
+            if other.num_steps == 25:
+                break
+    assert_same(one, other)
+
+
 def test_the_other_road_is_told_to_the_log(caplog):
     with caplog.at_level(logging.INFO, "sgmcmc_mx"):
         trainer = made("psgld").sample(loader(), 3)
