@@ -121,7 +121,8 @@ SOURCES = sorted(
 DASK = ["distributed>=2023.5"]
 
 # What computes R-hat and its kin; with NumPy below 2 pip takes 0.15 (Python 3.8), 0.17 (3.9) or 0.23 (from 3.10 on).
-ARVIZ = ["arviz>=0.15,<1"]
+# ArviZ below 0.18 needs what SciPy 1.13 has no more.
+ARVIZ = ["arviz>=0.15,<1", 'scipy<1.13; python_version < "3.10"']
 
 TEST = [
     "pytest>=7.0",
