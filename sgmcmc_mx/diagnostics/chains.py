@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, List, Optional, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 from mxnet import gluon
@@ -41,7 +41,7 @@ class Chains:
     """
 
     def __init__(self, each: List[Any], names: List[int], net: Optional[gluon.Block],
-                 likelihood: Optional[Likelihood], temperature: float = 1.0) -> None:
+                 likelihood: Optional[Likelihood], header: Optional[dict] = None) -> None:
         draws = min(map(len, each))
         if draws < FEWEST:
             raise ValueError(f"chain {names[int(np.argmin([len(c) for c in each]))]} has {draws} samples, and its "
@@ -51,7 +51,11 @@ class Chains:
             _log.info("chains of %s samples are cut to the newest %d of each", [len(c) for c in each], draws)
         self.each = [c[len(c) - draws:] for c in each]
         self.number, self.draws, self.names, self.one = len(each), draws, names, len(each) == 1
-        self._net, self._likelihood, self.temperature = net, likelihood, temperature
+        self._net, self._likelihood = net, likelihood
+        options = (header or {}).get("options") or {}
+        told = options.get("temperature", 1.0)
+        self.temperature = float(told) if isinstance(told, (int, float)) and told > 0 else 1.0
+        self._sampler, self._integrator = (header or {}).get("sampler"), options.get("integrator") or "euler"
 
     @property
     def net(self) -> gluon.Block:
@@ -72,6 +76,20 @@ class Chains:
     def joined(self) -> JoinedSamples:
         """All samples, chain after chain."""
         return join(self.each, "chain")
+
+    def readings_of_temperature(self, temperature: float, friction: Optional[float]) -> Tuple[float, float]:
+        """Between what the mean of v^2 / eta lies at this temperature, by the sampler's own law.
+
+        The Euler step of SGHMC with the constant friction a has T / (1 - a/2), other integrators and thermostats have
+        T. Where no folder tells which it is, both are right.
+        """
+        if friction is None or not 0 < friction <= 1:
+            return temperature, temperature
+        euler = temperature / (1.0 - friction / 2.0)
+        if self._sampler is None:
+            return temperature, euler
+        found = euler if self._sampler == "sghmc" and self._integrator == "euler" else temperature
+        return found, found
 
     def split(self, values: np.ndarray) -> np.ndarray:
         """Numbers of all samples, the first axis, as (chains, draws, ...)."""
@@ -100,13 +118,8 @@ def chains_of(runs: Any, net: Optional[gluon.Block] = None, likelihood: OfClasse
         names, each = list(range(len(runs))), list(runs)
     if not each or not all(map(len, each)):
         raise ValueError("runs: there are no samples, or a chain has none; take more steps, or leave that chain out")
-    return Chains([join([c])[:] for c in each], names, net, found, _temperature(each[0]))
+    return Chains([join([c])[:] for c in each], names, net, found, getattr(each[0], "header", None))
 
-
-def _temperature(chain: Any) -> float:
-    header = getattr(chain, "header", None) or {}
-    told = (header.get("options") or {}).get("temperature", 1.0)
-    return float(told) if isinstance(told, (int, float)) and told > 0 else 1.0
 
 
 def as_likelihood(likelihood: OfClasses) -> Optional[Likelihood]:

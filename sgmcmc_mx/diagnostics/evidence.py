@@ -48,6 +48,7 @@ class Evidence(NamedTuple):
     distances: Optional[Distances]
     potential: Optional[np.ndarray]
     temperature: Optional[np.ndarray]
+    friction: Optional[float]       # where it is constant
     weights: Optional[int]      # how many move
 
 
@@ -67,7 +68,7 @@ def gather(chains: Chains, data: Any, labels: Optional[ArrayLike], seed: int, ba
     potential, temperature = readings(chains, lambda s: s.potential), readings(chains, lambda s: s.temperature)
     return Evidence(directions.result(), log_p, mean_log_p, nll, None if averages is None else averages.result(),
                     None if potential is None else potential[..., np.newaxis],
-                    None if temperature is None else temperature[..., np.newaxis], _moving(chains))
+                    None if temperature is None else temperature[..., np.newaxis], _friction(chains), _moving(chains))
 
 
 class _Told:
@@ -120,6 +121,12 @@ class _Averages:
     def result(self) -> Distances:
         n, variation, expected, agreement = self._sums
         return Distances(variation / n, expected / n, agreement / n)
+
+
+def _friction(chains: Chains) -> Optional[float]:
+    """The friction, where it is a constant and no thermostat."""
+    found = readings(chains, lambda s: s.friction)
+    return None if found is None or np.ptp(found) > 0 else float(found[0, 0])
 
 
 def _moving(chains: Chains) -> Optional[int]:

@@ -108,21 +108,21 @@ def _caution(ess: Any) -> Any:
     return 1.0 + (FEWEST / ess)**2
 
 
-def heated(values: np.ndarray, expected: float, weights: Optional[int]) -> Tuple[np.ndarray, np.ndarray, str]:
+def heated(values: np.ndarray, low: float, high: float, weights: Optional[int]) -> Tuple[np.ndarray, np.ndarray, str]:
     """Mean kinetic temperature of each chain, its z, and the verdict; values (chains, draws, 1).
 
-    A reading of d weights scatters by T sqrt(2 / d), and as often as chains' own readings say it is independent.
+    It is to lie in [low, high]. A reading of d weights scatters by T sqrt(2 / d), or as chains' own readings do where
+    that is more, and is independent as often as these say.
     """
     mean = values[..., 0].mean(axis=1)
-    spread = np.maximum(values[..., 0].std(axis=1, ddof=1), expected * np.sqrt(2.0 / weights) if weights else 1e-12)
+    spread = np.maximum(values[..., 0].std(axis=1, ddof=1), low * np.sqrt(2.0 / weights) if weights else 1e-12)
     own = np.nan_to_num(ess_alone(values)[:, 0], nan=1.0)
-    z = (mean - expected) / (spread / np.sqrt(own))
-    whole = (mean - expected).sum() / np.sqrt((spread**2 / own).sum())
-    off = mean.mean() / expected - 1.0
-    if abs(whole) > TOGETHER and abs(off) > COLD:
-        return mean, z, "too cold" if off < 0 else "step too large"
-    alone = np.abs(z) > ALONE
-    worst = mean[np.abs(z).argmax()] / expected - 1.0
-    if alone.any() and abs(worst) > COLD:
-        return mean, z, "too cold" if worst < 0 else "step too large"
+    off = mean - np.clip(mean, low, high)
+    z = off / (spread / np.sqrt(own))
+    whole = mean.mean() - np.clip(mean.mean(), low, high)
+    together = len(mean) * whole / np.sqrt((spread**2 / own).sum())
+    worst = int(np.abs(z).argmax())
+    for far, limit, distance in ((together, TOGETHER, whole), (z[worst], ALONE, off[worst])):
+        if abs(far) > limit and abs(distance) > COLD * low:
+            return mean, z, "too cold" if distance < 0 else "step too large"
     return mean, z, WELL

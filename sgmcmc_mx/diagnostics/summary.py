@@ -21,8 +21,8 @@ _APART = ("burn in longer and take more steps; where chains stay apart, that is 
           "sampler: average over more chains, and trust no single one")
 _BURN_IN = "leave out more of the beginning (burn_in, or runs[k][m:]), or start from a warm start"
 _CHANGES = {"too few samples": _MORE, "chains disagree": _APART, "start not forgotten": _BURN_IN}
-_COLD = ("write a smaller friction or learning_rate and look at gradient_noise, whose estimate takes out more than "
-         "there is; with temperature < 1 in the sampler write summary(temperature=...)")
+_COLD = ("look at gradient_noise, whose value or estimate takes out more noise than there is, and write a smaller "
+         "learning_rate; where the sampler has another temperature than this, write summary(temperature=...)")
 _HOT = ("write a smaller learning_rate, larger batches or gradient_noise='estimate': the step, or the noise of "
         "minibatches, heats the chain")
 
@@ -86,7 +86,8 @@ def _row(name: str, question: str, value: float, verdict: str, detail: str, chan
 
 def _moves(chains: Chains, still: List[int]) -> Row:
     names = ", ".join(str(chains.names[k]) for k in still)
-    return _row("moving", "How many chains move?", chains.number - len(still), "chains disagree" if still else WELL,
+    verdict = "chains disagree" if still else WELL
+    return _row("moving", "Do all chains move? Those that do", chains.number - len(still), verdict,
                 f"at rest: {names}" if still else "all", f"leave out chain {names}, which rests over half its "
                 "length: all proposals refused, or weights beyond return; look at its learning_rate" if still else "")
 
@@ -95,17 +96,17 @@ def _rhats(chains: Chains, found: Evidence, own: float) -> List[Row]:
     rows = []
     rhat = rhat_of(found.directions)
     at = float(np.nanmax(rhat)) if np.isfinite(rhat).any() else float("nan")
-    rows.append(_row("rhat", "Do chains agree in their main directions of prediction? R-hat", at,
+    rows.append(_row("rhat", "Do predictions agree? R-hat of directions", at,
                      rules.agreed(at, own, chains.number), f"largest of {len(rhat)}"))
     if found.log_p is not None:
         each = rhat_of(found.log_p)
         high = float(np.nanquantile(each, 0.9)) if np.isfinite(each).any() else float("nan")
-        rows.append(_row("log_likelihood", "And in log p(y | x) of each held-out example? R-hat", high,
+        rows.append(_row("log_likelihood", "And of log p(y | x) of each example", high,
                          rules.agreed(high, own, chains.number),
                          f"nine in ten of {len(each)} are below; largest {np.nanmax(each):.3g}"))
     if found.potential is not None:
         at = float(rhat_of(found.potential)[0])
-        rows.append(_row("potential", "And in the potential? R-hat", at,
+        rows.append(_row("potential", "And of the potential", at,
                          rules.agreed(at, rules.independent(found.potential), chains.number), ""))
     return rows
 
@@ -116,7 +117,7 @@ def _sizes(chains: Chains, found: Evidence, before: List[Row]) -> List[Row]:
         [found.mean_log_p, found.directions], axis=2)
     need, apart = rules.PER_CHAIN * chains.number, any(row.verdict == "chains disagree" for row in before)
     rows = []
-    for kind, what in (("bulk", "What are the samples worth? Independent ones, bulk"), ("tail", "And in the tails")):
+    for kind, what in (("bulk", "Are there enough samples? ESS, bulk"), ("tail", "ESS, tails")):
         least = float(np.nanmin(ess_of(values, kind)))
         verdict = WELL if least >= need else "chains disagree" if apart else "too few samples"
         rows.append(_row(f"{kind}_ess", what, least, verdict, f"of {chains.number * chains.draws}; {need} are enough"))
@@ -127,24 +128,26 @@ def _error(found: Evidence) -> Row:
     nll: Any = found.nll
     error = float(mcse_of(nll.influence)[0])
     small = not error > 0.5 * nll.error
-    return _row("nll", "How far is the average's NLL from that of endless chains? MCSE", error,
+    return _row("nll", "Is the NLL of the average known? MCSE", error,
                 WELL if small else "too few samples", f"NLL {nll.value:.4g}, +- {nll.error:.2g} by choice of examples")
 
 
 def _start(chains: Chains, watched: List[np.ndarray]) -> Row:
     found = rules.drift(watched)
-    return _row("start", "Is the start forgotten? z of the beginning against the second half", found.z, found.verdict,
+    return _row("start", "Is the start forgotten? z", found.z, found.verdict,
                 f"first {100 * found.part:.0f} %; chain {chains.names[found.worst]} by itself {found.worst_z:.3g}")
 
 
 def _temperature(chains: Chains, found: Evidence, expected: float) -> Row:
-    question = "Is the kinetic temperature right? Mean over chains"
+    question = "Is the kinetic temperature right? Mean"
     if found.temperature is None:
         return _row("temperature", question, float("nan"), "not known", "the samples carry none")
-    mean, z, verdict = rules.heated(found.temperature, expected, found.weights)
+    low, high = chains.readings_of_temperature(expected, found.friction)
+    mean, z, verdict = rules.heated(found.temperature, low, high, found.weights)
     worst = int(np.abs(z).argmax())
+    right = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
     return _row("temperature", question, mean.mean(), verdict,
-                f"T = {expected:g}; chain {chains.names[worst]} is at {mean[worst]:.4g}, z = {z[worst]:.3g}",
+                f"{right} is right; chain {chains.names[worst]} is at {mean[worst]:.4g}, z = {z[worst]:.3g}",
                 {"too cold": _COLD, "step too large": _HOT}.get(verdict, ""))
 
 
@@ -152,6 +155,6 @@ def _distance(found: Evidence, ess: float) -> Row:
     distances: Any = found.distances
     usual = distances.expected / np.sqrt(max(ess, 1.0))
     apart = distances.variation > max(3.0 * usual, 0.01)
-    return _row("agreement", "Do the averages of two chains name the same class? Share", distances.agreement,
+    return _row("agreement", "Do chains name the same class? Share", distances.agreement,
                 "chains disagree" if apart else WELL,
                 f"total variation {distances.variation:.3g}, by chance {usual:.3g}")

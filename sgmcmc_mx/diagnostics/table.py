@@ -88,9 +88,10 @@ class Summary(Sequence):
         cells = [(row.question, _shown(row.number), row.verdict, row.detail) for row in self._rows]
         wide = [max(len(cell[k]) for cell in cells) for k in range(3)]
         lines = [f"{self.title}: {self.verdict}"]
-        for (question, number, verdict, detail), row in zip(cells, self._rows):
-            lines.append(f"  {question:{wide[0]}}  {number:>{wide[1]}}  {verdict:{wide[2]}}  {detail}".rstrip())
-            lines += textwrap.wrap(row.change, _WIDE, initial_indent="      -> ", subsequent_indent="         ")
+        lines += [f"  {question:{wide[0]}}  {number:>{wide[1]}}  {verdict:{wide[2]}}  {detail}".rstrip()
+                  for question, number, verdict, detail in cells]
+        for verdict, change in dict.fromkeys((row.verdict, row.change) for row in self._rows if row.change):
+            lines += textwrap.wrap(f"{verdict}: {change}", _WIDE, initial_indent="  -> ", subsequent_indent="     ")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_chains
-from planted_chains import Classifier, Line
+from mxnet import nd
+from planted_chains import Classifier, Line, network
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.diagnostics import Row, Summary, rules, summary
@@ -80,6 +81,22 @@ def test_a_cold_posterior_is_told():
     assert asked(model, runs, temperature=0.5)["temperature"].verdict == "well mixed"
 
 
+def test_the_eulers_step_of_a_constant_friction_is_warmer(tmp_path):
+    """T / (1 - a/2) of SGHMC is its own law and no fault: of runs in memory and of those whose folder says it."""
+    x = np.random.RandomState(0).standard_normal((40, 30)).astype(np.float32)
+    y = x.sum(axis=1, keepdims=True)
+    for integrator, expected in (("euler", 1 / 0.85), ("badodab", 1.0)):
+        net = network(1, 30)
+        options = {"learning_rate": 0.01, "num_data": 40, "seed": 1, "friction": 0.3, "integrator": integrator}
+        with sg.BayesianTrainer(net, "sghmc", options, sg.likelihoods.Gaussian(1.0), burn_in=500, thin=10,
+                                store=tmp_path / integrator) as trainer:
+            trainer.sample(sg.data.ArrayLoader(x, y, batch_size=40), 4500)
+        for samples in (list(trainer.samples), sg.load(tmp_path / integrator)):
+            row = summary(samples, x, y, net=net, likelihood=sg.likelihoods.Gaussian(1.0))["temperature"]
+            assert row.verdict == "well mixed" and row.number == pytest.approx(expected, abs=0.05), row
+        assert row.detail.startswith(f"{expected:.4g} is right")
+
+
 def test_of_sample_chains(tmp_path):
     """Network and likelihood are the runs' own."""
     runs = sg.sample_chains(small_chains.build_dense, 3, steps=103, executor="vectorized", store=tmp_path)
@@ -89,6 +106,28 @@ def test_of_sample_chains(tmp_path):
         summary(sg.load(tmp_path), small_chains.X, small_chains.Y, likelihood="softmax")
     again = summary(sg.load(tmp_path), small_chains.X, small_chains.Y, net=runs.setup.net, likelihood="softmax")
     assert str(again) == str(found)
+
+
+def test_chains_that_failed_are_left_out(tmp_path):
+    with pytest.warns(UserWarning, match="chain 1 failed"):
+        runs = sg.sample_chains(small_chains.build_dense_failing, 4, steps=103, executor="vectorized", store=tmp_path)
+    assert sorted(runs.failures) == [1, 2]
+    assert summary(runs, small_chains.X, small_chains.Y).title == "2 chains of 25 samples"
+    assert runs.setup is runs.setup and sg.load(tmp_path).setup is None
+
+
+def test_of_outputs_that_were_kept_in_place_of_weights():
+    """The same numbers. How many weights move is not known: the temperature's readings tell their own spread."""
+    model = Classifier(0, examples=30)
+    runs = model.planted("cold")
+    weights = asked(model, runs)
+    kept = [sg.MemoryStore([sg.Sample({"output": nd.array(model.x @ s["weight"].asnumpy().T)}, s.step,
+                                      potential=s.potential, temperature=s.temperature) for s in chain], model.x)
+            for chain in runs]
+    outputs = asked(model, kept)
+    assert outputs.verdict == weights.verdict == "too cold"
+    for name in weights.names:
+        assert outputs[name].number == pytest.approx(weights[name].number, rel=0.02), name
 
 
 @pytest.mark.slow
@@ -103,31 +142,34 @@ def test_the_price_of_a_large_summary():
 # ---------------------------------------------------------------- the table
 
 TABLE = Summary("2 chains of 9 samples", [Row("rhat", "Agree? R-hat", 1.2345678, "chains disagree", "a < b", "wait"),
-                                          Row("t", "Warm?", float("nan"), "not known", "")])
+                                          Row("t", "Warm?", float("nan"), "not known", ""),
+                                          Row("u", "Again?", 1234.4, "chains disagree", "", "wait")])
 
 
 def test_it_prints():
     assert str(TABLE).splitlines() == [
         "2 chains of 9 samples: chains disagree",
         "  Agree? R-hat  1.235  chains disagree  a < b",
-        "      -> wait",
-        "  Warm?             -  not known"]
+        "  Warm?             -  not known",
+        "  Again?         1234  chains disagree",
+        "  -> chains disagree: wait"]       # once
 
 
 def test_it_is_a_table_of_a_notebook():
     page = TABLE._repr_html_()
-    assert page.count("<tr>") == 3 and "a &lt; b" in page and "1.235" in page
+    assert page.count("<tr>") == 4 and "a &lt; b" in page and "1.235" in page
 
 
 def test_rows_by_name_and_place():
-    assert TABLE["t"] is TABLE[1] and len(TABLE) == 2 and [row.name for row in TABLE] == TABLE.names == ["rhat", "t"]
-    with pytest.raises(KeyError, match="'x' is no row.*rhat, t"):
+    assert TABLE["t"] is TABLE[1] and len(TABLE) == 3
+    assert [row.name for row in TABLE] == TABLE.names == ["rhat", "t", "u"]
+    with pytest.raises(KeyError, match="'x' is no row.*rhat, t, u"):
         TABLE["x"]
 
 
 def test_a_frame(monkeypatch):
     frame = TABLE.to_frame()
-    assert frame.loc["rhat", "verdict"] == "chains disagree" and list(frame.index) == ["rhat", "t"]
+    assert frame.loc["rhat", "verdict"] == "chains disagree" and list(frame.index) == ["rhat", "t", "u"]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         TABLE.to_frame()
