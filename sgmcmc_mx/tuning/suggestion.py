@@ -40,6 +40,8 @@ class Suggestion:
         posterior's: exceeded by 95 % of the directions, by 5 %, and the largest. nan: no fixed point.
     coldest : float
         The smallest of them: about sqrt(a / alpha) along a direction that minibatch noise does not heat.
+    control_variates : bool
+        Whether the settings are for gradients from :class:`~sgmcmc_mx.ControlVariates`, and for those only.
     """
 
     def __init__(self, sampler: Any, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
@@ -184,8 +186,10 @@ class Suggestion:
             larger = math.ceil(self._batch_size * self._step.eta / free.eta)
             ways.append(f"batches of {larger:,}" if larger < self._N else "all data at every step (sg.HMC)")
         ways.append("where the posterior is narrow sg.ControlVariates")
-        return (". BIASED: directions that minibatches heat less than others freeze, whichever way heat is taken out; "
-                "write " + ", or ".join(ways))
+        low, high, _ = self.bias
+        why = ("" if math.isnan(high) else "directions that minibatches heat less than others freeze; "
+               if 1.0 - low > high - 1.0 else "minibatches heat some directions more than is taken out of them; ")
+        return f". BIASED: {why}write " + ", or ".join(ways)
 
     def _about_control_variates(self) -> str:
         if self.control_variates:

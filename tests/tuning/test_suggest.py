@@ -151,6 +151,7 @@ def test_correlated_weights_are_foretold(correlated, optimizer, params, law):
     exact = ratios(law(correlated.law, params["learning_rate"] / correlated.N), correlated.H)
     assert (s.coldest, s.bias[2]) == pytest.approx((exact.min(), exact.max()), rel=0.12)
     assert ("BIASED" in str(s)) == (exact.min() < 0.87 or exact.max() > 1.13)
+    assert ("freeze" in str(s)) == (exact.min() < 0.87)
 
 
 @pytest.mark.parametrize("optimizer, params", [("sgnht", {}), ("sgnht", {"thermostat": "global"}), ("sghmc", {}),
