@@ -120,9 +120,9 @@ SOURCES = sorted(
 # Executors of dask, whose scheduler and workers come with it. 2023.5 is the newest for Python 3.8.
 DASK = ["distributed>=2023.5"]
 
-# Computes R-hat and its kin, holds InferenceData. By the NumPy below, pip chooses ArviZ 0.15 (Python 3.8), 0.17 (3.9), 0.21 or 0.23; `scripts/arviz` tries all. ArviZ 1
-# needs NumPy 2, and pip may give up before it has looked at all its parts. It does not always bring h5py, which writes
-# netCDF, and 0.17 imports what SciPy 1.13 has no more.
+# Computes R-hat and its kin, holds InferenceData. By the NumPy below, pip chooses ArviZ 0.15 (Python 3.8), 0.17 (3.9),
+# 0.21 or 0.23; `scripts/arviz` tries all. ArviZ 1 needs NumPy 2, and pip may give up before it has looked at all its
+# parts. It does not always bring h5py, which writes netCDF, and 0.17 imports what SciPy 1.13 has no more.
 ARVIZ = ["arviz<1", "h5py", 'scipy<1.13; python_version < "3.10"']
 
 TEST = [
