@@ -6,7 +6,6 @@ again with the same folder it goes on where it was, or shows what is there.
 """
 import argparse
 import functools
-import importlib.util
 import os
 
 import _common as common
@@ -66,10 +65,11 @@ def main() -> None:
     common.print_table(rows)
     ax = sg.plot.function_space(each, names=["one chain", *(f"chain {k}" for k in range(CHAINS))])
     common.save(ax, common.picture_folder(args.out, "chains"), "function_space")
-    if importlib.util.find_spec("arviz") is None:
-        print("R-hat: pip install 'sgmcmc_mx[arviz]' to have it here")
+    try:
+        rhat = sg.diagnostics.rhat(four, data.x_test, data.y_test)
+    except ImportError as e:
+        print(e)
         return
-    rhat = sg.diagnostics.rhat(four, data.x_test, data.y_test)
     print(f"R-hat of log p(y | x) over the {CHAINS} chains: median {np.median(rhat):.2f}, of {(rhat > 1.1).mean():.0%} "
           f"of the test digits above 1.1, largest {rhat.max():.2f}")
 

@@ -24,6 +24,14 @@ static inline float possible(int is)
     return is ? 1.0f : INFINITY;
 }
 
+/* By functions that older C libraries have under the same version; so is softplus below. */
+static double logarithm(double x)
+{
+    int exponent;
+    const double part = frexp(x, &exponent);
+    return exponent * M_LN2 + log1p(part - 1.0);
+}
+
 static double categorical(const sg_network *net, const float *z, float label, float *delta, int64_t width)
 {
     if (label == net->ignored) {
@@ -45,7 +53,7 @@ static double categorical(const sg_network *net, const float *z, float label, fl
 
 static double softplus(double x)
 {
-    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+    return (x > 0 ? x : 0) + log1p(1.0 + expm1(-fabs(x)));
 }
 
 static double bernoulli(const float *z, const float *label, float *delta, int64_t width)
@@ -76,7 +84,7 @@ static double gaussian(const sg_network *net, const float *z, const float *label
     double loss = 0;
     for (int64_t k = 0; k < width; k++) {
         const float sigma = (float)net->sigma[k], r = (z[k] - label[k]) / sigma;
-        loss += 0.5 * r * r + log(net->sigma[k]) + HALF_LOG_2PI;
+        loss += 0.5 * r * r + logarithm(net->sigma[k]) + HALF_LOG_2PI;
         delta[k] = r / sigma;
     }
     return loss;
@@ -102,7 +110,7 @@ static double gaussian_label(const float *z, const float *label, float *delta, i
     double loss = 0;
     for (int64_t k = 0; k < width; k++) {
         const float sigma = label[width + k], factor = possible(sigma > 0), r = (z[k] - label[k]) / sigma;
-        loss += (0.5 * r * r + log(sigma) + HALF_LOG_2PI) * factor;
+        loss += (0.5 * r * r + logarithm(sigma) + HALF_LOG_2PI) * factor;
         delta[k] = r / sigma * factor;
     }
     return loss;
