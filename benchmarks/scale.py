@@ -36,7 +36,7 @@ def build(chain: sg.Chain, thin: int = 1 << 40, gradients: str = "auto") -> sg.C
 
 def run(report, pace) -> None:
     """Chains in processes, workers on one chain, and what a sample and a checkpoint are."""
-    steps = 60 if pace.quick else 1500
+    steps = 60 if pace.quick else 800
     report.table(f"Chains of {WEIGHTS:,} weights, batch {BATCH}, a process and a thread each", [
         "chains at once", "ms a step of each", "gradients a second in all", "x one chain"], _chains(steps),
         "Seconds of a long call less those of a short one. "
