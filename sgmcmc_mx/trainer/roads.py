@@ -13,6 +13,7 @@ from ..data import as_resumable
 from ..gradients import Gradients
 from ..gradients.batches_of import BatchesOf
 from ..kernels.dense import Burst
+from .ctrl_c import held_back
 from .native_road import NativeRoad, Part, native_road
 
 __all__ = ["GRADIENTS", "MXNetRoad", "Road", "go", "road_of"]
@@ -83,37 +84,46 @@ def go(roads: Sequence[Road], steps: int, look: Callable[[Road], None] = lambda 
     told what a chain raised, which then stops while the others go on.
     """
     going, burst = [r for r in roads if r.trainer.num_steps < steps], _OneOperation()
-    while going:
-        stopped: List[Road] = []
-        parts: List[Optional[Part]] = []
-        for road in going:
-            parts.append(None)
-            try:
+    with held_back() as let_through:
+        while going:
+            stopped = _round(going, burst, steps, look, failed, turn)
+            going = [r for r in going if r not in stopped and r.trainer.num_steps < steps]
+            let_through()
+
+
+def _round(going: Sequence[Road], burst: _OneOperation, steps: int, look: Callable[[Road], None],
+           failed: Callable[[Road, Exception], None], turn: Callable[[Road], ContextManager]) -> List[Road]:
+    """One operation for all of them, and what is done before it and after it; returns those that failed."""
+    stopped: List[Road] = []
+    parts: List[Optional[Part]] = []
+    for road in going:
+        parts.append(None)
+        try:
+            with turn(road):
+                if isinstance(road, MXNetRoad):
+                    road.step()
+                else:
+                    parts[-1] = road.prepare(steps - road.trainer.num_steps)
+        except Exception as e:
+            stopped.append(road)
+            failed(road, e)
+    burst.push([part for part in parts if part is not None])
+    interrupted: Optional[BaseException] = None
+    for road, part in zip(going, parts):
+        try:
+            if road not in stopped:
                 with turn(road):
-                    if isinstance(road, MXNetRoad):
-                        road.step()
-                    else:
-                        parts[-1] = road.prepare(steps - road.trainer.num_steps)
-            except Exception as e:
-                stopped.append(road)
-                failed(road, e)
-        burst.push([part for part in parts if part is not None])
-        interrupted: Optional[BaseException] = None
-        for road, part in zip(going, parts):
-            try:
-                if road not in stopped:
-                    with turn(road):
-                        if part is not None and isinstance(road, NativeRoad):
-                            road.finish()
-                        look(road)
-            except Exception as e:
-                stopped.append(road)
-                failed(road, e)
-            except BaseException as e:      # somebody has asked the process to end: the other chains' steps are made
-                interrupted = interrupted or e
-        if interrupted is not None:
-            raise interrupted
-        going = [r for r in going if r not in stopped and r.trainer.num_steps < steps]
+                    if part is not None and isinstance(road, NativeRoad):
+                        road.finish()
+                    look(road)
+        except Exception as e:
+            stopped.append(road)
+            failed(road, e)
+        except BaseException as e:      # somebody has asked the process to end: the other chains' steps are made
+            interrupted = interrupted or e
+    if interrupted is not None:
+        raise interrupted
+    return stopped
 
 
 class _OneOperation:

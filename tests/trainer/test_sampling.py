@@ -1,5 +1,6 @@
 """The trainer's own loop: along the native road the same chain as step by step, and all that a trainer does besides."""
 import logging
+import signal
 
 import mxnet as mx
 import numpy as np
@@ -206,6 +207,44 @@ def test_an_error_in_a_later_step_comes_after_the_steps_before_it():
     step_by_step(other, loader(), 7)
     assert trainer.num_steps == 7
     assert_same(trainer, other)
+
+
+class _CtrlC(Steps):
+    """A schedule during which Ctrl-C is pressed: when it says the rate of a step, or whether the step is kept."""
+
+    def __init__(self, where, when):
+        super().__init__(lambda step: 0.05)
+        self.where, self.when = where, when
+
+    def _press(self, where, step):
+        if (where, step) == (self.where, self.when):
+            self.where = None
+            signal.raise_signal(signal.SIGINT)
+
+    def __call__(self, num_update):
+        self._press("rate", num_update)
+        return super().__call__(num_update)
+
+    def collects(self, num_update):
+        self._press("kept", num_update)
+        return True
+
+
+@pytest.mark.parametrize("gradients", ["native", "mxnet"])
+@pytest.mark.parametrize("where", ["rate", "kept"])
+def test_ctrl_c_leaves_a_chain_that_can_go_on(where, gradients):
+    """Nothing is counted that was not done: the chain is the one that was never interrupted."""
+    handler = signal.getsignal(signal.SIGINT)
+    one, other = (made("sgnht", {"lr_scheduler": _CtrlC(w, 21), "learning_rate": 0.05}) for w in (where, None))
+    ours, theirs = loader(), loader()
+    with pytest.raises(KeyboardInterrupt):
+        one.sample(ours, 60, gradients=gradients)
+    assert 20 < one.num_steps < 60 and one.num_steps == one._optimizer.num_update
+    assert signal.getsignal(signal.SIGINT) is handler
+    one.sample(ours, 60, gradients=gradients)
+    other.sample(theirs, 60, gradients=gradients)
+    assert_same(one, other)
+    assert ours.state_dict() == theirs.state_dict()
 
 
 def test_labels_that_are_impossible_are_found():
