@@ -171,24 +171,13 @@ static ALWAYS ISA(vf) ISA(exponential)(ISA(vf) x)
     return ISA(choose)(x == x, y, x);
 }
 
-/* log(1 + x) for 0 <= x <= 1: log u + (x - (u - 1)) / u with u = 1 + x rounded; log as in kernel_body.h. */
+#include "vector_log.h"
+
+/* log(1 + x) for 0 <= x <= 1: log u + (x - (u - 1)) / u with u = 1 + x rounded. */
 static ALWAYS ISA(vf) ISA(log1p)(ISA(vf) x)
 {
-    typedef ISA(vf) vf;
-    typedef ISA(vi) vi;
-    vf u = 1.0f + x;
-    vi e = ((vi)u - 0x3F3504F3) >> 23;
-    vf f = (vf)((vi)u - (e << 23)) - 1.0f, z = f * f, k = __builtin_convertvector(e, vf);
-    vf p = 7.0376836292e-2f * f - 1.1514610310e-1f;
-    p = p * f + 1.1676998740e-1f;
-    p = p * f - 1.2420140846e-1f;
-    p = p * f + 1.4249322787e-1f;
-    p = p * f - 1.6668057665e-1f;
-    p = p * f + 2.0000714765e-1f;
-    p = p * f - 2.4999993993e-1f;
-    p = p * f + 3.3333331174e-1f;
-    vf y = p * f * z - 2.12194440e-4f * k - 0.5f * z;
-    return f + y + 0.693359375f * k + (x - (u - 1.0f)) / u;
+    ISA(vf) u = 1.0f + x;
+    return ISA(natural_log)(u) + (x - (u - 1.0f)) / u;
 }
 
 /* tanh(x): a polynomial below 5/8 (coefficients of Cephes' tanhf), 1 - 2 / (exp(2 |x|) + 1) from there on. */

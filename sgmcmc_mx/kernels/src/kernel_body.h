@@ -36,26 +36,13 @@ static inline __attribute__((always_inline)) void ISA(philox)(const uint32_t key
         out[j] = (ISA(vu))((half[0][j] & (zero + 0xFFFFFFFFu)) | (half[1][j] << 32));
 }
 
-/* sqrt(-2 ln u) for u = ((x >> 1) + 1/2) / 2^31. With u = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2):
- * ln u = e ln 2 + f - f^2/2 + f^3 P(f), ln 2 in two parts (coefficients of Cephes' logf, error below 1 ulp). */
+#include "vector_log.h"
+
+/* sqrt(-2 ln u) for u = ((x >> 1) + 1/2) / 2^31. */
 static inline __attribute__((always_inline)) ISA(vf) ISA(radius)(ISA(vu) x)
 {
-    typedef ISA(vf) vf;
-    typedef ISA(vi) vi;
-    vf u = (__builtin_convertvector((vi)(x >> 1), vf) + 0.5f) * 0x1p-31f;
-    vi e = ((vi)u - 0x3F3504F3) >> 23;
-    vf f = (vf)((vi)u - (e << 23)) - 1.0f, z = f * f, k = __builtin_convertvector(e, vf);
-    vf p = 7.0376836292e-2f * f - 1.1514610310e-1f;
-    p = p * f + 1.1676998740e-1f;
-    p = p * f - 1.2420140846e-1f;
-    p = p * f + 1.4249322787e-1f;
-    p = p * f - 1.6668057665e-1f;
-    p = p * f + 2.0000714765e-1f;
-    p = p * f - 2.4999993993e-1f;
-    p = p * f + 3.3333331174e-1f;
-    vf y = p * f * z - 2.12194440e-4f * k - 0.5f * z;
-    vf ln = f + y + 0.693359375f * k;
-    return SQRT(-2.0f * ln);
+    ISA(vf) u = (__builtin_convertvector((ISA(vi))(x >> 1), ISA(vf)) + 0.5f) * 0x1p-31f;
+    return SQRT(-2.0f * ISA(natural_log)(u));
 }
 
 /* Cosine and sine of the angle 2 pi x / 2^32. The nearest quarter turn is split off the integer, exactly; the
