@@ -17,7 +17,7 @@ from ..data import ArrayLoader, ResumableLoader
 from ..errors import DivergenceError
 from ..gradients.backward import Gradients
 from ..gradients.batches_of import BatchesOf
-from ..gradients.native import Examples, NativeGradient, fitting_stack
+from ..gradients.native import NativeGradient, fitting_stack
 from ..prediction.forward import forward
 from .setup import Chain
 
@@ -169,8 +169,7 @@ class _Training:
         stack = fitting_stack(self._net, self._likelihood, self._data)
         if isinstance(stack, str):
             return None
-        batch = min(self._data.place.batch_size, len(self._data.arrays[0]))
-        native = NativeGradient(stack, Examples.of(*self._data.arrays), batch)
+        native = NativeGradient.on(stack, self._data)
         return None if native.differs(self._gradients, self._batches, self._data) else native
 
     def _epoch(self) -> Iterator[int]:

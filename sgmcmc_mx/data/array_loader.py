@@ -66,6 +66,11 @@ class ArrayLoader(ResumableLoader):
             # The copies that indexing makes are handed over as they are: nd.array would copy them again, and wait.
             yield [nd.from_numpy(a[rows], zero_copy=True) for a in self.arrays]
 
+    @property
+    def largest_batch(self) -> int:
+        """The most examples that a batch has."""
+        return min(self.place.batch_size, self.place.length)
+
     def take(self, batches: int) -> Tuple[np.ndarray, np.ndarray]:
         """Numbers of the examples of the next batches, one after the other, and how many each batch has.
 

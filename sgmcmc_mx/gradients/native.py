@@ -22,7 +22,7 @@ FLOOR = 1e-5        # the same of a weight and an example, where the gradients o
 
 
 class Examples(NamedTuple):
-    """All data as the operation reads them: float32, a row an example."""
+    """All data as the operation reads them: float32, a row an example. What is that already is read where it lies."""
 
     inputs: nd.NDArray
     labels: nd.NDArray
@@ -30,7 +30,9 @@ class Examples(NamedTuple):
     @classmethod
     def of(cls, inputs: np.ndarray, labels: np.ndarray) -> Examples:
         """Of arrays of any shape, whose first axis counts examples."""
-        return cls(*(nd.array(a.reshape((len(a), -1)), dtype="float32") for a in (inputs, labels)))
+        # Of a view, for the array that is handed over is marked as read-only.
+        return cls(*(nd.from_numpy(np.ascontiguousarray(a.reshape((len(a), -1)), dtype=np.float32)[:], zero_copy=True)
+                     for a in (inputs, labels)))
 
 
 def fitting_stack(net: gluon.Block, likelihood: Any, data: Any) -> Union[Stack, str]:
@@ -53,6 +55,11 @@ def fitting_stack(net: gluon.Block, likelihood: Any, data: Any) -> Union[Stack, 
 
 class NativeGradient:
     """Writes the gradient of the summed -log p of some examples into the parameters' own arrays."""
+
+    @classmethod
+    def on(cls, stack: Stack, data: ArrayLoader) -> NativeGradient:
+        """For the batches of a loader."""
+        return cls(stack, Examples.of(*data.arrays), data.largest_batch)
 
     def __init__(self, stack: Stack, examples: Examples, batch: int) -> None:
         arrays = [(p.list_data()[0], p.list_grad()[0]) for p in stack.params]

@@ -73,8 +73,7 @@ class NativeRoad:
     def __init__(self, trainer: Any, data: ArrayLoader, stack: Stack) -> None:
         self.trainer, self.data = trainer, data
         self._stack, self._examples = stack, Examples.of(*data.arrays)
-        self._batch = min(data.place.batch_size, len(data.arrays[0]))
-        self._most = max(1, min(MOST, int(WORK / (6.0 * stack.size * self._batch))))
+        self._most = max(1, min(MOST, int(WORK / (6.0 * stack.size * data.largest_batch))))
         self._member: Optional[Member] = None
         self._plan: Any = None          # of the member's job
         self._told: Optional[Told] = None
@@ -82,7 +81,7 @@ class NativeRoad:
 
     def differs(self, gradients: Gradients, batches: BatchesOf) -> Optional[str]:
         """How the native gradient of the next minibatch differs from MXNet's own, if it does."""
-        native = NativeGradient(self._stack, self._examples, self._batch)
+        native = NativeGradient(self._stack, self._examples, self.data.largest_batch)
         found = native.differs(gradients, batches, self.data)
         self.trainer._first_steps.not_needed()      # the loop is ours
         return found
@@ -146,6 +145,6 @@ class NativeRoad:
             outline = self._stack.outline(lambda p: places[id(p.list_data()[0])])
             numbers = {id(p.list_data()[0]): (i, p.shape) for i, p in enumerate(self.trainer._params)}
             self._told = Told(job, self.trainer._optimizer, [numbers[id(t.weight)] for t in job.tensors])
-            member = self._member = Member(job, outline, self._batch, *self._examples, self._told.array)
+            member = self._member = Member(job, outline, self.data.largest_batch, *self._examples, self._told.array)
             self._plan = job.plan
         return member

@@ -126,6 +126,18 @@ def test_rows_are_those_asked_for():
         assert ours[name] == pytest.approx(g, rel=1e-4, abs=1e-5)
 
 
+def test_data_are_read_where_they_lie():
+    """A copy for each chain would take as much memory again; and the user's arrays stay as they were."""
+    x, y = np.zeros((30, 2, 3), "float32"), np.zeros(30, "float32")
+    examples = Examples.of(x, y)
+    x[4, 1, 2] = y[7] = 5.0
+    assert examples.inputs.asnumpy()[4, 5] == 5.0 and examples.labels.asnumpy()[7, 0] == 5.0
+    assert x.flags.writeable and y.flags.writeable
+    other = Examples.of(x[::2, ::-1], np.arange(15))
+    assert np.array_equal(other.inputs.asnumpy(), x[::2, ::-1].reshape(15, 6))
+    assert other.labels.asnumpy().dtype == np.float32
+
+
 @pytest.mark.parametrize("rows", [[30], [-1], np.arange(10)])
 def test_rows_that_are_not_there(rows):
     rng = np.random.RandomState(6)
