@@ -4,10 +4,12 @@ R-hat, effective sample sizes and Monte-Carlo errors are ArviZ's: ``pip install 
 """
 from .between import Between, agreement, total_variation
 from .convergence import Convergence, Course, convergence
+from .halving import step_halving
 from .measures import ess, mcse, rhat
 from .stein import SteinDiscrepancy, stein_discrepancy
 from .summary import summary
 from .table import Row, Summary
+from .temperatures import temperatures
 
 __all__ = ["Between", "Convergence", "Course", "Row", "SteinDiscrepancy", "Summary", "agreement", "convergence", "ess",
-           "mcse", "rhat", "stein_discrepancy", "summary", "total_variation"]
+           "mcse", "rhat", "step_halving", "stein_discrepancy", "summary", "temperatures", "total_variation"]

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, List, Optional, Union
 
 import numpy as np
 from mxnet import gluon
 
 from ..likelihoods import Bernoulli, Categorical, Likelihood
 from ..store import JoinedSamples, MemoryStore, Sample, StoredSamples, join
+from .told import Told
 
 __all__ = ["Chains", "Given", "OfClasses", "chains_of"]
 
@@ -36,12 +37,12 @@ class Chains:
         How many samples had to be left out.
     names : list of int
         Which of the user's chains they are.
-    temperature : float
-        T of the sampler, as the folders of the chains say it; else 1.
+    told : Told
+        What is known of the sampler.
     """
 
     def __init__(self, each: List[Any], names: List[int], net: Optional[gluon.Block],
-                 likelihood: Optional[Likelihood], header: Optional[dict] = None) -> None:
+                 likelihood: Optional[Likelihood], told: Optional[Told] = None) -> None:
         draws = min(map(len, each))
         if draws < FEWEST:
             raise ValueError(f"chain {names[int(np.argmin([len(c) for c in each]))]} has {draws} samples, and its "
@@ -52,10 +53,7 @@ class Chains:
         self.each = [c[len(c) - draws:] for c in each]
         self.number, self.draws, self.names, self.one = len(each), draws, names, len(each) == 1
         self._net, self._likelihood = net, likelihood
-        options = (header or {}).get("options") or {}
-        told = options.get("temperature", 1.0)
-        self.temperature = float(told) if isinstance(told, (int, float)) and told > 0 else 1.0
-        self._sampler, self._integrator = (header or {}).get("sampler"), options.get("integrator") or "euler"
+        self.told = told or Told()
 
     @property
     def net(self) -> gluon.Block:
@@ -77,20 +75,6 @@ class Chains:
         """All samples, chain after chain."""
         return join(self.each, "chain")
 
-    def readings_of_temperature(self, temperature: float, friction: Optional[float]) -> Tuple[float, float]:
-        """Between what the mean of v^2 / eta lies at this temperature, by the sampler's own law.
-
-        The Euler step of SGHMC with the constant friction a has T / (1 - a/2), other integrators and thermostats have
-        T. Where no folder tells which it is, both are right.
-        """
-        if friction is None or not 0 < friction <= 1:
-            return temperature, temperature
-        euler = temperature / (1.0 - friction / 2.0)
-        if self._sampler is None:
-            return temperature, euler
-        found = euler if self._sampler == "sghmc" and self._integrator == "euler" else temperature
-        return found, found
-
     def split(self, values: np.ndarray) -> np.ndarray:
         """Numbers of all samples, the first axis, as (chains, draws, ...)."""
         return values.reshape((self.number, self.draws) + values.shape[1:])
@@ -100,7 +84,7 @@ def chains_of(runs: Any, net: Optional[gluon.Block] = None, likelihood: OfClasse
     """The chains of :class:`sgmcmc_mx.Runs` (those that have not failed), of a list of chains, or a single one."""
     if net is not None and not isinstance(net, gluon.Block):
         raise TypeError(f"net must be a gluon.Block, got {type(net).__name__}; give the network itself")
-    found = as_likelihood(likelihood)
+    found, told = as_likelihood(likelihood), None
     if isinstance(runs, (str, Mapping)) or not isinstance(runs, Sequence):
         remedy = "runs.samples" if hasattr(runs, "samples") else "sgmcmc_mx.load('runs/a')"
         raise TypeError(f"runs must be what sample_chains returns, a list of chains or one chain, got "
@@ -111,6 +95,7 @@ def chains_of(runs: Any, net: Optional[gluon.Block] = None, likelihood: OfClasse
         if setup is not None:
             net = setup.net if net is None else net
             found = setup.likelihood if found is None and isinstance(setup.likelihood, Likelihood) else found
+            told = Told(setup.optimizer, setup.optimizer_params)
         each = [runs[k] for k in names]
     elif isinstance(runs, (StoredSamples, MemoryStore, JoinedSamples)) or all(isinstance(s, Sample) for s in runs):
         names, each = [0], [runs]
@@ -118,8 +103,9 @@ def chains_of(runs: Any, net: Optional[gluon.Block] = None, likelihood: OfClasse
         names, each = list(range(len(runs))), list(runs)
     if not each or not all(map(len, each)):
         raise ValueError("runs: there are no samples, or a chain has none; take more steps, or leave that chain out")
-    return Chains([join([c])[:] for c in each], names, net, found, getattr(each[0], "header", None))
-
+    header = getattr(each[0], "header", None) or {}
+    told = told or Told(header.get("sampler"), header.get("options"))
+    return Chains([join([c])[:] for c in each], names, net, found, told)
 
 
 def as_likelihood(likelihood: OfClasses) -> Optional[Likelihood]:

@@ -11,7 +11,7 @@ from .chains import Chains
 from .outputs import Block, blocks, log_likelihood, log_mean
 from .quantities import Directions, probabilities_of, readings
 
-__all__ = ["Distances", "Evidence", "NegativeLogLikelihood", "gather"]
+__all__ = ["Distances", "Evidence", "NegativeLogLikelihood", "constant_friction", "gather", "moving"]
 
 EXAMPLES = 500      # held-out examples whose log p are looked at one by one, at most
 DIRECTIONS = 5
@@ -30,6 +30,19 @@ class NegativeLogLikelihood(NamedTuple):
     influence: np.ndarray
 
 
+class Told(NamedTuple):
+    """How much the average over all samples says of a label because it has seen that label's input.
+
+    gain : mean of log p(y_i | x_i) - log p(y_j | x_i), for labels dealt out anew; in nats an example.
+    error : its standard error.
+    examples : how many of them.
+    """
+
+    gain: float
+    error: float
+    examples: int
+
+
 class Distances(NamedTuple):
     """Between the averages of two chains: total variation, what chance makes of it, and in how many they agree."""
 
@@ -45,6 +58,7 @@ class Evidence(NamedTuple):
     log_p: Optional[np.ndarray]
     mean_log_p: Optional[np.ndarray]
     nll: Optional[NegativeLogLikelihood]
+    told: Optional[Told]
     distances: Optional[Distances]
     potential: Optional[np.ndarray]
     temperature: Optional[np.ndarray]
@@ -55,7 +69,7 @@ class Evidence(NamedTuple):
 def gather(chains: Chains, data: Any, labels: Optional[ArrayLike], seed: int, batch_size: int) -> Evidence:
     """Look at every sample."""
     directions = Directions(chains, DIRECTIONS)
-    told = _Told(chains, 0 if labels is None else len(labels), seed)    # type: ignore[arg-type]
+    told = _OfLabels(chains, 0 if labels is None else len(labels), seed)    # type: ignore[arg-type]
     averages = _Averages(chains) if chains.likelihood.kind == "classification" else None
     for block in blocks(chains, data, labels, batch_size):
         values = probabilities_of(chains, block)
@@ -66,12 +80,14 @@ def gather(chains: Chains, data: Any, labels: Optional[ArrayLike], seed: int, ba
             averages.add(values)
     log_p, mean_log_p, nll = told.result()
     potential, temperature = readings(chains, lambda s: s.potential), readings(chains, lambda s: s.temperature)
-    return Evidence(directions.result(), log_p, mean_log_p, nll, None if averages is None else averages.result(),
+    distances = None if averages is None else averages.result()
+    return Evidence(directions.result(), log_p, mean_log_p, nll, told.told(), distances,
                     None if potential is None else potential[..., np.newaxis],
-                    None if temperature is None else temperature[..., np.newaxis], _friction(chains), _moving(chains))
+                    None if temperature is None else temperature[..., np.newaxis], constant_friction(chains),
+                    moving(chains))
 
 
-class _Told:
+class _OfLabels:
     """What labels tell."""
 
     def __init__(self, chains: Chains, number: int, seed: int) -> None:
@@ -80,6 +96,7 @@ class _Told:
         self._mean: Any = 0.0           # of log p, over examples, a number a sample
         self._moments = np.zeros(3)     # number of examples, sums of -log of the average, and of its square
         self._ratio: Any = 0.0
+        self._random, self._gains = np.random.RandomState(seed), np.empty(0)
 
     def add(self, block: Block) -> None:
         values = log_likelihood(self._chains.likelihood, block)
@@ -88,7 +105,17 @@ class _Told:
         self._ratio = self._ratio + np.exp(values - average).sum(axis=1)
         self._moments += [len(average), -average.sum(), (average**2).sum()]
         inside = (self._chosen >= block.start) & (self._chosen < block.stop)
-        self._some.append(values[:, self._chosen[inside] - block.start])
+        some = self._chosen[inside] - block.start
+        self._some.append(values[:, some])
+        if len(some) > 1 and block.labels is not None:
+            dealt = Block(0, len(some), block.outputs[:, some], block.labels[self._random.permutation(some)])
+            others = log_mean(log_likelihood(self._chains.likelihood, dealt))
+            self._gains = np.append(self._gains, average[some] - others)
+
+    def told(self) -> Optional[Told]:
+        """None without labels."""
+        n = len(self._gains)
+        return Told(float(self._gains.mean()), float(self._gains.std(ddof=1) / n**0.5), n) if n > 1 else None
 
     def result(self) -> Tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[NegativeLogLikelihood]]:
         if not self._some:
@@ -123,13 +150,13 @@ class _Averages:
         return Distances(variation / n, expected / n, agreement / n)
 
 
-def _friction(chains: Chains) -> Optional[float]:
+def constant_friction(chains: Chains) -> Optional[float]:
     """The friction, where it is a constant and no thermostat."""
     found = readings(chains, lambda s: s.friction)
     return None if found is None or np.ptp(found) > 0 else float(found[0, 0])
 
 
-def _moving(chains: Chains) -> Optional[int]:
+def moving(chains: Chains) -> Optional[int]:
     """How many weights move; None where the samples are outputs."""
     if chains.joined().inputs is not None:
         return None

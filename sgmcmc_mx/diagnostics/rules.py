@@ -11,7 +11,8 @@ import numpy as np
 
 from .by_arviz import ess_alone
 
-__all__ = ["Drift", "agreed", "drift", "heated", "independent", "still"]
+__all__ = ["Drift", "Heat", "agreed", "drift", "heated", "independent", "still", "trend",
+           "z_of"]
 
 WELL, FEW = "well mixed", "too few samples"
 
@@ -22,6 +23,8 @@ TOGETHER, ALONE = 4.5, 6.0      # z of all chains together, and of a single one,
 FIRST = (0.1, 0.25, 0.5)        # parts of a chain that are held against its second half
 FEWEST = 20             # independent samples in half a chain; with fewer a z has to be larger to mean something
 REST = 1e-4             # of the standard deviation: smaller steps are rounding
+LIKE_SQUARES = 1.3      # times the spread of squares: readings that scatter no more are taken to be such
+LOOSE = 0.25            # of T: a temperature with a larger error is not known
 COLD = 0.025            # of T; a smaller error of the temperature is not worth a change
 
 
@@ -108,21 +111,68 @@ def _caution(ess: Any) -> Any:
     return 1.0 + (FEWEST / ess)**2
 
 
-def heated(values: np.ndarray, low: float, high: float, weights: Optional[int]) -> Tuple[np.ndarray, np.ndarray, str]:
-    """Mean kinetic temperature of each chain, its z, and the verdict; values (chains, draws, 1).
+class Heat(NamedTuple):
+    """A temperature against the one that is right.
 
-    It is to lie in [low, high]. A reading of d weights scatters by T sqrt(2 / d), or as chains' own readings do where
-    that is more, and is independent as often as these say.
+    mean : of each chain.
+    z : of each chain.
+    together, error : of all chains, and the standard error of their mean.
+    verdict : in words.
+    """
+
+    mean: np.ndarray
+    z: np.ndarray
+    together: float
+    error: float
+    verdict: str
+
+
+def heated(values: np.ndarray, low: float, high: float, weights: Optional[int], least: float = COLD) -> Heat:
+    """Of readings (chains, draws, 1), which are to lie in [low, high]; ``least`` is worth a change, as a part of T.
+
+    A reading of d weights scatters by T sqrt(2 / d), or as chains' own readings do where that is more, and is
+    independent as often as these say.
     """
     mean = values[..., 0].mean(axis=1)
-    spread = np.maximum(values[..., 0].std(axis=1, ddof=1), low * np.sqrt(2.0 / weights) if weights else 1e-12)
+    least_spread = low * np.sqrt(2.0 / weights) if weights else 1e-12
+    spread = np.maximum(values[..., 0].std(axis=1, ddof=1), least_spread)
     own = np.nan_to_num(ess_alone(values)[:, 0], nan=1.0)
-    off = mean - np.clip(mean, low, high)
-    z = off / (spread / np.sqrt(own))
-    whole = mean.mean() - np.clip(mean.mean(), low, high)
-    together = len(mean) * whole / np.sqrt((spread**2 / own).sum())
-    worst = int(np.abs(z).argmax())
-    for far, limit, distance in ((together, TOGETHER, whole), (z[worst], ALONE, off[worst])):
-        if abs(far) > limit and abs(distance) > COLD * low:
-            return mean, z, "too cold" if distance < 0 else "step too large"
-    return mean, z, WELL
+    errors = spread / np.sqrt(own)
+    error = float(np.sqrt((errors**2).sum())) / len(mean)
+    squares = bool(weights and spread.mean() < LIKE_SQUARES * least_spread)
+    z = np.array([z_of(float(m), float(e), low, high, squares) for m, e in zip(mean, errors)])
+    together = z_of(float(mean.mean()), error, low, high, squares)
+    worst, verdict = int(np.abs(z).argmax()), WELL if error < LOOSE * low else FEW
+    for far, ess, limit, at in ((together, own.sum(), TOGETHER, mean.mean()),
+                                (z[worst], own[worst], ALONE, mean[worst])):
+        if abs(far) > limit and not low * (1.0 - least) <= at <= high * (1.0 + least):
+            certain = abs(far) > limit * _caution(ess)
+            verdict = FEW if not certain else "too cold" if far < 0 else "step too large"
+            break
+    return Heat(mean, z, together, error, verdict)
+
+
+def z_of(mean: float, error: float, low: float, high: float, squares: bool) -> float:
+    """z of a mean that is to lie in [low, high].
+
+    A mean of few squares is skewed as chi-squared is, whose cube root is normal (Wilson & Hilferty 1931).
+    """
+    right = min(max(mean, low), high)
+    if not squares or mean == right:
+        return (mean - right) / error
+    spread = error**2 / right**2 / 9.0      # 2 / (9 k) of k degrees of freedom
+    return float((np.cbrt(mean / right) - 1.0 + spread) / np.sqrt(spread))
+
+
+def trend(values: np.ndarray) -> Tuple[float, float]:
+    """How far chains move from their beginning to their end along a straight line, and its z; values (chains, draws).
+
+    What is left beside the line says how much chance there is, and how often it is drawn.
+    """
+    time = np.linspace(-0.5, 0.5, values.shape[1])
+    slope = (values - values.mean(axis=1, keepdims=True)) @ time / (time @ time)
+    rest = values - values.mean(axis=1, keepdims=True) - slope[:, np.newaxis] * time
+    own = np.nan_to_num(ess_alone(rest[..., np.newaxis])[:, 0], nan=1.0)
+    variance = rest.var(axis=1, ddof=2) / np.minimum(own, values.shape[1]) / time.var()
+    mean = float(slope.mean())
+    return mean, float(mean / np.sqrt(max(variance.sum(), 1e-300)) * len(values))

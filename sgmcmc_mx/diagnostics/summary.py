@@ -8,11 +8,13 @@ from mxnet import gluon
 from numpy.typing import ArrayLike
 
 from .._check import integer, number
-from . import rules
+from ..priors import PriorLike
+from . import heat, rules
 from .by_arviz import ess_of, mcse_of, rhat_of
 from .chains import Chains, Given, OfClasses, chains_of
 from .evidence import Evidence, gather
-from .table import WELL, Row, Summary
+from .table import IGNORED, WELL, Row, Summary
+from .temperatures import of_positions
 
 __all__ = ["summary"]
 
@@ -20,16 +22,17 @@ _MORE = "take more steps; or write a larger learning_rate, if the temperature al
 _APART = ("burn in longer and take more steps; where chains stay apart, that is what the posterior's modes are to this "
           "sampler: average over more chains, and trust no single one")
 _BURN_IN = "leave out more of the beginning (burn_in, or runs[k][m:]), or start from a warm start"
-_CHANGES = {"too few samples": _MORE, "chains disagree": _APART, "start not forgotten": _BURN_IN}
-_COLD = ("look at gradient_noise, whose value or estimate takes out more noise than there is, and write a smaller "
-         "learning_rate; where the sampler has another temperature than this, write summary(temperature=...)")
-_HOT = ("write a smaller learning_rate, larger batches or gradient_noise='estimate': the step, or the noise of "
-        "minibatches, heats the chain")
+_DEAD = ("the average says the same whatever the input is: a step too large has thrown the network where its units are "
+         "dead, however right its temperature; write a smaller learning_rate and a warm start. Or there is nothing to "
+         "learn from these inputs")
+SEES, ENOUGH = 3.0, 30      # standard errors that the gain by inputs is to have, and examples that can tell
+_CHANGES = {IGNORED: _DEAD, "too few samples": _MORE, "chains disagree": _APART, "start not forgotten": _BURN_IN}
 
 
 def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: Optional[gluon.Block] = None,
-            likelihood: OfClasses = None, temperature: Optional[float] = None, seed: int = 0,
-            batch_size: int = 1000) -> Summary:
+            likelihood: OfClasses = None, temperature: Optional[float] = None, train: Any = None,
+            wd: Optional[float] = None, prior: Optional[PriorLike] = None, gradients: int = 200, directions: int = 16,
+            seed: int = 0, batch_size: int = 1000) -> Summary:
     """Whether chains can be trusted, as a table: for each question a number, a verdict, and what to change.
 
     Parameters
@@ -45,7 +48,13 @@ def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: 
     likelihood : 'softmax', 'sigmoid' or Likelihood, optional
         What the network's output means. Default: likewise.
     temperature : float, optional
-        T of the sampler. Default: what the run's folder says, else 1.
+        T of the sampler. Default: what the run's folder, or ``build``, says; else 1.
+    train : (x, y), or batches of both, optional
+        All the data that the chains were trained on, such as ``runs.setup.data``. With them temperatures of positions
+        are among the rows, as :func:`temperatures` has them. They cost ``gradients`` + 2 ``directions`` passes over
+        these data, so they are not looked at unless they are given.
+    wd, prior, gradients, directions : optional
+        As for :func:`temperatures`.
     seed : int, default 0
         Of the choice of 500 examples, where there are more, whose log p are looked at one by one. All else is of all.
     batch_size : int, default 1000
@@ -61,7 +70,7 @@ def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: 
     >>> print(sg.diagnostics.summary(runs, x_test, y_test))
     """
     chains = chains_of(runs, net, likelihood)
-    expected = chains.temperature if temperature is None else number(
+    expected = chains.told.temperature if temperature is None else number(
         "temperature", temperature, "write the sampler's, such as temperature=1.0", low=0.0, open_low=True)
     seed = integer("seed", seed, "write seed=0", low=0, high=2**32 - 1)
     found = gather(chains, data, labels, seed, batch_size)
@@ -73,8 +82,13 @@ def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: 
     rows += _sizes(chains, found, rows)
     if found.nll is not None:
         rows.append(_error(found))
+    if found.told is not None:
+        rows.append(_inputs(found))
     rows.append(_start(chains, watched))
-    rows.append(_temperature(chains, found, expected))
+    rows.append(heat.kinetic(chains, found.temperature, found.friction, found.weights, expected))
+    if train is not None:
+        rows += of_positions(chains, train, wd, prior, expected, gradients, directions, seed, batch_size, False)
+    rows += heat.friction(chains, train is not None)
     if found.distances is not None:
         rows.append(_distance(found, own / (2 if chains.one else chains.number)))
     return Summary(f"{chains.number} chain{'s' * (chains.number > 1)} of {chains.draws} samples", rows)
@@ -132,23 +146,19 @@ def _error(found: Evidence) -> Row:
                 WELL if small else "too few samples", f"NLL {nll.value:.4g}, +- {nll.error:.2g} by choice of examples")
 
 
+def _inputs(found: Evidence) -> Row:
+    """A network that has collapsed says the same of every input, and so the same of labels that are dealt out anew."""
+    told: Any = found.told
+    sees = told.gain > SEES * told.error and told.gain > 0
+    verdict = WELL if sees else IGNORED if told.examples >= ENOUGH else "not known"
+    return _row("inputs", "Do predictions look at inputs? Nats gained", told.gain, verdict,
+                f"an example, against labels dealt out anew, +- {told.error:.2g}")
+
+
 def _start(chains: Chains, watched: List[np.ndarray]) -> Row:
     found = rules.drift(watched)
     return _row("start", "Is the start forgotten? z", found.z, found.verdict,
                 f"first {100 * found.part:.0f} %; chain {chains.names[found.worst]} by itself {found.worst_z:.3g}")
-
-
-def _temperature(chains: Chains, found: Evidence, expected: float) -> Row:
-    question = "Is the kinetic temperature right? Mean"
-    if found.temperature is None:
-        return _row("temperature", question, float("nan"), "not known", "the samples carry none")
-    low, high = chains.readings_of_temperature(expected, found.friction)
-    mean, z, verdict = rules.heated(found.temperature, low, high, found.weights)
-    worst = int(np.abs(z).argmax())
-    right = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    return _row("temperature", question, mean.mean(), verdict,
-                f"{right} is right; chain {chains.names[worst]} is at {mean[worst]:.4g}, z = {z[worst]:.3g}",
-                {"too cold": _COLD, "step too large": _HOT}.get(verdict, ""))
 
 
 def _distance(found: Evidence, ess: float) -> Row:

@@ -8,8 +8,9 @@ from typing import Any, Iterator, List, NamedTuple
 
 __all__ = ["Row", "Summary"]
 
-WELL = "well mixed"
-_WORST_FIRST = ("chains disagree", "start not forgotten", "step too large", "too cold", "too few samples")
+WELL, FROZEN, MAY_BE, IGNORED = "well mixed", "flat directions frozen", "directions may be frozen", "inputs ignored"
+_WORST_FIRST = ("chains disagree", IGNORED, "start not forgotten", "step too large", "too cold", FROZEN,
+                "too few samples", MAY_BE)
 _WIDE = 100
 
 
@@ -24,8 +25,9 @@ class Row(NamedTuple):
     number : float
         NaN where there is nothing to form it from.
     verdict : str
-        ``'well mixed'``, ``'chains disagree'``, ``'start not forgotten'``, ``'step too large'``, ``'too cold'``,
-        ``'too few samples'`` or ``'not known'``.
+        ``'well mixed'``, ``'chains disagree'``, ``'inputs ignored'``, ``'start not forgotten'``, ``'step too large'``,
+        ``'too cold'``, ``'flat directions frozen'``, ``'too few samples'``, ``'directions may be frozen'`` or
+        ``'not known'``.
     detail : str
         What else was found: of single chains, or what was expected.
     change : str

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mxnet import ndarray as nd
 
@@ -74,6 +74,14 @@ class MomentumSampler(Sampler):
                 return device.energy()
         return None
 
+    @property
+    def kinetic_temperatures(self) -> Dict[str, nd.NDArray]:
+        """The same of each parameter by itself, by its name; empty before the first step."""
+        for device in self._devices.values():
+            if device.energy is not None:
+                return {self._name(i): value for i, value in device.temperatures()}
+        return {}
+
     def step_sizes(self, indices: Sequence[Index]) -> List[float]:
         """eta of the last step of these parameters, which are on one device."""
         eta = next(iter(self._devices.values())).eta
@@ -109,19 +117,31 @@ class MomentumDevice(Device):
     @property
     def energy(self) -> Optional[Callable[[], nd.NDArray]]:
         """A function that forms the kinetic temperature, or None before the first step."""
-        moved = [(i, t) for i, t in self.moved.items() if t is not None and t.momentum is not None]
+        moved = self._moving()
         return (lambda: self._kinetic(moved)) if moved else None
+
+    def temperatures(self) -> Iterator[Tuple[Index, nd.NDArray]]:
+        """The kinetic temperature of each parameter by itself."""
+        for index, t in self._moving():
+            yield index, self._energy(index, t) / t.momentum.size
+
+    def _moving(self) -> List[Tuple[Index, Tensor]]:
+        return [(i, t) for i, t in self.moved.items() if t is not None and t.momentum is not None]
 
     def _kinetic(self, moved: List[Tuple[Index, Tensor]]) -> nd.NDArray:
         total: Any = 0.0
         size = 0
         for index, t in moved:
-            flat = t.momentum.reshape((-1,))
-            other = flat if t.scale is None else flat / t.scale.reshape((-1,))
-            energy = nd.dot(flat, other).astype("float32") / self.eta[index]
+            energy = self._energy(index, t)
             total = energy + (total.as_in_context(energy.context) if size else 0.0)
-            size += flat.size
+            size += t.momentum.size
         return total / size
+
+    def _energy(self, index: Index, t: Tensor) -> nd.NDArray:
+        """The sum of v^2 / (eta M)."""
+        flat = t.momentum.reshape((-1,))
+        other = flat if t.scale is None else flat / t.scale.reshape((-1,))
+        return nd.dot(flat, other).astype("float32") / self.eta[index]
 
 
 def standard_momentum(sampler: Sampler, weight: nd.NDArray, count: int, ordinal: int) -> nd.NDArray:

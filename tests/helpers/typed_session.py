@@ -145,6 +145,8 @@ def diagnosed(runs) -> None:
     for of in ("log_likelihood", "probabilities", "potential", "weights", "projections"):
         sg.diagnostics.rhat(chains, *data(), of=of, weights="0.bias", **options)
     print(sg.diagnostics.summary(chains, *data(), **options), sg.diagnostics.ess(chains, *data(), **options).shape)
+    print(sg.diagnostics.temperatures(chains, data(), gradients=16, directions=2, **options))
+    print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=64, starts=4))
     print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))
 
 
