@@ -25,7 +25,7 @@ ROOMS = {
                 "likelihoods", "errors", "_network", "_check", "_version"],
     "checkpoint": ["store", "workers", "data", "samplers", "likelihoods", "schedules", "priors", "errors", "_network",
                    "_generators", "_check", "_version"],
-    "diagnostics": ["prediction", "store", "metrics", "likelihoods", "_check"],
+    "diagnostics": ["prediction", "store", "metrics", "likelihoods", "priors", "_generators", "_check"],
     "gradients": ["prediction", "batches", "data", "kernels", "likelihoods", "_network", "_check"],
     "prediction": ["store", "batches", "likelihoods", "_network", "_check"],
     "store": ["errors", "_check"],

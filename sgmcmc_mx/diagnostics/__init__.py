@@ -3,11 +3,13 @@
 R-hat, effective sample sizes and Monte-Carlo errors are ArviZ's: ``pip install 'sgmcmc_mx[arviz]'``.
 """
 from .between import Between, agreement, total_variation
+from .calibration import Calibration
 from .convergence import Convergence, Course, convergence
 from .measures import ess, mcse, rhat
+from .sbc import sbc
 from .stein import SteinDiscrepancy, stein_discrepancy
 from .summary import summary
 from .table import Row, Summary
 
-__all__ = ["Between", "Convergence", "Course", "Row", "SteinDiscrepancy", "Summary", "agreement", "convergence", "ess",
-           "mcse", "rhat", "stein_discrepancy", "summary", "total_variation"]
+__all__ = ["Between", "Calibration", "Convergence", "Course", "Row", "SteinDiscrepancy", "Summary", "agreement",
+           "convergence", "ess", "mcse", "rhat", "sbc", "stein_discrepancy", "summary", "total_variation"]

@@ -145,6 +145,8 @@ def diagnosed(runs) -> None:
     for of in ("log_likelihood", "probabilities", "potential", "weights", "projections"):
         sg.diagnostics.rhat(chains, *data(), of=of, weights="0.bias", **options)
     print(sg.diagnostics.summary(chains, *data(), **options), sg.diagnostics.ess(chains, *data(), **options).shape)
+    calibrated = sg.diagnostics.sbc(lambda net, labels, seed: chains[0], network(), data()[0], CLASSES, simulations=20)
+    print(calibrated, sg.plot.sbc(calibrated.ranks, calibrated.draws, calibrated.quantities))
     print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))
 
 
