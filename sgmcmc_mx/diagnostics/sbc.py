@@ -16,8 +16,9 @@ from ..likelihoods import Likelihood
 from ..prediction import using
 from ..priors import PriorLike
 from ..store import Sample
-from .by_arviz import ess_of
+from .by_arviz import arviz, ess_of
 from .calibration import Calibration, calibration
+from .chains import FEWEST as SHORTEST
 from .chains import Chains, chains_of
 from .quantities import Named, quantities
 from .simulating import Draw, PriorDraws, labels_of
@@ -102,15 +103,17 @@ def sbc(sample: Drawing, net: gluon.Block, data: Any, likelihood: Likelihood, *,
     seed = integer("seed", seed, "write seed=0", low=0, high=2**32 - 1)
     if draws is not None:
         draws = integer("draws", draws, "how many of a chain's samples are ranked among, such as draws=50", low=1)
+    hidden = not flag("progress", progress, "True shows a progress bar")
+    arviz()     # and not after all chains have run
     prior_draws = PriorDraws(net, prior, wd)
     wanted = _evenly(prior_draws.sizes) if weights is None else weights
-    numbers = range(simulations)
     found: List[_Values] = []
-    for k in tqdm(numbers, unit="simulation", dynamic_ncols=True) if flag(
-            "progress", progress, "True shows a progress bar") else numbers:
+    for k in tqdm(range(simulations), unit="simulation", dynamic_ncols=True, disable=hidden):
         generator = np.random.Generator(np.random.PCG64([seed, k]))
         truth, start = prior_draws(generator), prior_draws(generator)
         labels = labels_of(net, truth, data, likelihood, generator, noise_std)
+        if not found:       # what is wrong is told before the first chain runs
+            _values(chains_of([truth] * SHORTEST, net, likelihood), data, labels, wanted, projections, seed)
         chains = _with(truth, _run(sample, net, start, labels, int(generator.integers(2**63)), k), net, likelihood)
         found.append(_values(chains, data, labels, wanted, projections, seed))
         _check_alike(found, draws)

@@ -215,7 +215,7 @@ def test_hmc_with_a_gamma_hyperprior():
 
     def sample(its, labels, seed):
         chain = sg.HMC(its, likelihood, (X[:3], labels), prior=prior, seed=seed, step_size=0.7, num_leapfrog=3)
-        return chain.run(20, burn_in=5, adapt=False)
+        return chain.run(15, burn_in=3, adapt=False)
     found = sbc(lambda *args: sample(*args).samples, net, X[:3], likelihood, prior=prior, simulations=20, alpha=ALPHA)
     assert found.verdict in ("calibrated", "too few draws"), str(found)
     with pytest.raises(TypeError, match="returned HMC in simulation 0.*return its .samples"):
@@ -251,6 +251,12 @@ def test_hmc_with_a_gamma_hyperprior():
     ({"prior": lambda generator: {}}, ValueError, "prior: its draw has nothing for weight"),
 ])
 def test_what_cannot_be_calibrated_is_said(change, error, said):
-    given = {"sample": exact, "net": NET, "data": X[:4], "likelihood": Gaussian(SIGMA), "simulations": 20, **change}
+    ran = []
+
+    def sample(net, labels, seed):
+        ran.append(seed)
+        return exact(net, labels, seed)
+    given = {"sample": sample, "net": NET, "data": X[:4], "likelihood": Gaussian(SIGMA), "simulations": 20, **change}
     with pytest.raises(error, match=said):
         sbc(**given)
+    assert len(ran) <= ("draws" in change), "it was told after a chain had run"
