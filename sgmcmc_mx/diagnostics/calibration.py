@@ -15,13 +15,12 @@ CLEAR = 3.0             # standard deviations, from which a shape is named
 
 _WHAT = ("the sampler's temperature, num_data, prior and example weights against the model's, and that its loss is one "
          "-log p per example")
-_BURN_IN = f"burn in longer, and write a smaller learning_rate; if it stays, compare {_WHAT}"
 _CHANGES = {
     "too narrow": "the draws lie too close together: take more steps and burn in longer; if it stays, compare "
                   f"{_WHAT}; a thermostat that takes out too much noise does it too",
     "too wide": f"the draws lie too far apart: write a smaller learning_rate; if it stays, compare {_WHAT}",
-    "too low": f"the draws lie below the truth: {_BURN_IN}",
-    "too high": f"the draws lie above the truth: {_BURN_IN}",
+    "off centre": "the draws lie to one side of the truth, below it where z of the mean is above 0: burn in longer, "
+                  f"and write a smaller learning_rate; if it stays, compare {_WHAT}",
     "not uniform": f"look at sg.plot.sbc(found.ranks, found.draws, found.quantities), and compare {_WHAT}",
     FEW: "take more steps, or thin less: chains of so few independent draws show coarse faults only",
 }
@@ -73,8 +72,7 @@ def _row(name: str, ranks: np.ndarray, draws: int, p: float, wrong: bool) -> Row
     if wrong:
         verdict = "not uniform"
         if max(abs(mean), abs(spread)) > CLEAR:
-            verdict = ("too narrow" if spread > 0 else "too wide") if abs(spread) > abs(mean) else (
-                "too low" if mean > 0 else "too high")
+            verdict = "off centre" if abs(mean) > abs(spread) else "too narrow" if spread > 0 else "too wide"
     return Row(name, f"Are ranks of {name} uniform? p", p, verdict,
                f"z of their mean {mean:+.2f}, of their spread {spread:+.2f}", _CHANGES.get(verdict, ""))
 

@@ -65,7 +65,7 @@ def sbc(sample: Drawing, net: gluon.Block, data: Any, likelihood: Likelihood, *,
     wd : float, default 1.0
         Prior precision where ``prior`` says nothing.
     simulations : int, default 100
-        How many. A hundred show a standard deviation that is wrong by a third.
+        How many. A hundred show a variance that is wrong by a factor of 2.
     draws : int, optional
         How many of each chain's samples, evenly spaced, are ranked among. Default: half as many as are independent, by
         the median over chains of the quantity that has fewest.

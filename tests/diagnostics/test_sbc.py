@@ -25,20 +25,22 @@ NET = dense(1, use_bias=False)
 # ---------------------------------------------------------------- exact draws of a linear regression
 
 SIGMA, PRECISION, DRAWS = 2.0, 1.0, 24
+WEAK = 6.0          # noise beside which the prior says nearly all
 
 
-def exact(net, labels, seed, precision=PRECISION, power=1.0, temperature=1.0, shift=0.0, draws=DRAWS, x=X[:4]):
+def exact(net, labels, seed, precision=PRECISION, power=1.0, temperature=1.0, shift=0.0, draws=DRAWS, sigma=SIGMA,
+          x=X[:4]):
     """Draws of the posterior, whose prior has another precision and whose labels count ``power`` times."""
-    inverse = power * x.T @ x / SIGMA**2 + precision * np.eye(2)
-    mean = np.linalg.solve(inverse, power * x.T @ labels[:, 0] / SIGMA**2)
+    inverse = power * x.T @ x / sigma**2 + precision * np.eye(2)
+    mean = np.linalg.solve(inverse, power * x.T @ labels[:, 0] / sigma**2)
     random = np.random.default_rng(seed)
     w = random.multivariate_normal(mean, temperature * np.linalg.inv(inverse), draws)
     return [sg.Sample({"weight": nd.array(row[None] + shift)}, step=k) for k, row in enumerate(w)]
 
 
 def of_exact(seed, simulations=100, sigma=SIGMA, **fault):
-    return sbc(functools.partial(exact, **fault), NET, X[:4], Gaussian(sigma), wd=PRECISION, simulations=simulations,
-               alpha=ALPHA, seed=seed)
+    return sbc(functools.partial(exact, sigma=sigma, **fault), NET, X[:4], Gaussian(sigma), wd=PRECISION,
+               simulations=simulations, alpha=ALPHA, seed=seed)
 
 
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
@@ -54,10 +56,12 @@ def test_the_posterior_itself_is_calibrated(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("fault, said", [
-    ({"precision": 2 * PRECISION}, "too narrow"), ({"temperature": 0.5}, "too narrow"), ({"shift": 0.7}, "too high"),
-    pytest.param({"precision": PRECISION / 2}, "too wide", marks=pytest.mark.slow)], ids=str)
+    ({"precision": 2 * PRECISION, "sigma": WEAK}, "too narrow"), ({"temperature": 0.5}, "too narrow"),
+    ({"shift": 0.7}, "off centre"),
+    pytest.param({"precision": PRECISION / 2, "sigma": WEAK}, "too wide", marks=pytest.mark.slow)], ids=str)
 def test_a_planted_fault_is_seen(fault, said, seed):
-    found = of_exact(seed, simulations=200, **fault)
+    """A variance that is wrong by a factor of 2 spreads the ranks by 6 standard deviations in the mean."""
+    found = of_exact(seed, simulations=300 if said == "too wide" else 200, **fault)
     assert found.verdict == said, str(found)
 
 
@@ -65,7 +69,7 @@ def test_a_planted_fault_is_seen(fault, said, seed):
 def test_draws_of_the_prior_are_seen_by_the_log_likelihood_alone(seed):
     """A sampler that never looks at the data, which say much here: every weight's rank is uniform all the same."""
     found = of_exact(seed, sigma=0.3, power=0.0)
-    assert found["log likelihood"].verdict == "too low"
+    assert found["log likelihood"].verdict == "off centre"
     assert {row.verdict for row in found if row.name != "log likelihood"} == {"calibrated"}, str(found)
 
 
@@ -113,7 +117,7 @@ def test_many_chains_of_each_likelihood_are_calibrated(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_another_temperature_is_seen_with_each_likelihood(name, temperature):
-    assert of_chains(name, 200, seed=2, temperature=temperature).verdict.startswith("too ")
+    assert of_chains(name, 200, seed=2, temperature=temperature).verdict not in ("calibrated", "too few draws")
 
 
 def test_a_chain_that_is_too_short_is_seen():
