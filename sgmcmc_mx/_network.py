@@ -3,15 +3,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import random
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import mxnet as mx
-import numpy as np
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 from mxnet.base import MXNetError
 from mxnet.util import is_np_array
+
+from ._generators import generators_kept
 
 __all__ = ["Loss", "check_block", "check_likelihood", "check_net", "dropping", "normalising",
            "normalising_layers", "recorded"]
@@ -116,16 +116,12 @@ def _graph(block: gluon.Block, trace: bool) -> Optional[mx.sym.Symbol]:
     inputs = [mx.sym.var(f"data{i}") for i in range(len(needed))]
     if is_np_array():
         inputs = [i.as_np_ndarray() for i in inputs]
-    states = random.getstate(), np.random.get_state()
     try:
-        with mx.name.NameManager():
+        with generators_kept(), mx.name.NameManager():
             found = block.forward(*inputs)
         return mx.sym.Group(found) if isinstance(found, (list, tuple)) else found
     except Exception:   # whatever a forward pass does that graphs cannot
         return None
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
 
 
 def _descendants(block: gluon.Block) -> Iterator[gluon.Block]:

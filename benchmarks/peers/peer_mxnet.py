@@ -8,6 +8,7 @@ import sgmcmc_mx as sg  # isort: skip
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
+from mxnet_network import network
 
 INVERSE_PRIOR_VARIANCE = 1.0
 
@@ -18,15 +19,7 @@ class Peer:
     def __init__(self, sampler, form, work, x, y):
         if form != "as MXNet starts":
             sg.tune_threads(1 if form == "1 thread" else common.THREADS)
-        self.net = gluon.nn.HybridSequential()
-        drawn = common.layers(work)
-        for i, (weights, biases) in enumerate(drawn):
-            dense = gluon.nn.Dense(weights.shape[1], in_units=weights.shape[0],
-                                   activation="relu" if i + 1 < len(drawn) else None)
-            dense.initialize()
-            dense.weight.set_data(mx.nd.array(weights.T))
-            dense.bias.set_data(mx.nd.array(biases))
-            self.net.add(dense)
+        self.net = network(common.layers(work))
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         for block in (self.net, self.loss):
             block.hybridize(static_alloc=True, static_shape=True)

@@ -6,7 +6,7 @@ import common
 import sgmcmc_mx as sg  # isort: skip
 
 import mxnet as mx
-from mxnet import gluon
+from mxnet_network import network
 
 from sgmcmc_mx.kernels import native
 from sgmcmc_mx.trainer.roads import go, road_of
@@ -19,14 +19,7 @@ class Peer:
         self.chains, self.steps_a_call = work.chains, 500 * work.chains
         self.roads = []
         for seed in range(work.chains):
-            net, drawn = gluon.nn.HybridSequential(), common.layers(work, seed)
-            for i, (weights, biases) in enumerate(drawn):
-                dense = gluon.nn.Dense(weights.shape[1], in_units=weights.shape[0],
-                                       activation="relu" if i + 1 < len(drawn) else None)
-                dense.initialize()
-                dense.weight.set_data(mx.nd.array(weights.T))
-                dense.bias.set_data(mx.nd.array(biases))
-                net.add(dense)
+            net = network(common.layers(work, seed))
             # SGLD's drift is half its learning rate here.
             rate = common.TABLE_LEARNING_RATE * (2 if sampler == "sgld" else 1)
             options = {"learning_rate": rate, "num_data": len(x)}

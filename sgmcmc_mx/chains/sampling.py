@@ -4,15 +4,14 @@ from __future__ import annotations
 import concurrent.futures as futures
 import contextlib
 import os
-import random
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Union
 
 import mxnet as mx
-import numpy as np
 
 from .._check import warn
+from .._generators import generators_kept
 from ..errors import StoreError
 from ..store import MemoryStore
 from ..store.reading import MANIFEST, folder_of
@@ -157,12 +156,8 @@ def _begun(folder: Path, plan: Plan) -> Dict[str, Any]:
 
 def _made(plan: Plan) -> ChainSetup:
     """A network as the chains have, in this process, whose generators stand as they stood (but for MXNet's)."""
-    states = np.random.get_state(), random.getstate()
-    try:
+    with generators_kept():
         return set_up(plan.build, chain_of(plan.seed, 0, plan.context(0), plan.threads))
-    finally:
-        np.random.set_state(states[0])
-        random.setstate(states[1])
 
 
 def _in_memory(runs: Runs) -> Runs:

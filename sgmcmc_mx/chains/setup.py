@@ -1,7 +1,6 @@
 """What a chain is told of itself, and what it is made of."""
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional
 
@@ -12,7 +11,7 @@ from mxnet import gluon
 from .._network import Loss
 from ..batches.layout import BatchLayout
 
-__all__ = ["Chain", "ChainSetup", "chain_of", "seed_generators"]
+__all__ = ["Chain", "ChainSetup", "chain_of"]
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,3 @@ def chain_of(seed: int, index: int, context: mx.Context, threads: int) -> Chain:
     """A chain whose seed is a function of the seed of all and of its index, however many there are."""
     words = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(2, np.uint32)
     return Chain(index, int(words[0]) << 32 | int(words[1]), context, threads)
-
-
-def seed_generators(chain: Chain) -> None:
-    """Set MXNet's, NumPy's and Python's generators to what the chain's seed says."""
-    of_mxnet, of_numpy, of_python = (int(word) for word in np.random.SeedSequence(chain.seed).generate_state(3))
-    mx.random.seed(of_mxnet >> 1)
-    np.random.seed(of_numpy)
-    random.seed(of_python)

@@ -2,14 +2,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
-import numpy as np
-
+from .._generators import generators, generators_kept, set_generators
 from .._network import dropping
-from ..checkpoint.generators import generators
 from ..errors import StoreError
 from ..kernels import native
 from ..trainer.roads import MXNetRoad, Road, go
@@ -28,21 +25,15 @@ def run_side_by_side(tasks: Sequence[Task], shown: Callable[[], None]) -> None:
     ``shown`` is called often, to show where the chains are.
     """
     chains: List[_Chain] = []
-    states = generators()
-    try:
-        with tune_threads(tasks[0].threads if tasks else 1), _all_cores():
-            for task in tasks:
-                chains.append(_Chain(task, len(tasks)))
-            _go(chains, shown)
-    finally:
-        for chain in chains:
-            chain.close()
-        _set_generators(states)
-
-
-def _set_generators(states: tuple) -> None:
-    np.random.set_state(states[0])
-    random.setstate(states[1])
+    with generators_kept():
+        try:
+            with tune_threads(tasks[0].threads if tasks else 1), _all_cores():
+                for task in tasks:
+                    chains.append(_Chain(task, len(tasks)))
+                _go(chains, shown)
+        finally:
+            for chain in chains:
+                chain.close()
 
 
 @contextlib.contextmanager
@@ -120,7 +111,7 @@ class _Chain:
     def turn(self) -> Iterator[None]:
         """The chain's own generators, where its data may draw from them."""
         if self._draws:
-            _set_generators(self._states)
+            set_generators(self._states)
         try:
             yield
         finally:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import socket
 import threading
 import time
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 import mxnet as mx
-import numpy as np
 
+from .._generators import generators_kept, seed_generators
 from .._network import check_likelihood, check_net
 from ..data import as_resumable
 from ..errors import DivergenceError
@@ -27,7 +26,7 @@ from ..trainer.roads import Road, go, road_of
 from ..tuning.threads import tune_threads
 from .books import Progress, folder_of_chain, has_header, read_progress, stopped, write_progress
 from .claims import Claim, Superseded
-from .setup import Chain, ChainSetup, chain_of, seed_generators
+from .setup import Chain, ChainSetup, chain_of
 from .warm_start import warm
 
 __all__ = ["Begun", "Refused", "Task", "begun", "note_failure", "run_chain", "set_up"]
@@ -74,17 +73,13 @@ def run_chain(task: Task) -> Progress:
     with _alone:
         if stopped(Path(task.folder), task.call):
             return Progress("stopped")
-        states = np.random.get_state(), random.getstate()
         try:
-            with tune_threads(task.threads):
+            with generators_kept(), tune_threads(task.threads):
                 return _in_turn(task, folder)
         except Superseded:
             return Progress("superseded")
         except (Exception, KeyboardInterrupt) as e:
             return note_failure(folder, e)
-        finally:
-            np.random.set_state(states[0])
-            random.setstate(states[1])
 
 
 def note_failure(folder: Path, e: BaseException) -> Progress:
@@ -103,7 +98,7 @@ def note_failure(folder: Path, e: BaseException) -> Progress:
 
 def set_up(build: Callable[[Chain], ChainSetup], chain: Chain) -> ChainSetup:
     """What ``build`` returns for a chain, which is the same whenever and wherever it is called."""
-    seed_generators(chain)
+    seed_generators(chain.seed)
     with mx.name.NameManager():     # names of parameters count the networks that a process has built
         setup = build(chain)
     if not isinstance(setup, ChainSetup):

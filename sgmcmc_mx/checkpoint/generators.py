@@ -8,16 +8,11 @@ from typing import Any, Iterable
 import mxnet as mx
 import numpy as np
 
-__all__ = ["as_arrays", "draws", "generators", "reseed", "restore_generators"]
-
-
-def generators() -> tuple:
-    """Where NumPy's and Python's generators stand, as they say it, which takes no time."""
-    return np.random.get_state(), random.getstate()
+__all__ = ["as_arrays", "draws", "reseed", "restore_generators"]
 
 
 def as_arrays(states: tuple) -> dict:
-    """What :func:`generators` gave, in a form that a checkpoint holds."""
+    """What :func:`.._generators.generators` gave, in a form that a checkpoint holds."""
     (name, keys, place, has, cached), (version, state, gauss) = states
     return {"numpy": (name, keys.view(np.int32), place, has, cached),
             "python": (version, np.array(state, dtype=np.uint32).view(np.int32), gauss)}

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import optimizer as opt
 
+from .. import _generators
 from .._version import __version__
 from ..data.place import Resumable
 from ..errors import CheckpointError, DivergenceError, StoreError
@@ -42,7 +43,7 @@ class Keeper:
         self._went_to: Optional[int] = None     # step of the checkpoint gone back to, the last time
         self._ended: Optional[Moment] = None    # the end of the last step
         self._moving = False                    # whether a step has begun and not ended, well
-        self.generators: Callable[[], tuple] = generators.generators
+        self.generators: Callable[[], tuple] = _generators.generators
         self._interruption = Interruption(_before_end(store)) if store.header.get("signals", True) else None
 
     def before_step(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 from mxnet import ndarray as nd
 
+from .. import _generators
 from ..data.place import Resumable
 from ..errors import CheckpointError, WorkerError
 from ..store import arrays
@@ -70,7 +71,7 @@ class Follower:
     def after_step(self, trainer: Any, kept: bool) -> None:
         """Tell worker 0, at the steps at which it writes a checkpoint: the same rule as a keeper's."""
         place = None if self._data is None else self._data.state_dict()
-        self._ended, self._moving = Moment(trainer.num_steps, place, generators.generators()), False
+        self._ended, self._moving = Moment(trainer.num_steps, place, _generators.generators()), False
         if kept or trainer.num_steps % self._every == 0 or self._last is None:
             generators.reseed(self._seed, trainer.num_steps)
             self._tell()

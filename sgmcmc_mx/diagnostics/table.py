@@ -97,7 +97,7 @@ class Summary(Sequence):
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Summary({self.title!r}, {self.verdict!r}, {', '.join(self.names)})"
+        return f"{type(self).__name__}({self.title!r}, {self.verdict!r}, {', '.join(self.names)})"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th style='text-align:left'>{name}</th>"

@@ -12,7 +12,7 @@ from .._network import check_block, check_likelihood
 from ..batches.arrays import classic
 from ..batches.batch import Batch
 from ..batches.labelled import Labelled
-from ..likelihoods import Bernoulli, Categorical, Gaussian, Poisson
+from ..likelihoods import Bernoulli, Categorical
 from ..prediction.chunks import Placing
 from ..prediction.forward import forward
 from ..prediction.networks import Places
@@ -112,7 +112,7 @@ class Labels:
         except (AttributeError, NotImplementedError):   # a loss of the user's own that knows no more than -log p
             return {}
         found = {}
-        y = self._drawn(np.random.Generator(np.random.PCG64(key)), predictive, out)
+        y = self._drawn(np.random.Generator(np.random.PCG64(key)), predictive.shape, out)
         if y is not None:
             y = y.reshape(self.observed.shape)
             found["y"] = _dims(y), y
@@ -127,22 +127,12 @@ class Labels:
             found[name] = _dims(predictive), predictive
         return found
 
-    def _drawn(self, generator: np.random.Generator, predictive: np.ndarray, out: np.ndarray) -> Optional[np.ndarray]:
-        likelihood = self._likelihood
-        if isinstance(likelihood, Categorical):
-            p = np.moveaxis(predictive, likelihood.axis, -1).astype(np.float64)
-            ends = np.cumsum(p, axis=-1)
-            u = generator.random(p.shape[:-1])[..., np.newaxis] * ends[..., -1:]
-            return (u >= ends[..., :-1]).sum(axis=-1)
-        if isinstance(likelihood, Bernoulli):
-            return (generator.random(predictive.shape) < predictive).astype(np.int64)
-        if isinstance(likelihood, Poisson):
-            return generator.poisson(predictive)
-        if isinstance(likelihood, Gaussian):
-            sigma = None if self._sigma is None else self._sigma.reshape(predictive.shape)
-            spread = np.sqrt(likelihood.noise_variance(out, sigma))
-            return (predictive + spread * generator.standard_normal(predictive.shape)).astype(np.float32)
-        return None
+    def _drawn(self, generator: np.random.Generator, shape: tuple, out: np.ndarray) -> Optional[np.ndarray]:
+        given = {} if self._sigma is None else {"noise_std": self._sigma.reshape(shape)}
+        try:
+            return self._likelihood.draw(out, generator, **given)
+        except (AttributeError, NotImplementedError):   # one of the user's own that cannot draw
+            return None
 
 
 def _batches(net: gluon.Block, data: Any, batch_size: int) -> Tuple[List[Batch], Selection]:

@@ -42,12 +42,9 @@ def source_of(runs: Any, net: Optional[gluon.Block], likelihood: Optional[Loss])
     if first is not None:
         net = first.net if net is None else net
         likelihood = first.likelihood if likelihood is None else likelihood
-    elif isinstance(runs, Runs) and runs._make is not None and (net is None or likelihood is None):
-        if runs._setup is None:     # as for runs.predict
-            runs._setup = runs._make()
-        setup = runs._setup
-        net = setup.net if net is None else net
-        likelihood = setup.likelihood if likelihood is None else likelihood
+    elif isinstance(runs, Runs) and (net is None or likelihood is None) and runs.setup is not None:
+        net = runs.setup.net if net is None else net
+        likelihood = runs.setup.likelihood if likelihood is None else likelihood
     lengths = [len(chain.samples) for chain in chains]
     if not min(lengths):
         empty = [chain.number for chain, n in zip(chains, lengths) if not n]

@@ -21,8 +21,8 @@ counts more than what (importance weights, rare classes), divide them by their m
 changes with their unit. They must be >= 0; a negative one makes its loss infinite or NaN, which is found as a
 divergence is, for to look at them would make every step wait.
 
-The NumPy side (``predictive``, ``noise_variance``, ``cdf``) takes the network's outputs as NumPy arrays with any number
-of leading axes, for instance (samples, n, outputs).
+The NumPy side (``predictive``, ``draw``, ``noise_variance``, ``cdf``) takes the network's outputs as NumPy arrays with
+any number of leading axes, for instance (samples, n, outputs).
 """
 from .activations import as_predictive
 from .base import Likelihood

@@ -99,6 +99,10 @@ class Likelihood(gluon.loss.Loss):
         """What p(y | x, w) says about y for given network outputs: its probabilities, or its mean."""
         raise NotImplementedError(f"{type(self).__name__} does not define predictive(output).")
 
+    def draw(self, output: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Labels drawn from p(y | x, w) for given network outputs; NumPy, with the axes of a label of each output."""
+        raise NotImplementedError(f"{type(self).__name__} does not define draw(output, generator).")
+
     def _nll(self, F: Any, output: Any, label: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define _nll(F, output, label).")
 

@@ -26,6 +26,11 @@ class Bernoulli(Likelihood):
         """P(y = 1), sigmoid of each output; same shape as ``output``."""
         return sigmoid(output)
 
+    def draw(self, output: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """0 or 1 for each output, drawn."""
+        p = self.predictive(output)
+        return (generator.random(p.shape) < p).astype(np.int64)
+
     def _nll(self, F: Any, output: Any, label: Any) -> Any:
         label = F.reshape_like(label, output)
         loss = F.Activation((1 - 2 * label) * output, act_type="softrelu")

@@ -61,6 +61,13 @@ class Categorical(Likelihood):
         """
         return softmax(output, self._axis)
 
+    def draw(self, output: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Class numbers drawn; the shape of ``output`` without its classes."""
+        p = np.moveaxis(self.predictive(output), self._axis, -1).astype(np.float64)
+        ends = np.cumsum(p, axis=-1)
+        u = generator.random(p.shape[:-1])[..., np.newaxis] * ends[..., -1:]
+        return (u >= ends[..., :-1]).sum(axis=-1)
+
     def _nll(self, F: Any, output: Any, label: Any) -> Any:
         label = self._reshaped(F, output, label)
         evidence: Any = None

@@ -55,6 +55,13 @@ class Gaussian(Likelihood):
         """The mean of y: ``output`` itself, or the first half of its last axis where sigma is learned."""
         return self._mean_and_rest(output)[0]
 
+    def draw(self, output: np.ndarray, generator: np.random.Generator,
+             noise_std: Optional[ArrayLike] = None) -> np.ndarray:
+        """y for each mean, drawn, float32; the shape of the mean. ``noise_std`` as for :meth:`noise_variance`."""
+        mean = self.predictive(output)
+        spread = np.sqrt(self.noise_variance(output, noise_std))
+        return (mean + spread * generator.standard_normal(mean.shape)).astype(np.float32)
+
     def noise_variance(self, output: np.ndarray, noise_std: Optional[ArrayLike] = None) -> np.ndarray:
         """Variance of y for given weights, sigma^2; the shape of the mean.
 

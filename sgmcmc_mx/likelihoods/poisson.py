@@ -27,6 +27,10 @@ class Poisson(Likelihood):
         """The mean of y, the rate exp(output)."""
         return np.exp(floats(output))
 
+    def draw(self, output: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A count for each output, drawn."""
+        return generator.poisson(self.predictive(output))
+
     def noise_variance(self, output: np.ndarray) -> np.ndarray:
         """Variance of y for given weights: of a Poisson law, its rate."""
         return self.predictive(output)

@@ -28,8 +28,9 @@ from .classes import (
 from .ranking import aupr, auroc, fpr95
 from .regression import coverage, crps, crps_of_samples, log_predictive_density, pit, width
 from .selective import RiskCoverage, aurc, risk_coverage
+from .uniformity import RankBand, rank_band, uniformity
 
-__all__ = ["BrierParts", "Reliability", "RiskCoverage", "accuracy", "aupr", "auroc", "aurc", "brier", "brier_parts",
-           "class_labels", "classwise_ece", "coverage", "crps", "crps_of_samples", "ece", "entropy", "fpr95",
-           "log_predictive_density", "mutual_information", "nll", "pit", "reliability", "risk_coverage",
-           "sample_weights", "width"]
+__all__ = ["BrierParts", "RankBand", "Reliability", "RiskCoverage", "accuracy", "aupr", "auroc", "aurc", "brier",
+           "brier_parts", "class_labels", "classwise_ece", "coverage", "crps", "crps_of_samples", "ece", "entropy",
+           "fpr95", "log_predictive_density", "mutual_information", "nll", "pit", "rank_band", "reliability",
+           "risk_coverage", "sample_weights", "uniformity", "width"]

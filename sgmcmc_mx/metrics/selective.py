@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .checks import numbers, pair
 
-__all__ = ["RiskCoverage", "aurc", "risk_coverage"]
+__all__ = ["RiskCoverage", "aurc", "mean_of_surest", "risk_coverage"]
 
 
 class RiskCoverage(NamedTuple):
@@ -33,10 +33,14 @@ def risk_coverage(probs: ArrayLike, labels: ArrayLike, confidence: Optional[Arra
     p, y = pair(probs, labels)
     sure = p.max(axis=1) if confidence is None else _confidence(confidence, len(y))
     wrong = (p.argmax(axis=1) != y).astype(np.float64)
-    _, place, count = np.unique(-sure, return_inverse=True, return_counts=True)
-    expected = (np.bincount(place, weights=wrong) / count)[np.sort(place)]
-    answered = np.arange(1, len(y) + 1)
-    return RiskCoverage(answered / len(y), np.cumsum(expected) / answered, np.sort(sure)[::-1])
+    return RiskCoverage(np.arange(1, len(y) + 1) / len(y), mean_of_surest(-sure, wrong), np.sort(sure)[::-1])
+
+
+def mean_of_surest(uncertainty: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Mean loss of the k surest, k = 1 ... n; of those that are equally sure each counts as their mean."""
+    _, place, count = np.unique(uncertainty, return_inverse=True, return_counts=True)
+    mean = np.bincount(place.reshape(-1), weights=loss) / count
+    return np.cumsum(np.repeat(mean, count)) / np.arange(1, len(loss) + 1)
 
 
 def aurc(probs: ArrayLike, labels: ArrayLike, confidence: Optional[ArrayLike] = None) -> float:

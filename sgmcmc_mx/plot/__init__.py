@@ -5,6 +5,7 @@ when the first picture is drawn, and nothing here shows or saves: ``ax.figure.sa
 told apart by colour-blind readers, and chains by markers or places too.
 """
 from .averages import error_by_chains
+from .calibration import sbc
 from .chains import chain_traces, function_space, r_hats, ranks
 from .classes import error_by_samples, reliability, uncertain_images
 from .lines import band, trace
@@ -12,4 +13,4 @@ from .trust import ood_histograms, risk_coverage
 from .weights import pairs, predictive_bands
 
 __all__ = ["band", "chain_traces", "error_by_chains", "error_by_samples", "function_space", "ood_histograms", "pairs",
-           "predictive_bands", "r_hats", "ranks", "reliability", "risk_coverage", "trace", "uncertain_images"]
+           "predictive_bands", "r_hats", "ranks", "reliability", "risk_coverage", "sbc", "trace", "uncertain_images"]

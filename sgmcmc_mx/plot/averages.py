@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .._check import flag
 from . import arguments as given
-from .axes import COLOURS, axes_of, legend_above, plain_decades, shades
+from .axes import axes_of, draw_baselines, legend_above, plain_decades, shades
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
@@ -48,9 +48,7 @@ def error_by_chains(average: ArrayLike, baselines: Optional[Mapping[str, float]]
         count = c * np.arange(1, scores.shape[1] + 1)
         ax.plot(count, scores[c - 1], color=color, linewidth=1.8, marker="o", markersize=3.5 if len(count) < 30 else 0,
                 label=f"{c} chain{'s' if c > 1 else ''}")
-    for i, (name, value) in enumerate(baselines.items()):
-        ax.axhline(value, color=COLOURS[(1, 3, 2, 5)[i % 4]], linewidth=1.5, linestyle="--",
-                   label=f"{name} ({value:.3g})")
+    draw_baselines(ax, baselines, (1, 3, 2, 5))     # not the blues of the lines
     ax.set(xlabel="samples averaged, of all chains together", ylabel=ylabel, xscale="log",
            yscale="log" if log else "linear")
     plain_decades(ax.xaxis)

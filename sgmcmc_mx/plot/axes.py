@@ -2,15 +2,15 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "SOFT", "axes_of", "colour", "grid_of", "legend_above", "mark", "plain_decades", "pyplot",
-           "shades"]
+__all__ = ["COLOURS", "SOFT", "axes_of", "colour", "draw_baselines", "draw_observed", "grid_of", "legend_above", "mark",
+           "plain_decades", "pyplot", "shades"]
 
 # Okabe and Ito 2008, in an order in which neighbours differ in lightness too; without yellow, too light for a line.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
@@ -70,6 +70,21 @@ def pyplot() -> Any:
         return importlib.import_module("matplotlib.pyplot")
     except ImportError as e:
         raise ImportError("pictures need matplotlib: pip install matplotlib") from e
+
+
+def draw_baselines(ax: Axes, baselines: Mapping[str, float], order: Sequence[int] = (1, 2, 3, 4, 5, 6, 0)) -> None:
+    """Scores to compare with, as horizontal lines in the colours of these numbers, round and round."""
+    for i, (name, value) in enumerate(baselines.items()):
+        ax.axhline(value, color=colour(order[i % len(order)]), linewidth=1.5, linestyle="--",
+                   label=f"{name} ({value:.3g})")
+
+
+def draw_observed(ax: Axes, x: np.ndarray, truth: Optional[np.ndarray], points: Optional[list]) -> None:
+    """What a regression is held against, as far as it is there: the function behind the data, and the data."""
+    if truth is not None:
+        ax.plot(x, truth, color="k", linewidth=1, linestyle="--", label="truth")
+    if points is not None:
+        ax.plot(*points, "o", color=COLOURS[3], markersize=3, label="data")
 
 
 def legend_above(ax: Axes, columns: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from .. import metrics
 from .._check import flag, number
 from . import arguments as given
-from .axes import SOFT, axes_of, colour, legend_above, plain_decades, pyplot
+from .axes import SOFT, axes_of, draw_baselines, legend_above, plain_decades, pyplot
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
@@ -102,8 +102,7 @@ def error_by_samples(average: ArrayLike, single: Optional[ArrayLike] = None,
     if single is not None:
         ax.plot(count, single, ".", color=SOFT, markersize=4, label="one sample alone")
     ax.plot(count, average, linewidth=2, marker="o" if len(count) == 1 else None, label="average of the samples so far")
-    for i, (name, value) in enumerate(baselines.items()):
-        ax.axhline(value, color=colour(i + 1), linewidth=1.5, linestyle="--", label=f"{name} ({value:.3g})")
+    draw_baselines(ax, baselines)
     ax.set(xlabel="samples averaged", ylabel=ylabel, xlim=(0, len(average) + 1), yscale="log" if log else "linear")
     if log:
         plain_decades(ax.yaxis)

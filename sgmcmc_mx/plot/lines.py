@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .._check import number
 from . import arguments as given
-from .axes import COLOURS, axes_of, legend_above
+from .axes import COLOURS, axes_of, draw_observed, legend_above
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
@@ -88,10 +88,7 @@ def band(x: ArrayLike, mean: ArrayLike, std: Optional[ArrayLike] = None, weight_
     if weight_std is not None:
         _fill(ax, x, mean, weight_std, 0.35, "function, ±2 std")
     ax.plot(x, mean, color=COLOURS[0], linewidth=2, label=label)
-    if truth is not None:
-        ax.plot(x, truth, color="k", linewidth=1, linestyle="--", label="truth")
-    if points is not None:
-        ax.plot(*points, "o", color=COLOURS[3], markersize=3, label="data")
+    draw_observed(ax, x, truth, points)
     ax.set(xlabel="x", ylabel="y", xlim=(x.min(), x.max()))
     legend_above(ax, 3)
     return ax

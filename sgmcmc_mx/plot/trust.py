@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import metrics
 from .._check import integer
+from ..metrics.selective import mean_of_surest
 from . import arguments as given
 from .axes import SOFT, axes_of, colour, legend_above
 
@@ -49,8 +50,8 @@ def risk_coverage(uncertainty: ArrayLike, loss: ArrayLike, ax: Optional[Axes] = 
     coverage = np.arange(1, len(u) + 1) / len(u)
     if not ax.lines:
         ax.axhline(its.mean(), color=SOFT, linewidth=1, linestyle="--", label="order by chance")
-        ax.plot(coverage, _selective(its, its), color=SOFT, linewidth=1, linestyle=":", label="best order")
-    risk = _selective(u, its)
+        ax.plot(coverage, mean_of_surest(its, its), color=SOFT, linewidth=1, linestyle=":", label="best order")
+    risk = mean_of_surest(u, its)
     color = colour(max(0, len(ax.lines) - 2))
     ax.plot(coverage, risk, linewidth=1.8, color=color, label=f"{label}, AURC {risk.mean():.3g}")
     ax.set(xlabel="coverage (fraction of examples that are answered)", ylabel=ylabel, xlim=(0, 1), ylim=(0, _top(ax)))
@@ -106,11 +107,3 @@ def _top(ax: Axes) -> float:
     """Above all curves, but for their first few examples, where one that is wrong makes a spike."""
     values = [float(np.asarray(line.get_ydata())[np.asarray(line.get_xdata()) >= FEW].max()) for line in ax.lines]
     return max(1.1 * max(values), float(np.finfo(float).tiny))
-
-
-def _selective(uncertainty: np.ndarray, loss: np.ndarray) -> np.ndarray:
-    """Mean loss of the k surest, k = 1 ... n; of those that are equally sure each counts as their mean."""
-    _, place, count = np.unique(uncertainty, return_inverse=True, return_counts=True)
-    place = place.reshape(-1)
-    mean = np.bincount(place, loss) / count
-    return np.cumsum(np.repeat(mean, count)) / np.arange(1, len(loss) + 1)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from .._check import number
 from . import arguments as given
-from .axes import COLOURS, axes_of, colour, grid_of, legend_above, mark
+from .axes import COLOURS, axes_of, colour, draw_observed, grid_of, legend_above, mark
 
 if TYPE_CHECKING:       # matplotlib is imported when the first picture is drawn
     from matplotlib.axes import Axes
@@ -105,10 +105,7 @@ def predictive_bands(x: ArrayLike, draws: ArrayLike, levels: Sequence[float] = (
         ax.fill_between(x, low, high, color=COLOURS[0], alpha=0.15 + 0.1 * k, linewidth=0,
                         label=f"{100 * part:g} % of the draws")
     ax.plot(x, np.median(every, axis=0), color=COLOURS[0], linewidth=2, label=label)
-    if truth is not None:
-        ax.plot(x, truth, color="k", linewidth=1, linestyle="--", label="truth")
-    if points is not None:
-        ax.plot(*points, "o", color=COLOURS[3], markersize=3, label="data")
+    draw_observed(ax, x, truth, points)
     ax.set(xlabel="x", ylabel="y", xlim=(x.min(), x.max()))
     legend_above(ax, 3)
     return ax

@@ -65,8 +65,9 @@ class Watch:
         if trainer.num_steps % self._interval == 0:
             look = _look(trainer) if trainer._told is None else trainer._told.look()
             asked, self._asked = self._asked, (trainer.num_steps, look)
-            if self._at_once or asked is not None:
-                self._read(trainer, *(self._asked if self._at_once or asked is None else asked))
+            due = self._asked if self._at_once else asked
+            if due is not None:
+                self._read(trainer, *due)
 
     def _read(self, trainer: Whole, step: int, look: Any) -> None:
         if not look.is_finite():

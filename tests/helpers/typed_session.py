@@ -147,6 +147,8 @@ def diagnosed(runs) -> None:
     print(sg.diagnostics.summary(chains, *data(), **options), sg.diagnostics.ess(chains, *data(), **options).shape)
     print(sg.diagnostics.temperatures(chains, data(), gradients=16, directions=2, **options))
     print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=64, starts=4))
+    calibrated = sg.diagnostics.sbc(lambda net, labels, seed: chains[0], network(), data()[0], CLASSES, simulations=20)
+    print(calibrated, sg.plot.sbc(calibrated.ranks, calibrated.draws, calibrated.quantities))
     print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))
 
 

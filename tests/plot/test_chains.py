@@ -4,20 +4,11 @@ import types
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from pictures import texts
 from scipy import stats
 
 import sgmcmc_mx as sg
 from sgmcmc_mx import plot
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def texts(ax):
-    return [t.get_text() for t in ax.get_legend().get_texts()]
 
 
 def samples(potentials, temperature=1.0, friction=None):

@@ -5,14 +5,9 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from pictures import texts
 
 from sgmcmc_mx import metrics, plot
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -23,10 +18,6 @@ def classified():
     logits = random.standard_normal((7, 200, 4)) + 2.0 * np.eye(4)[labels]
     each = np.exp(logits)
     return each / each.sum(axis=-1, keepdims=True), labels
-
-
-def texts(ax):
-    return [t.get_text() for t in ax.get_legend().get_texts()]
 
 
 def test_importing_draws_no_matplotlib_in():

@@ -2,21 +2,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from pictures import texts
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from sgmcmc_mx import metrics, plot
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def texts(ax):
-    return [t.get_text() for t in ax.get_legend().get_texts()]
-
 
 # ---------------------------------------------------------------- reliability with bands
 
