@@ -33,10 +33,12 @@ class Measurement:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
         self._stream = _again_and_again(data)
-        self._fixed: List[Batch] = []
-        while sum(batch.size for batch in self._fixed) < min(CURVATURE_EXAMPLES, num_data):
+        enough = min(CURVATURE_EXAMPLES, num_data)
+        together = data.some(enough)
+        self._fixed: List[Batch] = [] if together is None else [together]
+        while sum(batch.size for batch in self._fixed) < enough:
             self._fixed.append(next(self._stream))
-        self.batch_size = self._fixed[0].size
+        self.batch_size = self._fixed[0].size if together is None else min(data.batch_size, together.size)
 
     def noise(self, batches: int, directions: Directions, center: Optional[List[nd.NDArray]] = None) -> List[Spread]:
         """The spread of grad U over batches; with a centre also that of the gradient which control variates leave."""

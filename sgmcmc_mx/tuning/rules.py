@@ -26,7 +26,7 @@ STIFF = 0.5
 UNEVEN = 0.1            # standard deviations of nine weights in ten within 10 %
 FRICTION = 0.05, 0.2    # below: little is gained where minibatches heat; above: the step's own error, alpha / 2
 HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the same, of variances
-MODEST = 0.1            # a where the step can be chosen: beyond, alpha / 2 is a large part of what may be wrong
+MODEST = 0.05           # a where the step can be chosen: alpha / 2 is then 3 %, and only eta / a matters to speed
 SHORTER = 12            # times that a step is shortened by a tenth
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
 CARRIED = 0.9           # of a, what SGHMC is told to take out of it: numbers are rounded afterwards
