@@ -80,6 +80,13 @@ class Labelled:
                 raise TypeError(f"data gave a batch of type {type(batch).__name__}, not inputs and labels; {_WHAT}")
             yield self.splitter.split(named(batch, self.data))
 
+    def some(self, count: int) -> Optional[Batch]:
+        """So many of all examples, at random, in one batch that is placed; None where batches are all there is."""
+        if self.every is None:
+            return None
+        order = np.random.RandomState(0) if self.order is None else self.order
+        return self.place(self._taken(self.every, order.permutation(self.every.size)[:count]))
+
     def place(self, batch: Batch) -> Batch:
         """The batch on the context, in the kind of NDArray that the network has."""
         return Batch(tuple(self._placed(tree, self.dtype) for tree in batch.inputs),

@@ -13,8 +13,8 @@ import numpy as np
 
 __all__ = ["Along", "Directions", "lanczos"]
 
+CONVERGED = 0.05    # of its curvature is the residual of a vector that counts as found
 EXHAUSTED = 1e-4    # of the largest curvature: what is left of a vector below that is rounding
-HELD = 2 ** 27      # numbers in all vectors together, at most (half a gigabyte)
 
 
 class Along(NamedTuple):
@@ -56,11 +56,10 @@ def lanczos(product: Callable[[np.ndarray, float], np.ndarray], size: int, itera
 
     ``product(u, steepest)`` is the Hessian times u, ``steepest`` the largest curvature known by then, 0 at first. From
     a random start the squared first components of the eigenvectors of the small matrix say how many of all directions
-    each stands for (Golub & Meurant's quadrature). Where a space is exhausted another random vector goes on. nan: not
-    finite.
+    each stands for (Golub & Meurant's quadrature): by chance, as the start has it, but where an eigenvector has been
+    found it stands for itself. Where a space is exhausted another random vector goes on. nan: not finite.
     """
-    count = max(2, min(iterations, HELD // size))
-    count = min(count, size)
+    count = min(iterations, size)
     rng = np.random.RandomState(seed)
     Q = np.zeros((count, size), dtype=np.float32)
     T = np.zeros((count, count))
@@ -77,8 +76,20 @@ def lanczos(product: Callable[[np.ndarray, float], np.ndarray], size: int, itera
         if np.linalg.norm(u) <= EXHAUSTED * steepest:
             u = rng.standard_normal(size).astype(np.float32)
     found, S = np.linalg.eigh(T)
-    weights = np.full(count, 1.0 / count) if count == size else S[0] ** 2
-    return Directions(found, S.T.astype(np.float32) @ Q, weights)
+    return Directions(found, S.T.astype(np.float32) @ Q, _shares(found, S, float(np.linalg.norm(u)), size))
+
+
+def _shares(found: np.ndarray, S: np.ndarray, rest: float, size: int) -> np.ndarray:
+    """Of all directions, what each Ritz vector stands for. ``rest`` is the norm of what the last product left over."""
+    count = len(found)
+    if count == size:
+        return np.full(count, 1.0 / count)
+    known = rest * np.abs(S[-1]) <= CONVERGED * np.abs(found)
+    shares = np.where(known, 1.0 / size, S[0] ** 2)
+    if known.all():
+        return shares / shares.sum()
+    shares[~known] *= (1.0 - known.sum() / size) / shares[~known].sum()
+    return shares
 
 
 def _beside(u: np.ndarray, Q: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from .directions import Directions, lanczos
 
 __all__ = ["Measurement", "Spread"]
 
+HELD = 2 ** 27      # numbers in all directions together, at most (half a gigabyte)
 CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
 
 
@@ -32,10 +33,12 @@ class Measurement:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
         self._stream = _again_and_again(data)
-        self._fixed: List[Batch] = []
-        while sum(batch.size for batch in self._fixed) < min(CURVATURE_EXAMPLES, num_data):
+        enough = min(CURVATURE_EXAMPLES, num_data)
+        together = data.some(enough)
+        self._fixed: List[Batch] = [] if together is None else [together]
+        while sum(batch.size for batch in self._fixed) < enough:
             self._fixed.append(next(self._stream))
-        self.batch_size = self._fixed[0].size
+        self.batch_size = self._fixed[0].size if together is None else min(data.batch_size, together.size)
 
     def noise(self, batches: int, directions: Directions, center: Optional[List[nd.NDArray]] = None) -> List[Spread]:
         """The spread of grad U over batches; with a centre also that of the gradient which control variates leave."""
@@ -50,8 +53,25 @@ class Measurement:
                 load(self.gradients.weights[0], base)
         return [each.spread(self.num_data ** 2) for each in found]
 
-    def directions(self, iterations: int, seed: int = 0) -> Directions:
-        """Directions of the Hessian of U at the present weights; nan where a product overflows."""
+    def mean_noise(self, batches: int) -> float:
+        """V, averaged over coordinates, from few batches."""
+        seen = [self._flat(self._mean_gradient([batch])) for batch in itertools.islice(self._stream, batches)]
+        return self.num_data ** 2 * float(np.var(np.array(seen), axis=0, ddof=1, dtype=np.float64).mean())
+
+    def potential(self) -> float:
+        """U at the present weights, its likelihood from the batches that curvature is formed on."""
+        mean = sum(float(self.gradients.run(batch).sum().asscalar()) for batch in self._fixed)
+        prior = sum(p * float(w.square().sum().asscalar()) for p, w in zip(self.precisions, self.gradients.weights[0]))
+        return self.num_data * mean / sum(batch.size for batch in self._fixed) + prior / 2.0
+
+    @property
+    def heat(self) -> float:
+        """d T / 2, what U gains on the way from a mode into the posterior where U is a quadratic form."""
+        return self.temperature * sum(w.size for w in self.gradients.weights[0]) / 2.0
+
+    def directions(self, iterations: int, seed: int = 0, places: int = 1) -> Directions:
+        """Directions of the Hessian of U at the present weights; nan where a product overflows. Those of so many places
+        will be held."""
         base = [w.copy() for w in self.gradients.weights[0]]
         far = 1e-3 * (1.0 + _norm(base))
 
@@ -60,7 +80,8 @@ class Measurement:
             h = min(far, math.sqrt(self.temperature / steepest)) if steepest else far
             return self._flat(self._hessian_times(base, self._parts(u), h))
 
-        found = lanczos(product, sum(w.size for w in base), iterations, seed)
+        size = sum(w.size for w in base)
+        found = lanczos(product, size, min(iterations, max(2, HELD // (size * places))), seed)
         load(self.gradients.weights[0], base)
         return found
 
@@ -142,10 +163,10 @@ class Measurement:
 
 
 class Spread(NamedTuple):
-    """V of each coordinate of grad U, and along each direction."""
+    """V of each coordinate of grad U, and its covariance matrix along directions, shape (directions, directions)."""
 
     coordinates: np.ndarray
-    projected: np.ndarray
+    covariance: np.ndarray
 
 
 class _Welford:
@@ -164,9 +185,9 @@ class _Welford:
         self.squares = self.squares + away * (g - self.mean)
 
     def spread(self, scale: float) -> Spread:
-        """``scale`` times the variances."""
-        projected = np.var(np.array(self.seen, dtype=np.float64), axis=0, ddof=1)
-        return Spread(np.asarray(self.squares, dtype=np.float64) * (scale / (len(self.seen) - 1)), projected * scale)
+        """``scale`` times what was seen."""
+        covariance = np.atleast_2d(np.cov(np.array(self.seen, dtype=np.float64), rowvar=False))
+        return Spread(np.asarray(self.squares, dtype=np.float64) * (scale / (len(self.seen) - 1)), covariance * scale)
 
 
 def _again_and_again(data: Labelled) -> Iterator:

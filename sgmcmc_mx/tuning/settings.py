@@ -15,16 +15,14 @@ from ..data import ResumableLoader
 from ..full_data.potential import prior_precisions
 from ..gradients import Gradients
 from ..samplers import SGHMC
-from .directions import Directions
 from .measure import Measurement
-from .rules import STIFF, Noise, Step, choose, friction_in_force, relaxation, shrunk
+from .rules import Noise, Step, choose, friction_in_force, relaxation
 from .suggestion import Suggestion, family
+from .survey import surveyed
 
 __all__ = ["suggest"]
 
 FOLLOW_UP = "sgnhtp", "msgnht", "msgnht_s_aboba", "msgnht_s_badodab", "msgnhtp_s_badodab"      # are sgnht, too
-DIRECTIONS = 24     # of the Hessian, that noise is measured along: all where there are no more
-PILOT = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of its steps, and eta k of each
 
 
 def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "sgnht",
@@ -120,7 +118,8 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     sampler = _checked(optimizer, given)
     measurement = Measurement(gradients, batched, sampler.num_data, _precision_of(gradients, given),
                               sampler.temperature)
-    curvature, noises = _look(measurement, pilot, batches)
+    survey = surveyed(measurement, pilot, batches)
+    curvature, noises = survey.curvature, survey.noises
     noise = noises[-1] if control_variates else noises[0]
     step = _chosen(sampler, given, noise, curvature[1])
     other = None if control_variates else _with_control_variates(sampler, given, noises, curvature)
@@ -184,49 +183,6 @@ def _precision_of(gradients: Gradients, given: dict) -> list:
     params = gradients.trained
     names = [(p.name, name) for p, name in zip(params, gradients.names)]
     return prior_precisions(params, names, given.get("wd", 1.0), given.get("prior"))
-
-
-def _look(measurement: Measurement, pilot: int, batches: int) -> Tuple[Tuple[float, float], List[Noise]]:
-    """Least and largest curvature of U, and its noise (with a pilot also what control variates leave of it): at the
-    present weights or, with a pilot chain, where it has led.
-    """
-    for caution in (1.0, 0.1, 0.01):
-        with measurement.gradients.undisturbed():
-            center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
-            highs = _leave_the_mode(measurement, pilot, caution) if pilot else []
-            directions = measurement.directions(DIRECTIONS)
-            low, high = float(directions.curvatures[0]), max([float(directions.curvatures[-1])] + highs[-2:])
-            if high > 0.0:      # not nan
-                # Where U curves downwards the prior is what brings the weights back.
-                low = max(low, min(measurement.precisions))
-                if low <= 0.0:
-                    raise ValueError("wd (or prior) is 0, and nothing holds the weights where the data say nothing; "
-                                     "write wd=1.0")
-                return (low, high), _noise(measurement, directions, batches, center)
-    raise RuntimeError("the loss is not finite, or U has no curvature, at the present weights or after some steps a "
-                       "hundred times smaller than curvature allows; look at the loss there, at the data for labels "
-                       "out of range and NaN, and at wd or prior")
-
-
-def _noise(measurement: Measurement, directions: Directions, batches: int, center: Optional[list]) -> List[Noise]:
-    sizes = [w.size for w in measurement.gradients.weights[0]]
-    return [Noise(shrunk(found.coordinates, batches), sizes,
-                  directions.along(found.projected, found.coordinates, sizes))
-            for found in measurement.noise(batches, directions, center)]
-
-
-def _leave_the_mode(measurement: Measurement, pilot: int, caution: float) -> list:
-    """Run a chain in steps that grow up to what the curvature allows; returns the curvatures met, till it diverged."""
-    highs: list = []
-    for seed, (share, stiff) in enumerate(PILOT):
-        high = measurement.curvature(5)[1]
-        if not high > 0.0:
-            break
-        highs.append(high)
-        eta = caution * stiff / max(highs[-3:])     # it comes and goes by factors of two
-        steps = max(1, pilot * share // sum(share for share, _ in PILOT))
-        measurement.run(steps, eta * measurement.num_data, 0.1, seed)
-    return highs
 
 
 def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:

@@ -227,9 +227,11 @@ def test_lanczos_goes_on_where_a_space_is_exhausted():
 
 
 def test_quantiles_of_directions_count_what_each_stands_for():
-    values, weights = np.array([3.0, 1.0, 2.0]), np.array([0.03, 0.02, 0.95])
-    assert rules.ends(values, weights) == (2.0, 2.0)
+    values = np.array([3.0, 1.0, 2.0])
+    assert rules.ends(values, np.array([0.02, 0.02, 0.96])) == (2.0, 2.0)
     assert rules.ends(values, np.full(3, 1 / 3)) == rules.ends(values) == (1.0, 3.0)
+    low, high = rules.ends(values, np.array([0.05, 0.05, 0.9]))     # half of the levels lie within the ends
+    assert 1.3 < low < 1.7 and 2.3 < high < 2.7
 
 
 # ---------------------------------------------------------------- predicted

@@ -1,0 +1,103 @@
+"""A chain that leaves the mode and walks on until minibatch noise comes to rest, so that it can be averaged.
+
+At a mode that an optimiser has found minibatches agree, and U is far flatter than where the posterior has its mass.
+What is measured there says nothing of the chain that will follow; and at one place, at the end of a short walk, it says
+where chance has led.
+"""
+from __future__ import annotations
+
+import math
+from typing import Callable, List, NamedTuple
+
+import numpy as np
+
+from .measure import Measurement
+from .rules import BUDGET, STIFF
+
+__all__ = ["PLACES", "Astray", "Pilot", "Walk"]
+
+RAMP = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of the first steps, and eta k of each
+LONGEST = 16        # times the first steps that a pilot may take, before it is looked at
+PLACES = 6          # at which all is measured
+SETTLED = 1.3       # V's ratio from stage to stage, each twice as long as the one before, that counts as the same
+GLANCE = 10         # batches for a first idea of V
+FRICTION = 0.1
+UPHILL = 2.0        # times d T / 2, which is what U gains where it is a quadratic form, and a network gains less
+
+
+class Astray(Exception):
+    """The pilot has left what is finite, or climbed higher than heat can carry a sound chain."""
+
+
+class Walk(NamedTuple):
+    """Where a pilot has been: its ``steps``, V in its last stage over that in the stage before (``drift``), whether
+    that is ``settled``, and the largest curvatures met on the way up (``highs``).
+    """
+
+    steps: int
+    drift: float
+    settled: bool
+    highs: List[float]
+
+
+class Pilot:
+    """Walks the weights of a measurement by SGNHT, in steps as long as the noise and curvature found last allow.
+
+    ``caution`` below 1 shortens all of them.
+    """
+
+    def __init__(self, measurement: Measurement, steps: int, caution: float) -> None:
+        self._measurement, self._first, self._caution = measurement, steps, caution
+        self._highs: List[float] = []
+        self._noise = 0.0
+        self._seed = self._steps = 0
+
+    def walk(self, look: Callable[[], None]) -> Walk:
+        """Go on until V has settled or for as long as a pilot may, then ``look`` at each of some places.
+
+        Raises :class:`Astray`.
+        """
+        start = self._measurement.potential()
+        for share, stiff in RAMP:
+            self._see_curvature()
+            self._go(self._first * share // sum(share for share, _ in RAMP), stiff)
+        length, before, drift = self._first, self._glance(), math.inf
+        while not 1.0 / SETTLED <= drift <= SETTLED and self._steps + length <= LONGEST * self._first:
+            now = self._stage(length, self._glance)
+            drift = now / before if before else math.inf if now else 1.0
+            before, length = now, 2 * length
+        self._stage(length // 2, lambda: look() or 1.0)
+        if self._measurement.potential() - start > UPHILL * self._measurement.heat:
+            raise Astray
+        return Walk(self._steps, drift, 1.0 / SETTLED <= drift <= SETTLED, self._highs)
+
+    def _stage(self, length: int, look: Callable[[], float]) -> float:
+        """Stop at places, equally far from each other; the geometric mean of what is seen there."""
+        self._see_curvature()
+        seen = []
+        for _ in range(PLACES):
+            self._go(length // PLACES, STIFF)
+            seen.append(look())
+        return math.exp(np.log(seen).mean()) if min(seen) > 0.0 else float(np.mean(seen))
+
+    def _go(self, steps: int, stiff: float) -> None:
+        eta = stiff / max(self._highs[-3:])     # it comes and goes by factors of two
+        if self._noise:
+            eta = min(eta, 2.0 * self._measurement.temperature * (BUDGET - FRICTION) / self._noise)
+        steps = max(1, steps)
+        self._measurement.run(steps, self._caution * eta * self._measurement.num_data, FRICTION, self._seed)
+        self._seed += 1
+        self._steps += steps
+
+    def _glance(self) -> float:
+        """The mean V, from few batches."""
+        self._noise = self._measurement.mean_noise(GLANCE)
+        if not math.isfinite(self._noise):
+            raise Astray
+        return self._noise
+
+    def _see_curvature(self) -> None:
+        high = self._measurement.curvature(5)[1]
+        if not high > 0.0:      # or nan
+            raise Astray
+        self._highs.append(high)

@@ -1,0 +1,124 @@
+"""Noise and curvature of U at several places of a pilot chain, taken together."""
+from __future__ import annotations
+
+import math
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from mxnet import ndarray as nd
+
+from .directions import Along, Directions
+from .measure import Measurement, Spread
+from .pilot import PLACES, Astray, Pilot, Walk
+from .rules import Noise, shrunk
+
+__all__ = ["Survey", "surveyed"]
+
+DIRECTIONS = 24     # of the Hessian, that noise is measured along: all where there are no more
+FEWEST = 20         # batches at each of several places, or all where fewer were asked for
+CAUTION = 1.0, 0.1, 0.01
+
+
+class Survey(NamedTuple):
+    """What was found.
+
+    curvature : (float, float)
+        The least and the largest of all places.
+    noises : list of Noise
+        Of the gradient; with a pilot also of what control variates leave of it.
+    spread : (float, float)
+        Standard errors of log V and of the log of the largest curvature, from how they differ between places; nan for
+        one place.
+    start : float
+        The largest curvature where the weights were.
+    walk : Walk or None
+    """
+
+    curvature: Tuple[float, float]
+    noises: List[Noise]
+    spread: Tuple[float, float]
+    start: float
+    walk: Optional[Walk]
+
+
+def surveyed(measurement: Measurement, pilot: int, batches: int) -> Survey:
+    """Look at the present weights or, with a pilot chain, at places where that leads. Weights are as before."""
+    for caution in CAUTION:
+        with measurement.gradients.undisturbed():
+            center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
+            places = _Places(measurement, batches, center)
+            try:
+                walk = Pilot(measurement, pilot, caution).walk(places.look) if pilot else None
+                if not pilot:
+                    places.look()
+                return places.survey(walk)
+            except Astray:
+                continue
+    raise RuntimeError("the loss is not finite, or U has no curvature, at the present weights or after some steps a "
+                       "hundred times smaller than curvature allows; look at the loss there, at the data for labels "
+                       "out of range and NaN, and at wd or prior")
+
+
+class _Places:
+    """Gathers what is seen at each place."""
+
+    def __init__(self, measurement: Measurement, batches: int, center: Optional[List[nd.NDArray]]) -> None:
+        self._measurement, self._center = measurement, center
+        self._batches = batches if center is None else min(batches, max(FEWEST, batches // PLACES))
+        self._most = 1 if center is None else PLACES
+        self._directions: List[Directions] = []
+        self._spreads: List[List[Spread]] = []      # of each kind of gradient, one a place
+
+    def look(self) -> float:
+        """Measure here; returns the mean V."""
+        directions = self._measurement.directions(DIRECTIONS, len(self._directions), self._most)
+        if not directions.curvatures[-1] > 0.0:      # or nan
+            raise Astray
+        found = self._measurement.noise(self._batches, directions, self._center)
+        if not all(np.isfinite(spread.coordinates).all() for spread in found):
+            raise Astray
+        self._directions.append(directions)
+        self._spreads.append(found)
+        return float(found[0].coordinates.mean())
+
+    def survey(self, walk: Optional[Walk]) -> Survey:
+        lows, highs = zip(*((float(d.curvatures[0]), float(d.curvatures[-1])) for d in self._directions))
+        # Where U curves downwards the prior is what brings the weights back.
+        low = max(min(lows), min(self._measurement.precisions))
+        if low <= 0.0:
+            raise ValueError("wd (or prior) is 0, and nothing holds the weights where the data say nothing; write "
+                             "wd=1.0")
+        noises = [self._pooled(spreads) for spreads in zip(*self._spreads)]
+        means = [found[0].coordinates.mean() for found in self._spreads]
+        return Survey((low, max(highs)), noises, (_error(means), _error(highs)), walk.highs[0] if walk else highs[0],
+                      walk)
+
+    def _pooled(self, spreads: Sequence[Spread]) -> Noise:
+        """Each coordinate on the average over places, and each direction at the place where it is one."""
+        sizes = [w.size for w in self._measurement.gradients.weights[0]]
+        together = len(spreads) * (self._batches - 1) + 1
+        coordinates = shrunk(np.mean([spread.coordinates for spread in spreads], axis=0), together)
+        found = [(d, np.diag(spread.covariance)) for d, spread in zip(self._directions, spreads)]
+        if len(self._directions[0].curvatures) == sum(sizes):
+            found = [_of_the_mean(self._directions, spreads)]
+        along = [d.along(projected, coordinates, sizes) for d, projected in found]
+        joined = Along(*(np.concatenate(each) for each in zip(*along)))
+        # What a direction stands for is left to chance by a random start; by rank, places have it alike.
+        shares = np.mean([each.weights for each in along], axis=0) / len(along)
+        return Noise(coordinates, sizes, joined._replace(weights=np.tile(shares, len(along))))
+
+
+def _of_the_mean(directions: Sequence[Directions], spreads: Sequence[Spread]) -> Tuple[Directions, np.ndarray]:
+    """Where all directions are known: those of the mean Hessian, and the mean noise along them."""
+    bases = [d.vectors.astype(np.float64) for d in directions]
+    hessian = np.mean([Q.T @ (d.curvatures[:, None] * Q) for d, Q in zip(directions, bases)], axis=0)
+    noise = np.mean([Q.T @ spread.covariance @ Q for spread, Q in zip(spreads, bases)], axis=0)
+    curvatures, vectors = np.linalg.eigh(hessian)
+    mean = Directions(curvatures, vectors.T.astype(np.float32), directions[0].weights)
+    return mean, np.einsum("ij,ik,kj->j", vectors, noise, vectors)
+
+
+def _error(values: Sequence[float]) -> float:
+    if len(values) < 2 or min(values) <= 0.0:
+        return math.nan
+    return float(np.log(values).std(ddof=1) / math.sqrt(len(values)))
