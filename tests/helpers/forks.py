@@ -133,7 +133,10 @@ def _answer(process, handle):
 
 
 if __name__ == "__main__":
+    import distributed.cli.dask_scheduler  # noqa: F401
+    import distributed.cli.dask_worker  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
+    import small_chains  # noqa: F401
     import small_stores  # noqa: F401  (and with it all else that the processes need)
     gc.collect()
     gc.freeze()
