@@ -8,6 +8,7 @@ input, output and error, and a pipe on which the server answers: its number, and
 """
 import array
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -65,8 +66,9 @@ class Process:
         return self.returncode
 
     def kill(self):
-        """For one that has not been waited for."""
-        os.kill(self.pid, signal.SIGKILL)
+        """For one that has not been waited for; it may have ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def communicate(self, given="", timeout=None):
         found = {}
