@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import signal
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before MXNet: waiting threads must not hold cores others need
@@ -12,6 +13,11 @@ from sgmcmc_mx import _compat  # noqa: E402, F401, I001 (before any test module 
 import mxnet as mx  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell has its background jobs ignore Ctrl-C, and so would all processes that tests start, and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
