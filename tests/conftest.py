@@ -20,6 +20,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config):
+    """MXNet is made importable before any test module asks for it. Who only hands out tests to others needs none."""
+    if config.getoption("dist", "no") == "no":
+        global mx
+        from sgmcmc_mx._compat import import_mxnet
+
+        mx = import_mxnet()
+
+
 def pytest_collection_modifyitems(items):
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_tests and not _gpus():
