@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import signal
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before MXNet: waiting threads must not hold cores others need
@@ -12,6 +13,20 @@ from sgmcmc_mx import _compat  # noqa: E402, F401, I001 (before any test module 
 import mxnet as mx  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell has its background jobs ignore Ctrl-C, and so would all processes that tests start, and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """MXNet is made importable before any test module asks for it. Who only hands out tests to others needs none."""
+    if config.getoption("dist", "no") == "no":
+        global mx
+        from sgmcmc_mx._compat import import_mxnet
+
+        mx = import_mxnet()
 
 
 def pytest_collection_modifyitems(items):

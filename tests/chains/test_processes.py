@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from forks import Process
 from loky import get_reusable_executor
 from mxnet import nd
 from small_chains import (
@@ -114,24 +115,20 @@ def test_a_killed_process(tmp_path, whole):
 
 
 SCRIPT = """
-import sys
+import os, sys
 import sgmcmc_mx as sg
 from small_chains import STEPS, build_slow
-if __name__ == "__main__":
-    try:
-        sg.sample_chains(build_slow, 3, steps=STEPS, max_workers=2, seed=5, store=sys.argv[1], progress=True)
-    except KeyboardInterrupt:
-        sys.exit(7)
+os.setsid()
+try:
+    sg.sample_chains(build_slow, 3, steps=STEPS, max_workers=2, seed=5, store=sys.argv[1], progress=True)
+except KeyboardInterrupt:
+    sys.exit(7)
 """
 
 
-def asked(folder, tmp_path):
-    """A script that has asked for chains, two of which are under way."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])}
-    asker = subprocess.Popen([sys.executable, str(script), str(folder)], env=env, start_new_session=True,
-                             stderr=subprocess.PIPE, text=True)
+def asked(folder):
+    """A process that has asked for chains, two of which are under way."""
+    asker = Process(SCRIPT, folder)
     for name in ("chain-00", "chain-01"):
         await_samples(folder / name, 1)
     return asker
@@ -151,7 +148,7 @@ def assert_goes_on(folder, whole):
 def test_ctrl_c_and_again(tmp_path, whole):
     """The signal reaches all processes, as a terminal sends it; each chain under way writes a checkpoint first."""
     folder = tmp_path / "runs"
-    asker = asked(folder, tmp_path)
+    asker = asked(folder)
     os.killpg(asker.pid, signal.SIGINT)
     _, said = asker.communicate(timeout=40)
     assert asker.returncode == 7, said
@@ -162,7 +159,7 @@ def test_ctrl_c_and_again(tmp_path, whole):
 def test_chains_end_with_who_asked_for_them(tmp_path, whole):
     """It was killed and can end nobody: they notice."""
     folder = tmp_path / "runs"
-    asker = asked(folder, tmp_path)
+    asker = asked(folder)
     os.kill(asker.pid, signal.SIGKILL)
     asker.communicate(timeout=40)       # until the last of them has closed its end of the pipe
     assert_goes_on(folder, whole)

@@ -1,19 +1,15 @@
 """Chains side by side in one process: each is what it is alone, is kept and gone on with, and fails alone."""
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import small_chains
+from forks import Process
 from small_chains import STEPS, AtOnce, X, assert_same, build, build_dense, build_dense_failing, build_without_dropout
 
 import sgmcmc_mx as sg
-
-HELPERS = Path(small_chains.__file__).parent
 
 
 def run(folder=None, made=build_dense, chains=3, steps=STEPS, **options):
@@ -121,14 +117,13 @@ def long_one(tmp_path_factory):
 def test_ended_from_outside(number, tmp_path, long_one):
     """Gone on with from their checkpoints: the same samples, none lost and none twice."""
     folder = tmp_path / "runs"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), "12000"], env=env, stderr=subprocess.PIPE)
+    process = Process(SCRIPT, folder, 12000)
     for _ in range(6000):
         kept = [len(list((folder / f"chain-0{k}").glob("*.params"))) for k in range(3)]
-        if min(kept) > 2 or process.poll() is not None:
+        if min(kept) > 2:
             break
         time.sleep(0.005)
-    process.send_signal(number)
+    os.kill(process.pid, number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == {signal.SIGINT: 7}.get(number, -number), said
     before = sg.load(folder)

@@ -1,10 +1,9 @@
 """The loader that knows its place: workers that are killed, loops that are left, places that are loaded."""
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import forks
 import numpy as np
 import pytest
 from mxnet import gluon, nd
@@ -123,8 +122,7 @@ if sys.argv[1] == "released":
     del loader
 print("done", flush=True)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script, when], timeout=60, capture_output=True,
-                          text=True)
+    done = forks.run(script, when, timeout=60)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 

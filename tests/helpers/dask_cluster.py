@@ -3,16 +3,26 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
+from forks import Process
 from small_chains import await_that
 
 # Workers that are not heard of are given up soon, and a task at the second worker that is lost with it.
 _SETTINGS = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "3s", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
              "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
+
+# As "dask scheduler" and "dask worker", with the log's place in front of the options.
+_PROGRAM = """
+import importlib, os, sys
+import dask
+os.setsid()
+log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+os.dup2(log, 1)
+os.dup2(log, 2)
+dask.config.refresh()       # by this process's environment
+importlib.import_module("distributed.cli.dask_" + sys.argv.pop(1)).main()
+"""
 
 
 class Cluster:
@@ -67,11 +77,8 @@ class Cluster:
         return "".join(path.read_text() for path in self._folder.glob("*.log"))
 
     def _start(self, what, *options):
-        helpers = str(Path(__file__).resolve().parent)
-        env = {**os.environ, **_SETTINGS, "PYTHONPATH": os.pathsep.join([helpers, os.environ.get("PYTHONPATH", "")])}
-        with open(self._folder / f"{what}-{len(self._processes)}.log", "w") as log:
-            self._processes.append(subprocess.Popen([sys.executable, "-m", "dask", what, *options], env=env,
-                                                    start_new_session=True, stdout=log, stderr=log))
+        log = self._folder / f"{what}-{len(self._processes)}.log"
+        self._processes.append(Process(_PROGRAM, log, what, *options, env=_SETTINGS))
         return self._processes[-1]
 
 

@@ -8,6 +8,7 @@ input, output and error, and a pipe on which the server answers: its number, and
 """
 import array
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -65,8 +66,9 @@ class Process:
         return self.returncode
 
     def kill(self):
-        """For one that has not been waited for."""
-        os.kill(self.pid, signal.SIGKILL)
+        """For one that has not been waited for; it may have ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def communicate(self, given="", timeout=None):
         found = {}
@@ -133,7 +135,10 @@ def _answer(process, handle):
 
 
 if __name__ == "__main__":
+    import distributed.cli.dask_scheduler  # noqa: F401
+    import distributed.cli.dask_worker  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
+    import small_chains  # noqa: F401
     import small_stores  # noqa: F401  (and with it all else that the processes need)
     gc.collect()
     gc.freeze()

@@ -1,4 +1,9 @@
-"""Jobs of real processes on this machine: a scheduler, servers and workers, by scripts/launch or one by one."""
+"""Jobs of real processes on this machine: a scheduler, servers and workers, by scripts/launch or one by one.
+
+Those of :func:`started` and :func:`forked` import no MXNet of their own (see ``forks``), and nobody watches over them:
+a worker ends because it knows that another has failed. Servers have imported MXNet before they serve. Those that
+unpickle a sampler in the middle of that import are in tests/samplers/test_distributed.py.
+"""
 import contextlib
 import json
 import os
@@ -6,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from folders import HELPERS, ROOT
+from forks import Process
 
 LAUNCH = ROOT / "scripts" / "launch"
 
@@ -46,27 +52,56 @@ def launched(command, *options, timeout=120, **env) -> Done:
     return Done(done.returncode, done.stdout.splitlines(), done.stderr, time.monotonic() - start)
 
 
+# MXNet asks which role a process has when it is imported; here it has been.
+_SERVE = """
+from mxnet.kvstore.kvstore_server import _init_kvstore_server_module
+_init_kvstore_server_module()
+"""
+
+# What a new process lets go of by itself, a forked one still has when MXNet's library ends, which then aborts.
+_LET_GO = """
+import atexit
+@atexit.register
+def let_go(mine=globals()):
+    import gc
+    from sgmcmc_mx.workers.group import Group
+    Group._all.clear()
+    mine.clear()
+    gc.collect()
+"""
+
+
+def worker(**options: object) -> Tuple[str, str]:
+    """Code and argument of a worker that makes a small chain, for :func:`started`; see helpers/worker.py."""
+    return f"import runpy; runpy.run_path({str(HELPERS / 'worker.py')!r}, run_name='__main__')", json.dumps(options)
+
+
 @contextlib.contextmanager
-def started(command, workers=2, servers=1, **env):
-    """The processes of a job, by role and number, that nobody watches over; they are killed in the end."""
+def started(program, workers=2, servers=1, **env):
+    """The processes of a job, by role and number; ``program`` is a worker's code and its arguments.
+
+    They are killed in the end.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    env = surroundings(DMLC_PS_ROOT_URI="127.0.0.1", DMLC_PS_ROOT_PORT=port, DMLC_NUM_SERVER=servers,
-                       DMLC_NUM_WORKER=workers, DMLC_NODE_HOST="127.0.0.1", **env)
+    env = {"DMLC_PS_ROOT_URI": "127.0.0.1", "DMLC_PS_ROOT_PORT": port, "DMLC_NUM_SERVER": servers,
+           "DMLC_NUM_WORKER": workers, "DMLC_NODE_HOST": "127.0.0.1", **env}
     first = 20000 + 64 * (port % 190)      # MXNet numbers workers by their ports
     roles = [("scheduler", 0), *(("server", k) for k in range(servers)), *(("worker", k) for k in range(workers))]
     processes = {}
     try:
         for role, k in roles:
-            own = {"DMLC_ROLE": role, **({"PORT": str(first + k)} if role == "worker" else {})}
-            processes[role, k] = subprocess.Popen(command, env={**env, **own}, stdout=subprocess.PIPE,
-                                                  stderr=subprocess.PIPE, text=True)
+            own = {**env, "DMLC_ROLE": role, **({"PORT": first + k} if role == "worker" else {})}
+            code, *arguments = program if role == "worker" else [_SERVE]
+            processes[role, k] = Process(_LET_GO + code, *arguments,
+                                         env={name: str(value) for name, value in own.items()})
         yield processes
     finally:
         for process in processes.values():
-            process.kill()
-            process.communicate()
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
 
 
 def end_of(process, timeout) -> Done:
@@ -74,3 +109,9 @@ def end_of(process, timeout) -> Done:
     start = time.monotonic()
     out, err = process.communicate(timeout=timeout)
     return Done(process.returncode, out.splitlines(), err, time.monotonic() - start)
+
+
+def forked(program, workers=2, timeout=60, **options) -> List[Done]:
+    """What came of each worker of a job, when all of them have ended."""
+    with started(program, workers, **options) as processes:
+        return [end_of(processes["worker", k], timeout) for k in range(workers)]

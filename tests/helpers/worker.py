@@ -11,6 +11,8 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
+from sgmcmc_mx.workers import group
+
 EXAMPLES, BATCH, INPUTS = 96, 16, 12
 
 
@@ -33,14 +35,16 @@ def batches(rank, size):
 
 
 def chain(steps=12, sampler="sghmc", store=None, same_seed=True, kvstore=None, out=None, kill=None, fail=None,
-          fewer=None, batch=None, rank_options=None, jitter=False, resume=False, sample=False):
+          fewer=None, batch=None, rank_options=None, jitter=False, resume=False, sample=False, grace=None):
     """Make the chain up to a step; returns trainer and network.
 
     ``kill=[rank, step]``, ``fail``: that worker dies, or raises, after that step. ``fewer``: it makes so many steps.
     ``batch=[rank, number]``: what it gives step(), or what all give where rank is None. ``rank_options``: sampler's
     arguments of worker 1. ``jitter``: inputs are moved by NumPy's generator, which is each worker's own. ``sample``:
-    the loop is the trainer's own.
+    the loop is the trainer's own. ``grace``: seconds that a worker has, after a loss, in which MXNet may hang.
     """
+    if grace is not None:
+        group.GRACE = grace
     rank, size = (0, 1) if kvstore is None else (kvstore.rank, kvstore.num_workers)
     net = network(7 if rank == 0 or same_seed else 100 + rank)
     np.random.seed(rank)

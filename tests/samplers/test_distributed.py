@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from jobs import forked
 
 WORKER = """
 import os
@@ -75,8 +76,8 @@ print(trainer.optimizer.seed, *net.weight.data().asnumpy().ravel(), *net.bias.da
 """
 
 
-def run(script=WORKER, workers=1, **more):
-    """The lines that the worker printed (of several a list for each), and what the server wrote to its log.
+def run(**more):
+    """The lines that a worker printed, and what the server wrote to its log.
 
     All are new processes, for MXNet's import is part of what is tested.
     """
@@ -84,14 +85,14 @@ def run(script=WORKER, workers=1, **more):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "DMLC_PS_ROOT_URI": "127.0.0.1",
-           "DMLC_PS_ROOT_PORT": str(port), "DMLC_NUM_SERVER": "1", "DMLC_NUM_WORKER": str(workers),
+           "DMLC_PS_ROOT_PORT": str(port), "DMLC_NUM_SERVER": "1", "DMLC_NUM_WORKER": "1",
            "DMLC_INTERFACE": "lo", "DMLC_NODE_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", **more}
-    processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], env={**env, "DMLC_ROLE": role},
+    processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", WORKER], env={**env, "DMLC_ROLE": role},
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                 for role in ("scheduler", "server", *["worker"] * workers)]
+                 for role in ("scheduler", "server", "worker")]
     try:
-        told = [p.communicate(timeout=100)[0].splitlines() for p in processes[2:]]
-        return (told[0] if workers == 1 else told), processes[1].communicate(timeout=60)[1]
+        told = processes[2].communicate(timeout=100)[0].splitlines()
+        return told, processes[1].communicate(timeout=60)[1]
     finally:
         for p in processes:
             p.kill()
@@ -100,12 +101,12 @@ def run(script=WORKER, workers=1, **more):
 
 @pytest.mark.parametrize("how", ["bare", "collecting"])
 def test_workers_without_a_seed_take_that_of_the_first(how):
-    told, _ = run(WORKERS, 2, HOW=how)
+    told = [worker.out for worker in forked([WORKERS], HOW=how)]
     assert told[0] == told[1] and len(" ".join(told[0]).split()) == 16
 
 
 def test_workers_that_cannot_ask_each_other_need_a_seed():
-    told, _ = run(WORKERS, 2, HOW="module")
+    told = [worker.out for worker in forked([WORKERS], HOW="module")]
     assert all("seed is not given, and 2 workers would each draw" in " ".join(t) for t in told)
 
 

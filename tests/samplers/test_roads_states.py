@@ -1,9 +1,10 @@
 """States that are saved and loaded, and steps that AMP skips or a kvstore fails."""
 import pickle
 
+import forks
 import mxnet as mx
 import pytest
-from gluon_roads import ROADS, THERMOSTATS, child, half, half_backward
+from gluon_roads import ROADS, THERMOSTATS, half, half_backward
 from mxnet import gluon
 from roads import (
     BATCH,
@@ -89,7 +90,7 @@ print("done")
 
 def test_amp_step_that_is_skipped_is_no_step():
     """AMP changes MXNet's functions for a whole process, so it has one of its own."""
-    done = child(AMP)
+    done = forks.run(AMP)
     assert done.returncode == 0 and done.stdout.strip() == "done", done.stdout + done.stderr
 
 

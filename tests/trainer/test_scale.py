@@ -2,10 +2,10 @@
 import re
 import warnings
 
+import forks
 import mxnet as mx
 import numpy as np
 import pytest
-from gluon_roads import child
 from mxnet import autograd, gluon, nd
 
 import sgmcmc_mx as sg
@@ -318,7 +318,7 @@ for how in ("sum", "mean"):
 
 def test_a_loss_that_amp_scales():
     """In a process of its own, for AMP changes all of MXNet for good."""
-    done = child(AMP)
+    done = forks.run(AMP)
     assert done.returncode == 0, done.stderr
     summed, summed_unscaled, mean, mean_unscaled = done.stdout.splitlines()
     assert summed == "sum False []" and summed_unscaled == "sum True []"

@@ -1,11 +1,10 @@
 """A job that cannot be right is refused, or ended: each of these hung, or made another chain, without a word."""
 import os
 import signal
-import sys
 import time
 
 import pytest
-from jobs import LAUNCH, end_of, launched, program, started
+from jobs import LAUNCH, end_of, forked, started, worker
 
 pytestmark = pytest.mark.skipif(not LAUNCH.exists(), reason="needs a checkout")
 
@@ -17,9 +16,9 @@ pytestmark = pytest.mark.skipif(not LAUNCH.exists(), reason="needs a checkout")
     ({"fewer": [1, 6]}, "worker 1 has ended after 6 steps, and worker 0 has begun step 7"),
 ], ids=["batch sizes", "settings", "an exception", "fewer steps"])
 def test_what_no_other_worker_can_go_on_with(how, said):
-    done = launched(program(**how), "--workers", 2, timeout=60)
-    assert done.code == 1 and said in done.err, done
-    assert not any(line.startswith("steps 12") for line in done.of("worker 0"))
+    ends = forked(worker(grace=1.0, **how))
+    assert any(end.code == 1 and said in end.err for end in ends), ends
+    assert not any(line.startswith("steps 12") for line in ends[0].out)
 
 
 SERVED = """
@@ -84,8 +83,8 @@ for options in [{"store": sys.argv[2], "on_divergence": "halve"}, {"inputs": 0},
 
 
 def test_what_a_server_cannot_do_is_refused():
-    done = launched([sys.executable, "-W", "ignore", "-c", SERVED], "--workers", 1)
-    said = done.of("worker 0")
+    (done,) = forked([SERVED], 1)
+    said = done.out
     assert done.code == 0 and len(said) == 5, done
     assert "a server does not know lr_mult and wd_mult" in said[0]
     assert "knows neither names nor shapes" in said[1]
@@ -96,15 +95,13 @@ def test_what_a_server_cannot_do_is_refused():
 
 def test_updates_on_two_servers_are_refused():
     """Each would draw the noise of the other's numbers again."""
-    done = launched([sys.executable, "-W", "ignore", "-c", SERVED], "--workers", 1, "--servers", 2)
-    assert "update_on_kvstore=True with 2 servers" in done.of("worker 0")[0]
+    (done,) = forked([SERVED], 1, servers=2)
+    assert "update_on_kvstore=True with 2 servers" in done.out[0]
 
 
 def test_what_a_job_cannot_do_is_refused(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", REFUSED, "dist_sync", str(tmp_path / "run")]
-    done = launched(command, "--workers", 2, timeout=60)
-    for rank in (0, 1):
-        said = done.of(f"worker {rank}")
+    for done in forked([REFUSED, "dist_sync", tmp_path / "run"]):
+        said = done.out
         assert done.code == 0 and len(said) == 4, done
         assert "halve" in said[0] and "which only worker 0 has" in said[0]
         assert "call net(x[:1]) before the trainer is made" in said[1]
@@ -113,10 +110,9 @@ def test_what_a_job_cannot_do_is_refused(tmp_path):
 
 
 def test_steps_at_each_workers_gradient_are_refused(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", REFUSED, "dist_async", str(tmp_path / "run")]
-    done = launched(command, "--workers", 2, timeout=60)
-    assert all("which is not the posterior's law" in line for rank in (0, 1) for line in done.of(f"worker {rank}"))
-    assert len(done.out) == 8 and done.code == 0, done
+    for done in forked([REFUSED, "dist_async", tmp_path / "run"]):
+        assert all("which is not the posterior's law" in line for line in done.out)
+        assert len(done.out) == 4 and done.code == 0, done
 
 
 def test_a_kvstore_without_a_job_says_how_to_start_one():
@@ -133,7 +129,7 @@ def test_a_kvstore_without_a_job_says_how_to_start_one():
 @pytest.mark.parametrize("number, gone", [(signal.SIGKILL, 0), (signal.SIGSTOP, 1)])
 def test_the_others_end_within_thirty_seconds(number, gone):
     """Of three workers one dies, or stands still as if its machine had vanished; no launcher looks on."""
-    with started(program(steps=100000, sampler="sgld"), workers=3) as processes:
+    with started(worker(steps=100000, sampler="sgld"), workers=3) as processes:
         for k in range(3):
             assert processes["worker", k].stdout.readline().startswith("begun")
         time.sleep(2)
