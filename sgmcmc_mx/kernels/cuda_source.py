@@ -69,7 +69,9 @@ class Program(NamedTuple):
     @property
     def second(self) -> Optional[Program]:
         """The program that carries out the other half of the step; it takes the same table and some of the arrays."""
-        return self._replace(form="fluctuate", pulled=False, centred=False, units=False) if self.form == "kick" else None
+        if self.form != "kick":
+            return None
+        return self._replace(form="fluctuate", pulled=False, centred=False, units=False)
 
     @property
     def most(self) -> int:

@@ -55,8 +55,8 @@ The slope h of a prior's -log p, by its law, at a distance x = k (w - centre) in
     'mixture'    x (1 + second / (1 + exp(first + second x^2 / 2)))
     'power'      first |x|^(first - 1) sign(x), 0 at 0
 
-and with 'given' ``unit`` holds what ``prior`` multiplies to give the prior's part of G, formed before the step. ``centre``
-and ``unit`` are flat, of the weight's type, and left out where they are 0 and 1 throughout.
+and with 'given' ``unit`` holds what ``prior`` multiplies to give the prior's part of G, formed before the step.
+``centre`` and ``unit`` are flat, of the weight's type, and left out where they are 0 and 1 throughout.
 
 A tensor may bring ``half``, a float16 array that the new weight is copied to; its gradient may then be float16 too.
 

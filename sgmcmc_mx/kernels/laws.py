@@ -4,6 +4,8 @@
 """
 from __future__ import annotations
 
+import math
+
 from mxnet import ndarray as nd
 
 __all__ = ["energy", "slope"]
@@ -30,8 +32,8 @@ def energy(law: str, x: nd.NDArray, first: float = 0.0, second: float = 0.0) -> 
         return nd.log1p(nd.square(x) / first) * (0.5 * (first + 1.0))
     if law == "mixture":
         # Of the two components, 1 and exp(-first - second x^2 / 2) times as dense.
-        square = nd.square(x)
-        return 0.5 * square - _softplus(-(square * (0.5 * second) + first)) + _softplus(nd.full((1,), -first))
+        square, at_0 = nd.square(x), max(-first, 0.0) + math.log1p(math.exp(-abs(first)))
+        return 0.5 * square - _softplus(-(square * (0.5 * second) + first)) + at_0
     if law == "power":
         return nd.abs(x) ** first
     return nd.square(x) * 0.5

@@ -5,7 +5,7 @@ The noise is formed by NumPy while the engine still works on the gradient; every
 from __future__ import annotations
 
 import math
-from typing import List, Optional, Union
+from typing import Any, List, Optional, Union
 
 from mxnet import ndarray as nd
 
@@ -191,9 +191,9 @@ def _kick(t: Tensor, job: Job) -> nd.NDArray:
 def _pull(t: Tensor) -> nd.NDArray:
     """The prior's part of G."""
     law, w = LAWS[t.law], t.weight
+    unit: Any = None if t.unit is None else t.unit.reshape(w.shape)
     if law == "plain":
         return w * t.prior
-    unit = None if t.unit is None else t.unit.reshape(w.shape)
     if law == "given":
         return unit * t.prior
     x = w if t.centre is None else w - t.centre.reshape(w.shape)

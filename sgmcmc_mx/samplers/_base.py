@@ -11,6 +11,7 @@ from mxnet.ndarray import NDArray
 from .. import kernels
 from ._device import Call, Device, check_state, same_arrays, unchanged
 from ._options import Arrays, Index
+from ._pull import hand_over
 from ._roads import Roads
 
 __all__ = ["Sampler"]
@@ -39,7 +40,7 @@ class Sampler(Roads):
         Prior precision of every parameter, biases too (MXNet's own ``wd`` is this number divided by N).
         ``wd_mult`` of a parameter multiplies it.
     prior : float, 'fan_in', dict or sgmcmc_mx.priors.Prior, optional
-        Precision by parameter, where one number is not enough; see :mod:`sgmcmc_mx.priors`.
+        Precision by parameter where one number is not enough, or another law; see :mod:`sgmcmc_mx.priors`.
     temperature : float, default 1.0
         T. Below 1 the posterior is sharpened ("cold"), at 0 the sampler is an optimizer.
     seed : int, optional
@@ -139,6 +140,8 @@ class Sampler(Roads):
                 job.plan = None
             job.shared, job.seed, job.rescale, job.clip = shared, self.seed, self.rescale_grad, self.clip_gradient
             self._adapt(call)
+            for t, law in call.by_operators:
+                t.unit[:] = law.slope(t.weight).reshape((-1,))
             kernels.step(job)
             device.collect(shared)
 
@@ -172,24 +175,29 @@ class Sampler(Roads):
     def _fill(self, call: Call, device: Device, lr: float) -> bool:
         """Fill in the coefficients of a call; returns whether they will be the same at the next step."""
         moving: Dict[Index, kernels.Tensor] = {}
-        lasting, first = True, None
+        lasting, first, others, by_operators = True, None, False, []
         for k, (index, t, shape, state) in enumerate(zip(call.indices, call.tensors, call.shapes, call.states)):
             mult = self._multiplier("lr_mult", index)
             if mult == 0.0 or t.size == 0:
                 continue
-            t.prior = self.precision(index, shape) / self.num_data
+            law = self.law(index, shape)
+            others = hand_over(law, t, self.num_data) or others
+            if law.needs_operators:
+                by_operators.append((t, law))
             self._prepare(t, state, index, device)
             self._coefficients(t, index, device, lr * mult / self.num_data, lr * mult)
             lasting = lasting and self._steady(t)
             moving[index], first = t, k if first is None else first
         if call.job is None or moving != call.moving:
             call.job = kernels.Job(list(moving.values()), self.seed, self.rescale_grad, integrator=self.integrator)
-        call.moving, call.first = moving, first
+        elif others:
+            call.job.plan = None
+        call.moving, call.first, call.by_operators = moving, first, by_operators
         return lasting and call.lasting
 
     def _settings(self, call: Call, lr: float) -> Optional[list]:
         """All that coefficients depend on besides the update count; None where it cannot be told."""
-        if self.prior is not None and self._hyper is None:
+        if self.prior is not None and not self.prior.is_fixed():
             return None
         values = [lr, *(() if self._hyper is None else self._hyper.precisions.values())]
         values += [value for name, value in vars(self).items() if name[0] != "_" and name != "num_update"]

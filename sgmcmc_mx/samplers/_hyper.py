@@ -7,7 +7,7 @@ import numpy as np
 from mxnet.ndarray import NDArray
 
 from .._check import warn
-from ..priors import Gamma
+from ..priors import Gamma, Law
 
 __all__ = ["Hyper"]
 
@@ -31,6 +31,11 @@ class Hyper:
         """What the prior says for a parameter now, None where it has no hyperprior."""
         name = self._prior.group(names)
         return None if name is None else self.precisions.get(name, self._prior.precision(names, ()))
+
+    def law(self, names: Sequence[str]) -> Optional[Law]:
+        """As :meth:`precision`, for a sampler."""
+        value = self.precision(names)
+        return None if value is None else Law.plain(value)
 
     def due(self, step: int) -> bool:
         """Whether new precisions must be drawn before this step."""

@@ -15,7 +15,7 @@ from mxnet.optimizer import Optimizer
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
 from ..kernels.seeds import as_seed
-from ..priors import Gamma, PriorLike, as_prior, check_precision
+from ..priors import Gamma, Law, PriorLike, as_prior, check_precision
 from ._hyper import Hyper
 from ._options import Index, base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
 
@@ -127,15 +127,21 @@ class Settings(Optimizer):
 
     # ---------------------------------------------------------------- looked up by index
 
-    def precision(self, index: Index, shape: Tuple[int, ...]) -> float:
-        """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
-        value = None
+    def law(self, index: Index, shape: Tuple[int, ...]) -> Law:
+        """Prior of the parameter with this index: ``prior`` or N(0, 1/``wd``), tightened by ``wd_mult``."""
+        law = None
         if self.prior is not None:
             names = self._names(self._name(index))
-            value = self.prior.precision(names, shape) if self._hyper is None else self._hyper.precision(names)
-            if value is not None:
-                check_precision(value, self._name(index))
-        return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
+            law = self.prior.law(names, shape) if self._hyper is None else self._hyper.law(names)
+        if law is None:
+            law = Law.plain(self.wd)
+        elif law.is_plain:
+            check_precision(law.precision, self._name(index))
+        return law.tightened(self._multiplier("wd_mult", index))
+
+    def precision(self, index: Index, shape: Tuple[int, ...]) -> float:
+        """Prior precision of the parameter with this index; see :meth:`~sgmcmc_mx.priors.Prior.precision`."""
+        return self.law(index, shape).precision
 
     def _multiplier(self, kind: str, index: Index) -> float:
         param, table = self._param_dict.get(index), getattr(self, kind)

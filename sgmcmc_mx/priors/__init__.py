@@ -1,0 +1,15 @@
+"""Priors: what the weights are thought to be before the data.
+
+A prior is given to a sampler as ``prior=``: a number (the precision of a Gaussian), the word ``'fan_in'``, a dictionary
+from name patterns to any of these, or an object of this module. Where it says nothing about a parameter, the sampler's
+``wd`` holds, w ~ N(0, 1/wd).
+"""
+from .base import Prior, check_precision
+from .families import Cauchy, GeneralizedNormal, Laplace, Mixture, Normal, StudentT
+from .gaussian import Constant, FanIn
+from .hyper import Gamma
+from .law import Elements, Law
+from .names import ByName, PriorLike, as_prior
+
+__all__ = ["Prior", "Constant", "FanIn", "Normal", "Laplace", "StudentT", "Cauchy", "GeneralizedNormal", "Mixture",
+           "ByName", "Gamma", "Elements", "Law", "PriorLike", "as_prior", "check_precision"]
