@@ -8,6 +8,7 @@ from mxnet import optimizer as opt
 
 from .. import likelihoods, priors, schedules
 from ..samplers._device import Device
+from ..samplers._horseshoe import LocalScales
 from ..samplers._hyper import Hyper
 from ..samplers._momentum import MomentumDevice
 from ..samplers.sgnht import Common, ThermostatDevice
@@ -68,7 +69,7 @@ def known_classes() -> Dict[str, type]:
     handed_on = {f"{m.__name__}.{c.__name__}": c for m in modules for c in vars(m).values()
                  if isinstance(c, type) and f"{c.__module__}.".startswith(f"{m.__name__}.")}
     found = [c for c in opt.Optimizer.opt_registry.values() if c.__module__.split(".")[0] in ("sgmcmc_mx", "mxnet")]
-    found += [Common, Device, Hyper, MomentumDevice, ThermostatDevice]
+    found += [Common, Device, Hyper, LocalScales, MomentumDevice, ThermostatDevice]
     return {**handed_on, **{name_of(c): c for c in found}}
 
 

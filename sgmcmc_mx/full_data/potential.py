@@ -77,9 +77,9 @@ class Potential:
     def take_draws(self, hyper: Hyper) -> None:
         """Let the parameters under a hyperprior have the precisions last drawn."""
         for i, (p, names) in enumerate(zip(self.params, self.names)):
-            value = hyper.precision(names)
-            if value is not None:
-                self.laws[i] = Law.plain(value * p.wd_mult)
+            law = hyper.law(names, p.shape)
+            if law is not None:
+                self.laws[i] = law.tightened(p.wd_mult)
 
     def place(self) -> Place:
         """The network's own weights and gradients, as :meth:`look` found them."""

@@ -5,11 +5,16 @@ from name patterns to any of these, or an object of this module. Where it says n
 ``wd`` holds, w ~ N(0, 1/wd).
 """
 from .base import Prior, check_precision
+from .centred import Centred
+from .drawing import sample
 from .families import Cauchy, GeneralizedNormal, Laplace, Mixture, Normal, StudentT
+from .filters import CorrelatedFilters
 from .gaussian import Constant, FanIn
-from .hyper import Gamma
+from .horseshoe import Horseshoe
+from .hyper import Drawn, Gamma
 from .law import Elements, Law
 from .names import ByName, PriorLike, as_prior
 
 __all__ = ["Prior", "Constant", "FanIn", "Normal", "Laplace", "StudentT", "Cauchy", "GeneralizedNormal", "Mixture",
-           "ByName", "Gamma", "Elements", "Law", "PriorLike", "as_prior", "check_precision"]
+           "CorrelatedFilters", "Horseshoe", "Centred", "ByName", "Gamma", "sample", "Drawn", "Elements", "Law",
+           "PriorLike", "as_prior", "check_precision"]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from mxnet.ndarray import NDArray
 
@@ -21,6 +21,8 @@ class Prior:
     A subclass implements :meth:`precision` if it is Gaussian around 0, and :meth:`log_density` if it is anything else;
     with :meth:`gradient` it is faster than by differentiating the density.
     """
+
+    is_drawn = False    # whether the sampler draws something of it anew while it runs
 
     def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         """Precision of one parameter (1 / variance, > 0 or 0 for a flat prior), or None for the default ``wd``.
@@ -65,7 +67,7 @@ def check_precision(value: float, parameter: str) -> None:
                          "finite and not negative")
 
 
-def shown(prior: Prior, **arguments: Any) -> str:
+def shown(prior: Prior, arguments: Dict[str, Any]) -> str:
     """A prior as it is written. A run that goes on is held against it."""
     told = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
     return f"{type(prior).__name__}({told})"

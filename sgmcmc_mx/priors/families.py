@@ -12,7 +12,7 @@ from .base import Prior, shown
 from .gaussian import FanIn
 from .law import Elements, Law
 
-__all__ = ["Cauchy", "Family", "GeneralizedNormal", "Laplace", "Mixture", "Normal", "StudentT", "Width"]
+__all__ = ["Cauchy", "Family", "GeneralizedNormal", "Laplace", "Mixture", "Normal", "StudentT", "Width", "as_width"]
 
 Width = Union[float, str, FanIn, np.ndarray, NDArray]   # of a prior: see :class:`Family`
 
@@ -31,8 +31,8 @@ class Family(Prior):
         if (scale is None) == (variance is None):
             raise ValueError(f"{type(self).__name__} needs either scale or variance, got scale={scale!r:.80}, "
                              f"variance={variance!r:.80}; {_WIDTH}")
-        self.scale = None if scale is None else _width("scale", scale)
-        self.variance = None if variance is None else _width("variance", variance)
+        self.scale = None if scale is None else as_width("scale", scale)
+        self.variance = None if variance is None else as_width("variance", variance)
         if variance is not None:
             self._scale_of_variance()       # raises where the law has no variance
 
@@ -77,10 +77,11 @@ class Family(Prior):
 
     def __repr__(self) -> str:
         own = {name: value for name, value in self.__getstate__().items() if name not in ("scale", "variance")}
-        return shown(self, **own, scale=self.scale, variance=self.variance)
+        return shown(self, {**own, "scale": self.scale, "variance": self.variance})
 
 
-def _width(name: str, value: Any) -> Union[float, FanIn, Elements]:
+def as_width(name: str, value: Any) -> Union[float, FanIn, Elements]:
+    """A width as a user writes it, checked."""
     if isinstance(value, FanIn):
         return value
     if isinstance(value, str):
@@ -213,4 +214,4 @@ class Mixture(Prior):
         return None if law is None else law.precision
 
     def __repr__(self) -> str:
-        return shown(self, pi=self.pi, sigma1=self.sigma1, sigma2=self.sigma2)
+        return shown(self, {"pi": self.pi, "sigma1": self.sigma1, "sigma2": self.sigma2})

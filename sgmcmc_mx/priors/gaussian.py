@@ -16,7 +16,7 @@ class Constant(Prior):
         self.value = number("prior", precision, "a precision is 1 / variance: " + HOW, low=0.0)
 
     def __repr__(self) -> str:
-        return shown(self, precision=self.value)
+        return shown(self, {"precision": self.value})
 
     def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> float:
         return self.value
@@ -34,7 +34,7 @@ class FanIn(Prior):
         self.scale = number("scale", scale, "FanIn(scale=2.0) means variance 2 / fan_in", low=0.0, open_low=True)
 
     def __repr__(self) -> str:
-        return shown(self, scale=self.scale)
+        return shown(self, {"scale": self.scale})
 
     def precision(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[float]:
         if len(shape) < 2:

@@ -43,6 +43,12 @@ class Elements:
             raise ValueError(f"{name} for parameter {parameter} has shape {self.array.shape}, the parameter "
                              f"{tuple(shape)}; write an array for each parameter, by name: {{'0.weight': ...}}")
 
+    def renew(self, array: np.ndarray) -> None:
+        """Other numbers, in the same arrays: whoever holds one goes on with it."""
+        self.array = array
+        for copy in self._copies.values():
+            copy[:] = nd.array(array.ravel(), ctx=copy.context, dtype=copy.dtype)
+
     def like(self, w: nd.NDArray) -> nd.NDArray:
         """Flat, in the type and at the place of ``w``; the same array at every call."""
         key = w.context.device_typeid, w.context.device_id, np.dtype(w.dtype).name
@@ -112,6 +118,18 @@ class Law:
             return Law.plain(self._precision * mult)
         return Law(self.kind, self.inverse * math.sqrt(mult), self.first, self.second, self.centre, self.unit)
 
+    @property
+    def power(self) -> Optional[float]:
+        """p where w ~ lambda^(d/p) exp(-lambda e(w)) in lambda = inverse^p, or a scale mixture of such; else None."""
+        return {"plain": 2.0, "gaussian": 2.0, "student": 2.0, "laplace": 1.0, "power": self.first}.get(self.kind)
+
+    def times(self, rate: float) -> Law:
+        """With ``rate`` times inverse^p: the precision, of a Laplace 1 / scale."""
+        if self.is_plain:
+            return Law.plain(self._precision * rate)
+        inverse = self.inverse * rate ** (1.0 / self.power)     # type: ignore[operator]  # whoever has none is refused
+        return Law(self.kind, inverse, self.first, self.second, self.centre, self.unit)
+
     def around(self, centre: Elements) -> Law:
         """The same law with another centre."""
         if self.is_plain:
@@ -126,6 +144,12 @@ class Law:
         if self.is_plain:
             return nd.square(w).sum() * (0.5 * self._precision)
         return laws.energy(self.kind, self._standard(w), self.first, self.second).sum()
+
+    def distances(self, w: np.ndarray) -> np.ndarray:
+        """x of every element, its distance from the centre in units of the scale, in NumPy."""
+        x = w.astype(np.float64)
+        x = x if self.centre is None else x - self.centre.array
+        return self.inverse * (x if self.unit is None else x * self.unit.array)
 
     def slope(self, w: nd.NDArray) -> nd.NDArray:
         """Gradient of :meth:`energy`, in the shape and type of w."""

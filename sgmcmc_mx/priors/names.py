@@ -6,7 +6,6 @@ from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from .base import HOW, Prior
 from .gaussian import Constant, FanIn
-from .hyper import Gamma
 from .law import Law
 
 __all__ = ["ByName", "PriorLike", "as_prior"]
@@ -33,8 +32,9 @@ class ByName(Prior):
                 compiled = re.compile(pattern)
             except re.error as e:
                 raise ValueError(f"prior has the key {pattern!r}, which is no regular expression ({e}); {HOW}") from e
-            if isinstance(value, Gamma):
-                raise TypeError(f"prior has a Gamma for the pattern {pattern!r}; give it alone: prior=Gamma(..., "
+            if isinstance(value, Prior) and value.is_drawn:
+                name = type(value).__name__
+                raise TypeError(f"prior has a {name} for the pattern {pattern!r}; give it alone: prior={name}(..., "
                                 f"select={pattern!r}), with wd for the other parameters")
             self.items.append((compiled, as_prior(value)))
 

@@ -9,6 +9,7 @@ from mxnet.context import Context
 from mxnet.ndarray import NDArray
 
 from .. import kernels
+from .._check import warn
 from ._device import Call, Device, check_state, same_arrays, unchanged
 from ._options import Arrays, Index
 from ._pull import hand_over
@@ -70,6 +71,7 @@ class Sampler(Roads):
     integrator = "euler"
     second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
     learns_from_gradients = False   # whether the numbers of a step depend on its gradient
+    _told_of_steepness = False      # whether a warning of a prior too steep for the step was given
 
     def _remember_nothing(self) -> None:
         super()._remember_nothing()
@@ -221,6 +223,12 @@ class Sampler(Roads):
                                 self._multiplier("wd_mult", index), weight))
         hyper: Any = self._hyper
         hyper.draw(members, self.seed, self.num_update, self.temperature)
+        steep = self._current_learning_rate() / self.num_data * hyper.steepest()
+        if steep > 2.0 and not self._told_of_steepness:
+            self._told_of_steepness = True
+            warn(f"the prior holds some weights so tightly that eta times their precision is {steep:.2g}, and no chain "
+                 f"is stable above about 4: write learning_rate={self._current_learning_rate() / steep:.2g}, or a "
+                 "larger narrowest in the prior")
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate
