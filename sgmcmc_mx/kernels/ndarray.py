@@ -12,7 +12,7 @@ from mxnet import ndarray as nd
 from . import laws, noise
 from .job import LAWS, Job, Shared, Tensor
 
-__all__ = ["step"]
+__all__ = ["pull", "step"]
 
 Number = Union[float, nd.NDArray]
 
@@ -183,12 +183,12 @@ def _mean_gradient(t: Tensor, job: Job) -> nd.NDArray:
 def _kick(t: Tensor, job: Job) -> nd.NDArray:
     """drift m G."""
     G = _mean_gradient(t, job)
-    nd.elemwise_add(G, _pull(t), out=G)
+    nd.elemwise_add(G, pull(t), out=G)
     G *= t.drift
     return G if t.scale is None else G * t.scale
 
 
-def _pull(t: Tensor) -> nd.NDArray:
+def pull(t: Tensor) -> nd.NDArray:
     """The prior's part of G."""
     law, w = LAWS[t.law], t.weight
     unit: Any = None if t.unit is None else t.unit.reshape(w.shape)

@@ -141,9 +141,9 @@ class Sampler(Roads):
             if not same_arrays(shared, job.shared):
                 job.plan = None
             job.shared, job.seed, job.rescale, job.clip = shared, self.seed, self.rescale_grad, self.clip_gradient
-            self._adapt(call)
             for t, law in call.by_operators:
                 t.unit[:] = law.slope(t.weight).reshape((-1,))
+            self._adapt(call)
             kernels.step(job)
             device.collect(shared)
 

@@ -49,6 +49,8 @@ SAMPLERS = {
     "student": ("sgnht", {"prior": {".*weight": sg.priors.StudentT(3, "fan_in"), ".*": sg.priors.Laplace(0.5)}}),
     "hyperprior-student": ("sghmc", {"prior": sg.priors.Gamma(every=3, prior=sg.priors.StudentT(3, 1.0))}),
     "horseshoe": ("sgnht", {"prior": sg.priors.Horseshoe(1.0, narrowest=0.5, every=3, by="layer")}),
+    "centre": ("sghmc", {"prior": sg.priors.Centred({"0.weight": sg.priors.Laplace(np.full((6, 5), 0.5)), ".*": 2.0},
+                                                    {"0.weight": np.full((6, 5), 0.2)})}),
     "prior-by-name": ("sghmc", {"prior": {".*weight": "fan_in", ".*bias": 3.0}}),
     "cold-clipped": ("sgnht", {"temperature": 0.3, "clip_gradient": 0.1}),
     "sgnhtp": ("sgnhtp", {"a": 0.1}),

@@ -253,3 +253,18 @@ def test_another_prior_is_another_run(tmp_path):
 def test_a_horseshoe_too_steep_for_the_step_is_told():
     with pytest.warns(UserWarning, match="eta times their precision is .* write learning_rate=.*narrowest"):
         trained(Horseshoe(0.1, narrowest=0.001, every=3), steps=8)
+
+
+def test_another_prior_is_another_chain_of_full_data(tmp_path):
+    def begin(prior):
+        net = net_of(gluon.nn.Dense(2, in_units=4))
+        chain = sg.HMC.begin_or_resume(net, sg.likelihoods.Categorical(), (X, Y), prior=prior, seed=1, num_leapfrog=2,
+                                       step_size=0.05, store=tmp_path / "a", checkpoint_every=2)
+        chain.run(2)
+        chain.close()
+        return chain.num_steps
+
+    assert begin(StudentT(3, 0.5)) == 2 and begin(StudentT(3, 0.5)) == 4 and begin(None) == 6
+    with pytest.raises(ValueError, match=r"StudentT\(df=4.*begun with.*StudentT\(df=3"):
+        begin(StudentT(4, 0.5))
+    assert begin(StudentT(3, 0.5)) == 8     # the folder is free again

@@ -234,3 +234,21 @@ def test_what_it_pulls_by(prior):
     again = (start - 0.025 * slope)
     again = again - 0.025 * prior.law(["0"], (3, 4)).slope(again)
     np.testing.assert_allclose(w.asnumpy(), again.asnumpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_scales_that_are_learned_see_the_prior():
+    """SASGHMC learns from g + the prior's part: without a gradient, from the prior alone; as a Gaussian of one's own."""
+    class Gaussian(priors.Prior):
+        def log_density(self, w):
+            return -2.0 * nd.square(w)
+
+    found = []
+    for prior in (4.0, Normal(0.5), Gaussian()):
+        o = mx.optimizer.create("sasghmc", num_data=10, seed=1, burn_in=5, prior=prior, learning_rate=0.01)
+        w = nd.array(np.linspace(-1, 1, 12).reshape(3, 4))
+        update = mx.optimizer.get_updater(o)
+        for _ in range(4):
+            update(0, nd.zeros((3, 4)), w)
+        found.append(update.states[0][1].asnumpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-3)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-3)

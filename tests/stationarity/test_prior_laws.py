@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from mxnet import nd
 
+import sgmcmc_mx as sg
 from sgmcmc_mx import kernels, priors
 
-from .harness import LIMIT, altered, worst, z_scores
+from .harness import LIMIT, altered, batch_means, worst, z_scores
 
 WALKERS, K, Y, ETA, N = 10_000, 0.5, 0.7, 0.0025, 10
 
@@ -127,3 +128,34 @@ def test_the_mutant_is_rejected(mutant, name, monkeypatch):
     monkeypatch.setattr(kernels, "step", altered(kernels.step, tensors(MUTANTS[mutant][1])))
     found = scores(name, steps=600)
     assert worst(found) > LIMIT, found
+
+
+# ---------------------------------------------------------------- with all data at every step
+
+
+def with_full_data(name, transitions=400):
+    """The same from HMC, which accepts by -log p itself: 60 weights of one chain; corners cost it nothing."""
+    net = mx.gluon.nn.Dense(60, in_units=1, use_bias=False)
+    net.initialize(mx.init.Constant(0.4))
+    likelihood = sg.likelihoods.Gaussian(K ** -0.5)
+    chain = sg.HMC(net, likelihood, (nd.ones((1, 1)), nd.full((1, 60), Y)), prior=PRIORS[name][0](), seed=4,
+                   step_size=0.15, num_leapfrog=6)
+    chain.run(transitions, burn_in=50, adapt=False)
+    rows = [quantities(s["weight"].asnumpy().astype(float)) for s in chain.samples]
+    series = {quantity: np.array([row[quantity].mean() for row in rows]) for quantity in rows[0]}
+    return z_scores(batch_means(series, 25), by_quadrature(name, 1.0)), chain.acceptance_rate
+
+
+@pytest.mark.parametrize("name", ["Laplace", "StudentT", "Mixture", "GeneralizedNormal", "own"])
+def test_posterior_with_full_data(name):
+    found, accepted = with_full_data(name)
+    assert worst(found) < LIMIT and accepted > 0.4, (found, accepted)
+
+
+@pytest.mark.parametrize("part", ["energy", "slope"])
+def test_a_density_that_is_not_its_gradients_is_rejected(part, monkeypatch):
+    """Another energy is another law; another slope is the same law, whose proposals are hardly ever accepted."""
+    real = getattr(priors.Law, part)
+    monkeypatch.setattr(priors.Law, part, lambda self, w: real(self, w) * 0.3)
+    found, accepted = with_full_data("Laplace", transitions=200)
+    assert worst(found) > LIMIT and accepted < 0.1
