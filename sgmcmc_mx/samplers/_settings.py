@@ -15,7 +15,7 @@ from mxnet.optimizer import Optimizer
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
 from ..kernels.seeds import as_seed
-from ..priors import Law, PriorLike, as_prior, check_precision
+from ..priors import Law, PriorLike, as_prior
 from ._horseshoe import hyper_of
 from ._options import Index, base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
 
@@ -135,8 +135,6 @@ class Settings(Optimizer):
             law = self.prior.law(names, shape) if self._hyper is None else self._hyper.law(names, shape)
         if law is None:
             law = Law.plain(self.wd)
-        elif law.is_plain:
-            check_precision(law.precision, self._name(index))
         return law.tightened(self._multiplier("wd_mult", index))
 
     def precision(self, index: Index, shape: Tuple[int, ...]) -> float:

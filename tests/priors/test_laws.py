@@ -237,7 +237,7 @@ def test_what_it_pulls_by(prior):
 
 
 def test_scales_that_are_learned_see_the_prior():
-    """SASGHMC learns from g + the prior's part: without a gradient, from the prior alone; as a Gaussian of one's own."""
+    """SASGHMC learns from g + the prior's part: here from that alone, which is the same said in three ways."""
     class Gaussian(priors.Prior):
         def log_density(self, w):
             return -2.0 * nd.square(w)
