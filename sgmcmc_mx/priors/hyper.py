@@ -118,6 +118,12 @@ class Gamma(Drawn):
                              "exactly; write a Gaussian, Laplace, GeneralizedNormal, StudentT or Cauchy")
         return law
 
+    def check(self, names: Iterable[Sequence[str]]) -> None:
+        names = [tuple(n) for n in names]
+        super().check(names)
+        if self.prior is not None:
+            self.prior.check(names)
+
     def law(self, names: Sequence[str], shape: Tuple[int, ...]) -> Optional[Law]:
         law = self.base(names, shape)
         return None if law is None else law.times(self.shape / self.rate)

@@ -268,3 +268,8 @@ def test_another_prior_is_another_chain_of_full_data(tmp_path):
     with pytest.raises(ValueError, match=r"StudentT\(df=4.*begun with.*StudentT\(df=3"):
         begin(StudentT(4, 0.5))
     assert begin(StudentT(3, 0.5)) == 8     # the folder is free again
+
+
+def test_a_pattern_under_a_hyperprior_must_match_something():
+    with pytest.raises(ValueError, match="'conv', which matches no parameter"):
+        Gamma(prior={"conv": StudentT(3, 1.0), ".*": 2.0}).check([("a_weight", "0.weight")])
