@@ -25,8 +25,9 @@
  * would take more than the 4 KB there are. The table is a head, COUNT rows, and at last where the chunks end.
  *
  * A block carries out a chunk of one tensor, and every sum is formed in an order that depends on the sizes of the
- * tensors alone. So a step has the same bits on every run, every GPU and a host. Only exp, expm1 and pow are the device's:
- * with 'aboba' and 'badodab', a thermostat by element, a prior of law 'mixture' or 'power', and all that is double, may differ by some ulps between devices.
+ * tensors alone. So a step has the same bits on every run, every GPU and a host. Only exp, expm1 and pow are the
+ * device's: with 'aboba' and 'badodab', a thermostat by element, a prior of law 'mixture' or 'power', and all that is
+ * double, may differ by some ulps between devices.
  * Chunks are numbered through the launches of a step: each has its own place for what it adds to a sum.
  */
 

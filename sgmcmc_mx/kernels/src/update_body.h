@@ -33,8 +33,8 @@ static inline __attribute__((always_inline)) REAL TYPED(gradient)(const sg_task 
     return g;
 }
 
-/* One block of a tensor, with its normals, and what the prior pulls where that is more than `prior w`. The last four arguments are constants at every call: a loop of its own
- * for each kind of step, without branches. */
+/* One block of a tensor, with its normals, and what the prior pulls by where that is not `prior w`. The last four
+ * arguments are constants at every call: a loop of its own for each kind of step, without branches. */
 static inline __attribute__((always_inline)) void TYPED(update)(const sg_task *t, int64_t at, int64_t count,
                                                                 const REAL *restrict grad, const float *normal,
                                                                 const REAL *pull, int kind, int extra, int form,
