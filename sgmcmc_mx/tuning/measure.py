@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
@@ -32,6 +33,7 @@ class Measurement:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
         self._stream = _again_and_again(data)
+        self._taken, self._seconds = 0, 0.0
         enough = min(CURVATURE_EXAMPLES, num_data)
         together = data.some(enough)
         self._fixed: List[Batch] = [] if together is None else [together]
@@ -132,17 +134,27 @@ class Measurement:
         load(self.gradients.weights[0], base)
         return float(low), float(high)
 
-    def run(self, steps: int, learning_rate: float, friction: float, seed: int) -> None:
-        """Move the weights by an SGNHT chain."""
+    def run(self, steps: int, optimizer: str, params: dict) -> None:
+        """Move the weights by a sampler of that name."""
         weights, grads = self.gradients.weights[0], self.gradients.grads[0]
-        sampler = mx.optimizer.create("sgnht", learning_rate=learning_rate, friction=friction, seed=seed, wd=1.0,
-                                      num_data=self.num_data, temperature=self.temperature)
+        sampler = mx.optimizer.create(optimizer, **{"seed": 0, **params, "prior": None, "wd": 1.0,
+                                                    "num_data": self.num_data, "temperature": self.temperature})
         sampler.set_wd_mult(dict(enumerate(self.precisions)))
         updater, indices = mx.optimizer.get_updater(sampler), list(range(len(weights)))
+        began = time.perf_counter()
         for batch in itertools.islice(self._stream, steps):
             self.gradients.run(batch)
             sampler.rescale_grad = 1.0 / batch.size
             updater(indices, grads, weights)
+        for w in weights:
+            w.wait_to_read()
+        self._taken += steps
+        self._seconds += time.perf_counter() - began
+
+    @property
+    def seconds(self) -> float:
+        """That a step of a chain took; 0 where there was none."""
+        return self._seconds / self._taken if self._taken else 0.0
 
     def _mean_gradient(self, batches: Iterable[Batch]) -> List[nd.NDArray]:
         total: Any = None

@@ -45,12 +45,13 @@ class Astray(Exception):
 
 class Walk(NamedTuple):
     """Where a pilot has been: its ``steps``, V in its last stage over that in the stage before (``drift``), whether
-    that is ``settled``, and the largest curvatures met on the way up (``highs``).
+    that is ``settled``, whether U was still ``falling``, and the largest curvatures met on the way (``highs``).
     """
 
     steps: int
     drift: float
     settled: bool
+    falling: bool
     highs: List[float]
 
 
@@ -67,8 +68,8 @@ class Pilot:
         self._seed = self._steps = 0
 
     def walk(self, look: Callable[[], float], most: int) -> Walk:
-        """Go on until V has settled or for as long as a pilot may, then ``look`` at places, each of which tells V, until
-        its mean is known well enough, but at no more than ``most`` of them.
+        """Go on until V has settled or for as long as a pilot may, then ``look`` at places, each of which tells V,
+        until its mean is known well enough, but at no more than ``most`` of them.
 
         Raises :class:`Astray`.
         """
@@ -76,21 +77,25 @@ class Pilot:
         for share, stiff in RAMP:
             self._see_curvature()
             self._go(self._first * share // sum(share for share, _ in RAMP), stiff)
-        length, before, drift = self._first, self._glance(), math.inf
-        while not self._settled(drift) and self._steps + length <= LONGEST * self._first:
+        length, before, drift, high = self._first, self._glance(), math.inf, self._measurement.potential()
+        fallen = math.inf       # what U has lost in a stage: far from a mode V is at rest, too, for want of progress
+        while not self._settled(drift, fallen) and self._steps + length <= LONGEST * self._first:
             now = typical(self._stage(length, self._glance))
             drift = now / before if before else math.inf if now else 1.0
+            lower = self._measurement.potential()
+            fallen, high = high - lower, lower
             before, length = now, 2 * length
         seen: List[float] = []
         while not seen or error(seen) > SURE and len(seen) + PLACES <= most:
             seen += self._stage(length // 2, look)
         if self._measurement.potential() - start > UPHILL * self._measurement.heat:
             raise Astray
-        return Walk(self._steps, drift, self._settled(drift), self._highs)
+        return Walk(self._steps, drift, self._settled(drift, fallen), fallen > self._measurement.heat, self._highs)
 
-    def _settled(self, drift: float) -> bool:
+    def _settled(self, drift: float, fallen: float) -> bool:
         change = self._highs[-1] / self._highs[-2]
-        return 1.0 / SETTLED <= drift <= SETTLED and 1.0 / STEADY <= change <= STEADY
+        return (1.0 / SETTLED <= drift <= SETTLED and 1.0 / STEADY <= change <= STEADY
+                and fallen <= self._measurement.heat)
 
     def _stage(self, length: int, look: Callable[[], float]) -> List[float]:
         """Stop at places, equally far from each other; what is seen there."""
@@ -106,7 +111,9 @@ class Pilot:
         if self._noise:
             eta = min(eta, 2.0 * self._measurement.temperature * (BUDGET - FRICTION) / self._noise)
         steps = max(1, steps)
-        self._measurement.run(steps, self._caution * eta * self._measurement.num_data, FRICTION, self._seed)
+        learning_rate = self._caution * eta * self._measurement.num_data
+        self._measurement.run(steps, "sgnht", {"learning_rate": learning_rate, "friction": FRICTION,
+                                               "seed": self._seed})
         self._seed += 1
         self._steps += steps
 

@@ -1,7 +1,7 @@
 """A step, a friction, a thermostat, burn-in and thinning for a network and its data, each with its reason."""
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Optional
 
 import mxnet as mx
 import numpy as np
@@ -16,9 +16,11 @@ from ..full_data.potential import prior_laws
 from ..gradients import Gradients
 from ..samplers import SGHMC
 from .measure import Measurement
+from .outlook import outlook, starts_here
 from .rules import Noise, Step, choose, friction_in_force, relaxation
 from .suggestion import Suggestion, family
-from .survey import surveyed
+from .survey import Survey, surveyed
+from .ways import cheapest, ways
 
 __all__ = ["suggest"]
 
@@ -42,8 +44,8 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
       the chain blows up from about 4.
     * Minibatches heat direction u by b_u = eta u'Vu / (2 T). One thermostat for all takes out the mean over weights, so
       that the standard deviation along u is sqrt((a + b_u) / (a + mean b)) of the posterior's (times sqrt(1 - alpha/2),
-      the step's own error). The step is the longest that keeps nine directions in ten within 10 %, with a friction from
-      .05 to .1 (.2 where the step is given); where each weight by itself is better met, it gets a thermostat of its own
+      the step's own error). The step is the longest that keeps nine directions in ten within 10 %, with a friction of
+      .05 (to .2 where the step is given); where each weight by itself is better met, it gets a thermostat of its own
       (``sghmc``: an estimate). Where weights are correlated it is not: docs/correlated_noise.md.
     * 2 a + eta V / T stays well below 1, where a thermostat has no fixed point.
     * burn_in: the relaxation time of the flattest direction, about alpha / (eta k), k the prior's precision where the
@@ -60,7 +62,12 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     data : (x, y), DataLoader, DataIter or list of (x, y)
         The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use. A
         DataLoader that reshuffles every epoch is told of, where that makes a chain too cold.
-    optimizer : 'sgnht', 'sghmc' or 'sgld'; or a follow-up's name, such as 'msgnht'
+    optimizer : 'sgnht', 'sghmc', 'sgld' or a follow-up's name, such as 'msgnht'; or 'auto'
+        ``'auto'`` chooses among ``sgnht``, ``sghmc`` without ``gradient_noise`` and ``sgld``, with and without control
+        variates, with batches as given, 4 and 16 times as large: what keeps nine directions in ten within 10 % and goes
+        through the posterior in the least passes over the data, or, where none keeps them, what comes nearest. What is
+        harder to arrange than ``sgnht`` on the batches given has to save half. Look at ``control_variates`` and
+        ``batch_size`` of what it returns: settings for the one are wrong without it.
     optimizer_params : dict, optional
         Arguments of the sampler that are settled (``wd`` or ``prior``, ``temperature``, ...). A ``learning_rate``,
         ``friction``, ``thermostat`` or ``gradient_noise`` among them is kept, and judged.
@@ -71,7 +78,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     batches : int, default 40
         Batches that V is measured on.
     pilot : int, default 300
-        Steps of the pilot chain; 0 measures at the present weights.
+        Steps in which the pilot chain leaves the mode, in growing steps; 0 measures at the present weights.
     layout : BatchLayout, optional
         Which entries of a batch are inputs, label and weights, where the network does not say so.
     control_variates : bool, default False
@@ -85,10 +92,10 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
 
     Notes
     -----
-    It costs about as much as a thousand steps. The numbers are those of a place 300 steps from the start: on networks k
-    comes and goes by factors of two, and V grows two- to fivefold while the weights spread to their prior's width, so
-    look at the thermostat later in the run (a + eta V / (2 T) is its mean). ``lr_mult`` is taken to be 1. The network
-    must be float32.
+    It costs about as much as four thousand steps. Noise and curvature are those of six to eighteen places of a pilot
+    chain, which goes on, to sixteen times ``pilot`` steps, until V no longer changes by more than 1.3 times while it
+    walks twice as far; ``places`` says how well they are known. ``docs/advice.md`` has what came of it on eight
+    problems from ten starts each. ``lr_mult`` is taken to be 1. The network must be float32.
 
     Examples
     --------
@@ -96,7 +103,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     >>> print(s)
     >>> trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss_fn, **s.trainer_params)
     """
-    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", *FOLLOW_UP))
+    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", "auto", *FOLLOW_UP))
     if steps is not None:
         steps = integer("steps", steps, "the length of the run, or None", low=10)
     batches = integer("batches", batches, "batches that the noise is measured on", low=4)
@@ -115,16 +122,48 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         given["num_data"] = _num_data(data, batched)
         if not given["num_data"]:
             raise ValueError("data is empty: suggest needs at least one example; write the training data")
-    sampler = _checked(optimizer, given)
+    if optimizer == "auto":
+        _check_free(given, pilot, control_variates)
+    sampler = _checked("sgnht" if optimizer == "auto" else optimizer, given)
     measurement = Measurement(gradients, batched, sampler.num_data, _precision_of(gradients, given),
                               sampler.temperature)
     survey = surveyed(measurement, pilot, batches)
-    curvature, noises = survey.curvature, survey.noises
-    noise = noises[-1] if control_variates else noises[0]
-    step = _chosen(sampler, given, noise, curvature[1])
-    other = None if control_variates else _with_control_variates(sampler, given, noises, curvature)
-    return Suggestion(sampler, given, step, noise, curvature, measurement.batch_size, steps, _epoch(data),
-                      control_variates=control_variates, other=other)
+    if optimizer == "auto":
+        found = _cheapest(measurement, survey, given, steps)
+    else:
+        noise = survey.noises[-1 if control_variates else 0]
+        other = None if control_variates else _with_control_variates(sampler, given, survey)
+        found = Suggestion(sampler, given, _chosen(sampler, given, noise, survey.curvature[1]), noise, survey.curvature,
+                           measurement.batch_size, steps, _epoch(data), control_variates=control_variates, other=other)
+    # With control variates the chain's gradients are not those that a trial would have.
+    sound = None if found.control_variates or not pilot else starts_here(measurement, found.optimizer,
+                                                                         found.optimizer_params)
+    found.tell(outlook(survey, sound, steps, found.burn_in, found.wanted, measurement.seconds))
+    return found
+
+
+def _cheapest(measurement: Measurement, survey: Survey, given: dict, steps: Optional[int]) -> Suggestion:
+    """Of all ways the one that goes through the posterior in the least passes over the data."""
+    known = ways(survey.noises, survey.curvature, measurement.temperature, measurement.num_data, measurement.batch_size)
+    way = cheapest(known)
+    step = way.step._replace(eta=_rounded(way.step.eta * measurement.num_data) / measurement.num_data,
+                             friction=_rounded(way.step.friction))
+    found = Suggestion(_checked(way.optimizer, given), given, step, way.noise, survey.curvature, way.batch_size, steps,
+                       control_variates=way.control_variates)
+    found.choose(known, way)
+    return found
+
+
+def _check_free(given: dict, pilot: int, control_variates: bool) -> None:
+    """With 'auto' nothing may be settled that it chooses."""
+    settled = [name for name in ("learning_rate", "lr_scheduler", "friction", "momentum", "a", "thermostat",
+                                 "gradient_noise", "integrator") if name in given]
+    if settled:
+        raise ValueError(f"optimizer='auto' chooses {', '.join(settled)} itself; leave it out of optimizer_params, or "
+                         "write optimizer='sgnht'")
+    if control_variates or not pilot:
+        raise ValueError("optimizer='auto' chooses control variates itself, for which it needs a pilot chain; leave "
+                         "out control_variates and pilot")
 
 
 def _given(params: Optional[dict]) -> dict:
@@ -200,13 +239,12 @@ def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
     return step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
 
 
-def _with_control_variates(sampler: Any, given: dict, noises: List[Noise], curvature: Tuple[float, float]
-                           ) -> Optional[float]:
+def _with_control_variates(sampler: Any, given: dict, survey: Survey) -> Optional[float]:
     """Steps in which a chain with them would relax, if that was measured and the step is free to be chosen."""
-    if len(noises) < 2 or {"learning_rate", "lr_scheduler"} & set(given):
+    if len(survey.noises) < 2 or {"learning_rate", "lr_scheduler"} & set(given):
         return None
-    step = _chosen(sampler, given, noises[1], curvature[1])
-    return relaxation(step.eta, friction_in_force(step, noises[1], sampler.temperature), curvature[0])
+    step = _chosen(sampler, given, survey.noises[1], survey.curvature[1])
+    return relaxation(step.eta, friction_in_force(step, survey.noises[1], sampler.temperature), survey.curvature[0])
 
 
 def _rounded(x: float) -> float:

@@ -31,6 +31,8 @@ class Survey(NamedTuple):
     spread : (float, float)
         Standard errors of log V and of the log of the largest curvature, from how they differ between places; nan for
         one place.
+    places : int
+        How many there were.
     start : float
         The largest curvature where the weights were.
     walk : Walk or None
@@ -39,6 +41,7 @@ class Survey(NamedTuple):
     curvature: Tuple[float, float]
     noises: List[Noise]
     spread: Tuple[float, float]
+    places: int
     start: float
     walk: Optional[Walk]
 
@@ -96,8 +99,8 @@ class _Places:
                              "wd=1.0")
         noises = [self._pooled(spreads) for spreads in zip(*self._spreads)]
         means = [found[0].coordinates.mean() for found in self._spreads]
-        return Survey((low, max(highs)), noises, (error(means), error(highs)), walk.highs[0] if walk else highs[0],
-                      walk)
+        return Survey((low, max(highs)), noises, (error(means), error(highs)), len(means),
+                      walk.highs[0] if walk else highs[0], walk)
 
     def _pooled(self, spreads: Sequence[Spread]) -> Noise:
         """Each coordinate on the average over places, and each direction at the place where it is one; of very few

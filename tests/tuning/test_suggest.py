@@ -483,9 +483,11 @@ def test_what_is_given_is_kept_and_judged():
 
 def test_the_same_advice_every_time():
     net, data = classifier()
-    one, two = (str(sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=15))
+    one, two = (sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=15)
                 for _ in range(2))
-    assert one == two
+    for s in (one, two):
+        s.reasons.pop("seconds")        # which the machine decides
+    assert str(one) == str(two)
 
 
 def test_kinds_of_data():
