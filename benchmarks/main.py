@@ -12,10 +12,10 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 
-from . import chains, distributed, executors, hmc, predict, report, scale, step, store, update
+from . import advice, chains, distributed, executors, hmc, predict, report, scale, step, store, update
 
 PARTS = ("update", "tensors", "step", "chains", "predict", "memory", "store", "hmc")
-LONG = ("executors", "distributed", "scale", "tuning")      # only where they are asked for
+LONG = ("executors", "distributed", "scale", "tuning", "advice")      # only where they are asked for
 
 
 class Pace(NamedTuple):
@@ -101,6 +101,8 @@ def _run(part: str, found, pace: Pace, threads: int, cores: int) -> None:
         hmc.leapfrog(found, pace, threads)
     elif part == "executors":
         executors.by_executor(found, pace)
+    elif part == "advice":
+        advice.run(found, pace)
     elif part == "scale":
         scale.run(found, pace)
     elif part == "distributed":
