@@ -8,6 +8,7 @@ import numpy as np
 
 from ..samplers.sgnht import SGNHT, default_thermal_mass
 from .outlook import Outlook
+from .prior_choice import Tried
 from .rules import UNEVEN, Noise, Step, choose, ends, friction_in_force, relaxation, slow_variance_ratio, variance_ratio
 from .ways import Way
 
@@ -49,6 +50,8 @@ class Suggestion:
     places, chains, steps, seconds, warm_start
         At how many places noise was measured; how many chains to run, for how many steps, and what one takes on this
         machine by MXNet's operators; whether the network has to be trained before, since the chain would blow up.
+    priors : list of Tried
+        With ``prior='suggest'`` every precision and the log predictive density under it, the best first; else empty.
     ways : list of Way
         With ``optimizer='auto'`` all that were compared, the best first; else empty.
     """
@@ -58,12 +61,14 @@ class Suggestion:
     steps: int
     seconds: float
     warm_start: bool
+    wd: float
 
     def __init__(self, sampler: Any, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
                  batch_size: int, steps: Optional[int], epoch: Optional[int] = None, control_variates: bool = False,
                  other: Optional[float] = None) -> None:
         self._N, self._T, self.batch_size = sampler.num_data, sampler.temperature, batch_size
         self.ways: List[Way] = []
+        self.priors: List[Tried] = []
         self._step, self._V, self._given, self._steps = step, noise, given, steps
         self._epoch = epoch     # steps of an epoch that reshuffles the examples, where that is known
         self.noise, self.curvature = noise.variances, curvature
@@ -100,6 +105,15 @@ class Suggestion:
         for name, (value, reason) in outlook.rows().items():
             setattr(self, name, value)
             self.reasons[name] = reason
+
+    def tell_priors(self, tried: List[Tried]) -> None:
+        """Say what was tried, and how near the others came."""
+        self.priors = tried
+        if tried:
+            self.wd = tried[0].precision
+            others = ", ".join(f"{each.precision:g}: {each.log_density:.3g}" for each in tried[1:4])
+            self.reasons["wd"] = (f"held-out data have a mean log predictive density of {tried[0].log_density:.4g} "
+                                  f"under it (next best {others})")
 
     def choose(self, known: List[Way], way: Way) -> None:
         """Say what was compared, and why this way was taken."""

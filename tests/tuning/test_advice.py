@@ -154,3 +154,45 @@ def test_what_auto_chooses_cannot_be_given(params, kwargs, said):
     net, data = far_away()
     with pytest.raises(ValueError, match=said):
         sg.suggest(net, Gaussian(), data, "auto", params, **kwargs)
+
+
+# ---------------------------------------------------------------- the prior
+
+@pytest.mark.parametrize("precision", [300.0, 0.3])
+def test_the_prior_that_the_weights_were_drawn_from_is_found(precision):
+    """As many examples as weights: a prior that is thirty times too wide or too narrow predicts worse. A neighbour on
+    the grid cannot be told from it by 300 examples."""
+    rng = np.random.RandomState(1)
+    x, w = rng.normal(size=(330, 30)).astype("float32"), rng.normal(size=(30, 1)) / precision ** 0.5
+    sigma = 0.5 if precision > 1 else 2.0
+    y = (x @ w + sigma * rng.normal(size=(330, 1))).astype("float32")
+    net = gluon.nn.Dense(1, in_units=30, use_bias=False)
+    net.initialize(mx.init.Zero())
+    s = sg.suggest(net, Gaussian(sigma), (x[:30], y[:30]), batch_size=10, pilot=60, prior="suggest",
+                   held_out=(x[30:], y[30:]))
+    assert len(s.priors) == 8 and s.wd == s.optimizer_params["wd"] == s.priors[0].precision and "held-out" in str(s)
+    assert precision / 4 < s.wd < 4 * precision
+    worst = max(s.priors, key=lambda tried: abs(np.log(tried.precision / precision)))
+    assert worst.log_density < s.priors[0].log_density - 0.02
+
+
+def test_the_density_is_that_of_the_average():
+    """Of a linear model under a precision at which nothing can be learned: each y by itself, N(0, sigma^2)."""
+    rng = np.random.RandomState(1)
+    x, y = rng.normal(size=(40, 3)).astype("float32"), rng.normal(size=(40, 1)).astype("float32")
+    net = gluon.nn.Dense(1, in_units=3, use_bias=False)
+    net.initialize(mx.init.Zero())
+    s = sg.suggest(net, Gaussian(3.0), (x, y), batch_size=10, pilot=60, prior="suggest", held_out=(x, y))
+    found = {tried.precision: tried.log_density for tried in s.priors}
+    alone = -0.5 * np.log(2 * np.pi * 9.0) - (y ** 2).mean() / 18.0
+    assert found[300.0] == pytest.approx(alone, abs=0.01)
+
+
+@pytest.mark.parametrize("kwargs, said", [
+    ({"prior": "fan_in"}, "one word here is 'suggest'"), ({"prior": "suggest"}, "belong together"),
+    ({"prior": "suggest", "held_out": far_away()[1], "pilot": 0}, "write pilot=300"),
+    ({"prior": "suggest", "held_out": far_away()[1], "optimizer_params": {"wd": 1.0}}, "has wd")])
+def test_a_prior_is_asked_for_with_all_it_needs(kwargs, said):
+    net, data = far_away()
+    with pytest.raises(ValueError, match=said):
+        sg.suggest(net, Gaussian(), data, **kwargs)
