@@ -40,7 +40,7 @@ def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED, integrator="eule
     if kind == "shared":
         like = {"dtype": tensors[0].weight.dtype, "ctx": tensors[0].weight.context} if tensors else {}
         shared = Shared(nd.array([0.2], **like), nd.array([0.3], **like))
-        shared.settle, shared.gain = settle, 0.2
+        shared.settle, shared.shift, shared.gain = settle, 0.07, 0.2
     return Job(tensors, seed, 0.5, clip, shared, integrator)
 
 
