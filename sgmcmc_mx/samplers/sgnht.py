@@ -50,9 +50,9 @@ class SGNHT(MomentumSampler):
     are the weights. Where weights are correlated it does not: there a smaller learning_rate helps (b well below a),
     larger batches, or control variates (``docs/correlated_noise.md``).
     When the step size goes from eta to eta', a is multiplied by sqrt(eta'/eta), and alpha - a, which is there for the
-    minibatches' heat, by eta'/eta. So alpha stays at its mean along a schedule. (An alpha of few weights fluctuates. Where
-    eta rises at once by much, alpha - a grows by less: no fluctuation comes to more than half the friction. Such a
-    thermostat finds the heat anew, and is hot until it has answered.)
+    minibatches' heat, by eta'/eta. So alpha stays at its mean along a schedule. An alpha of one or few weights
+    fluctuates. Where eta rises by much, alpha - a grows by less there, so that no fluctuation exceeds half the
+    friction: such a thermostat must find the heat anew, and is too hot until it has answered.
     The error of this discretisation is O(h): var T (1 - alpha/2) on U = w^2/2 for large d. The symmetric splittings
     (Leimkuhler & Shang 2016, sec. 3.2: 'badodab'; Li et al. 2016, arXiv 1512.07662, sec. 3.2: 'aboba') have O(h^2);
     in 'badodab' half of the thermostat's move comes before the fluctuation and half after it.

@@ -10,6 +10,7 @@ import pytest
 
 from sgmcmc_mx.samplers import _follow
 from sgmcmc_mx.samplers._follow import Law, turn
+from sgmcmc_mx.schedules import CyclicalScheduler
 
 from .harness import Walk, assert_agrees, batch_means, worst, z_scores
 from .theory import Moments
@@ -87,6 +88,18 @@ def test_single_thermostats_do_not_run_away(V, monkeypatch):
     assert highest() < 2.0
     monkeypatch.setattr(_follow, "ROOM", 1e9)
     assert highest() > 4.0
+
+
+@pytest.mark.parametrize("thermostat, first, last", [("global", 1.0, 1.0), ("element", 1.4, 1.0)])
+def test_a_cycle(thermostat, first, last):
+    """Temperature when a second cycle begins and ends, as the documentation tells; the rule of old ended at .72."""
+    for follows_heat in (True, False):
+        chain = walk(lambda base_lr: CyclicalScheduler(base_lr, 1000), 2000, thermostat=thermostat,
+                     follows_heat=follows_heat).step(1000)
+        begin = chain.series(50)["kinetic"].mean()
+        end = chain.step(800).series(150)["kinetic"].mean()
+        assert (abs(begin - first) < 0.1) == follows_heat
+        assert (abs(end - last) < 0.06) == follows_heat
 
 
 def test_the_rule_itself():

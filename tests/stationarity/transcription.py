@@ -15,7 +15,8 @@ With the splittings the kick is  v <- v - eta grad U,  and the friction a, or th
 
 v starts in N(0, eta T), alpha at a + eta V / (2 T). When eta becomes eta', v and a are multiplied by
 sqrt(eta'/eta), and alpha - a by eta'/eta (less where eta rises and alpha is spread: ``_followed``). A learning-rate
-multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times as large, and a thermostat that it shares with others sees |v|^2 / m.
+multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times as large, and a thermostat that it
+shares with others sees |v|^2 / m.
 """
 import math
 
