@@ -200,7 +200,8 @@ struct Task {
     const Real *grad, *scale, *alpha;                           /* alpha: of the tensor */
     long long first, size;          /* chunk that is this tensor's first; elements */
     unsigned key[2], counter[3];    /* counter words 1, 2, 3; word 0 is the block */
-    Real rescale, clip, drift, prior, noise, noise2, drift2, cold, ratio, alpha_ratio, alpha_shift, heat, inverse_mass, rate;
+    Real rescale, clip, drift, prior, noise, noise2, drift2, cold, rate;
+    Real ratio, alpha_ratio, alpha_shift, heat, inverse_mass;
     Factors factors;                /* where they are those of the tensor */
     double share, heat_exactly;
 };
