@@ -30,6 +30,12 @@ SPLITTINGS = {
     "sgnht, badodab": ("sgnht", {"integrator": "badodab"}),
     "sgnht, element, badodab": ("sgnht", {"thermostat": "element", "integrator": "badodab"}),
 }
+PRIORS = {
+    "sgnht, laplace": ("sgnht", {"prior": sg.priors.Laplace(0.1)}),
+    "sgnht, student": ("sgnht", {"prior": sg.priors.StudentT(3.0, 0.1)}),
+    "sgnht, mixture": ("sgnht", {"prior": sg.priors.Mixture(0.5, 1.0, 0.1)}),
+    "sgnht, power": ("sgnht", {"prior": sg.priors.GeneralizedNormal(1.5, 0.1)}),
+}
 MLP = [(400, 784), (400,), (400, 400), (400,), (10, 400), (10,)]
 
 
@@ -104,7 +110,7 @@ def sgd(shapes) -> Callable[[int], None]:
 
 def sampler(shapes, key: str, road: str = "native", updater: bool = False) -> Callable[[int], None]:
     """One of SAMPLERS."""
-    name, options = {**SAMPLERS, **SPLITTINGS}[key]
+    name, options = {**SAMPLERS, **SPLITTINGS, **PRIORS}[key]
     return optimizer(shapes, name, {"num_data": N, "seed": 1, **options}, road, updater)
 
 
@@ -161,7 +167,7 @@ def _exponent(cells: Dict[int, float]) -> float:
 
 def of_the_network(report, pace) -> None:
     """The six tensors of a 784-400-400-10 network, on one thread."""
-    contenders = all_of(MLP, {**SAMPLERS, **SPLITTINGS})
+    contenders = all_of(MLP, {**SAMPLERS, **SPLITTINGS, **PRIORS})
     with sg.tune_threads(1):
         timings = contest(contenders, pace.seconds / 2, pace.rounds + 2, pace.budget)
     size = size_of(MLP)
@@ -172,6 +178,9 @@ def of_the_network(report, pace) -> None:
     for key in ("sgld", "sghmc", "sgnht"):
         report.bar(f"{key}: update of {size:,} weights, 1 thread, x sgd_mom_update",
                    timings.ratio(key, "sgd_mom_update"), 1.5)
+    for key in ("sgnht, laplace", "sgnht, student"):
+        report.bar(f"{key}: update of {size:,} weights, 1 thread, x that under a Gaussian", timings.ratio(key, "sgnht"),
+                   1.2)
 
 
 def by_tensors(report, pace) -> None:

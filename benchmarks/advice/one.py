@@ -18,7 +18,7 @@ from .problems import PROBLEMS, Problem, initialised
 
 __all__ = ["Outcome", "outcome"]
 
-LONGEST = {"native": 600000, "mxnet": 20000}      # steps of a chain
+LONGEST = {"native": 600000, "mxnet": 8000}      # steps of a chain
 RELAXATIONS = {True: 1000, False: 60}   # of the flattest direction; many where widths are held against exact ones
 SAMPLES = 1600
 EVERY = 4       # of the samples, one that a full gradient is formed at

@@ -18,8 +18,8 @@ from .problems import PROBLEMS
 __all__ = ["run"]
 
 STARTS = 10
-HEADER = ["problem", "learning rate", "longest / shortest", "V", "kinetic T", "configurational T", "sd / exact", "flattest "
-          "direction forgets, times", "diverged", "seconds to ask"]
+HEADER = ["problem", "learning rate", "longest / shortest", "V", "kinetic T", "configurational T", "sd / exact",
+          "relaxations of the flattest direction", "diverged", "seconds to ask"]
 
 
 def run(report, pace) -> None:

@@ -8,6 +8,7 @@ from mxnet import optimizer as opt
 
 from .. import likelihoods, priors, schedules
 from ..samplers._device import Device
+from ..samplers._horseshoe import LocalScales
 from ..samplers._hyper import Hyper
 from ..samplers._momentum import MomentumDevice
 from ..samplers.sgnht import Common, ThermostatDevice
@@ -60,12 +61,16 @@ def take(trainer: Any, moment: Any, others: Optional[list] = None) -> Tuple[dict
 
 
 def known_classes() -> Dict[str, type]:
-    """What a checkpoint may hold, by name: samplers, schedules and priors of MXNet and of this package."""
+    """What a checkpoint may hold, by name: samplers, schedules and priors of MXNet and of this package.
+
+    A name is that by which users import a class, whatever file it is in.
+    """
     modules = (lr_scheduler, schedules, priors)
-    found = [c for m in modules for c in vars(m).values() if isinstance(c, type) and c.__module__ == m.__name__]
-    found += [c for c in opt.Optimizer.opt_registry.values() if c.__module__.split(".")[0] in ("sgmcmc_mx", "mxnet")]
-    found += [Common, Device, Hyper, MomentumDevice, ThermostatDevice]
-    return {name_of(c): c for c in found}
+    handed_on = {f"{m.__name__}.{c.__name__}": c for m in modules for c in vars(m).values()
+                 if isinstance(c, type) and f"{c.__module__}.".startswith(f"{m.__name__}.")}
+    found = [c for c in opt.Optimizer.opt_registry.values() if c.__module__.split(".")[0] in ("sgmcmc_mx", "mxnet")]
+    found += [Common, Device, Hyper, LocalScales, MomentumDevice, ThermostatDevice]
+    return {**handed_on, **{name_of(c): c for c in found}}
 
 
 def order_of(trainer: Any) -> list:

@@ -28,7 +28,7 @@ class Encoder:
 
     def __init__(self, known: Mapping[str, type], brought: Collection[str] = ()) -> None:
         self.arrays: Dict[str, object] = {}
-        self._known, self._brought = known, brought     # brought: places that a reader can fill
+        self._names, self._brought = {c: name for name, c in known.items()}, brought    # places that a reader can fill
         self._seen: Dict[int, int] = {}
         self._alive: List[Any] = []     # so that no id comes twice
 
@@ -60,9 +60,9 @@ class Encoder:
     def _object(self, value: Any, at: str) -> dict:
         if id(value) in self._seen:
             return {"same": self._seen[id(value)]}
-        name = name_of(type(value))
-        if self._known.get(name) is not type(value):
-            return {"ask": at, "class": name}
+        name = self._names.get(type(value))
+        if name is None:
+            return {"ask": at, "class": name_of(type(value))}
         number = self._seen[id(value)] = len(self._seen)
         self._alive.append(value)
         get = getattr(value, "__getstate__", None)

@@ -19,10 +19,10 @@ from ..checkpoint.keeper import Keeper
 from ..kernels import noise
 from ..kernels.lists import shaped
 from ..kernels.seeds import as_seed
-from ..priors import Gamma, PriorLike
+from ..priors import PriorLike
 from ..samplers import metropolis
 from ..samplers._adapt import DualAveraging, first_step_size
-from ..samplers._hyper import Hyper
+from ..samplers._horseshoe import hyper_of
 from ..store import FolderStore
 from ..trainer.collecting import Collecting, as_store
 from ..trainer.progress import Progress
@@ -70,7 +70,7 @@ class FullDataSampler(Collecting):
             open_low=True)
         self.seed = as_seed(seed)
         self._potential = Potential(net, likelihood, data, batch_size, wd, prior, layout)
-        self._hyper = Hyper(self._potential.prior) if isinstance(self._potential.prior, Gamma) else None
+        self._hyper = hyper_of(self._potential.prior)
         self._state, self._kept = None, None
         self._tuning = self._plan = None
         self._made_with = {"step_size": step_size, "wd": wd, "prior": prior, "temperature": temperature,
@@ -307,7 +307,7 @@ class FullDataSampler(Collecting):
 
     @property
     def hyper(self) -> Optional[dict]:
-        """Prior precisions as last drawn, by group; None without ``prior=Gamma(...)``."""
+        """Prior precisions as last drawn, by group; None without a hyperprior."""
         return None if self._hyper is None else dict(self._hyper.precisions)
 
     @property

@@ -9,6 +9,7 @@ from mxnet import ndarray as nd
 
 from ..batches.arrays import classic
 from ..kernels.lists import Adding
+from ..priors import Law
 
 __all__ = ["Place"]
 
@@ -56,8 +57,11 @@ class Place(List[nd.NDArray]):
             return self.gradient
         return [g.copy() if g.stype == "default" else g.tostype("default") for g in self.gradient]
 
-    def add_prior(self, gradient: Sequence[nd.NDArray], precisions: Sequence[float]) -> None:
-        """gradient + precision w, in place."""
+    def add_prior(self, gradient: Sequence[nd.NDArray], laws: Sequence[Law]) -> None:
+        """gradient + precision w, or what else the prior's gradient is, in place."""
         if self._pull is None or not self._pull.is_of(gradient, self):
             self._pull = Adding(gradient, self)
-        self._pull(precisions)
+        self._pull([law.precision if law.is_plain else 0.0 for law in laws])
+        for g, w, law in zip(gradient, self, laws):
+            if not law.is_plain:
+                g += law.slope(w)

@@ -15,18 +15,18 @@ from ..batches.layout import BatchLayout
 from ..kernels.lists import Adding, as_mxnet_reads, copies, sums_of_squares
 from ..likelihoods import Likelihood
 from ..prediction.forward import forward
-from ..priors import PriorLike, as_prior, check_precision
+from ..priors import Law, PriorLike, as_prior, check_precision
 from ..samplers._hyper import Hyper
 from .losses import Losses, settle
 from .place import Place
 
-__all__ = ["Potential", "prior_precisions"]
+__all__ = ["Potential", "prior_laws"]
 
 
 class Potential:
     r"""The potential of a posterior, over all data. ::
 
-        U(w) = sum_i -log p(y_i | x_i, w) + sum_j precision_j w_j^2 / 2
+        U(w) = sum_i -log p(y_i | x_i, w) + sum_j precision_j w_j^2 / 2,     or another prior's -log p(w)
 
     Calling it with a position (one array for each parameter that moves) loads that position into the network and gives
     U, summed in float64; :meth:`with_gradient` gives (U, grad U). The network runs in predict mode, for a U that draws
@@ -44,8 +44,8 @@ class Potential:
         What moves, in the order of ``net.save_parameters``: all but those with ``grad_req='null'`` or ``lr_mult=0``.
     names : list of tuple of str
         What each goes by: Gluon's own name, then the structural ones.
-    precisions : list of float
-        Their prior precisions.
+    laws : list of sgmcmc_mx.priors.Law
+        Their priors.
     num_data : int or None
         Examples in ``data``, known after the first pass.
     passes : int
@@ -72,14 +72,14 @@ class Potential:
         self._finish_initialization(everything)
         self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
         self.prior = None if prior is None else as_prior(prior)
-        self.precisions = prior_precisions(self.params, self.names, wd, self.prior)
+        self.laws = prior_laws(self.params, self.names, wd, self.prior)
 
     def take_draws(self, hyper: Hyper) -> None:
         """Let the parameters under a hyperprior have the precisions last drawn."""
         for i, (p, names) in enumerate(zip(self.params, self.names)):
-            value = hyper.precision(names)
-            if value is not None:
-                self.precisions[i] = value * p.wd_mult
+            law = hyper.law(names, p.shape)
+            if law is not None:
+                self.laws[i] = law.tightened(p.wd_mult)
 
     def place(self) -> Place:
         """The network's own weights and gradients, as :meth:`look` found them."""
@@ -149,14 +149,18 @@ class Potential:
                 Adding(gradient, place.dense_gradient())(1.0)
             else:
                 gradient = place.dense_gradient()
-                place.add_prior(gradient, self.precisions)
+                place.add_prior(gradient, self.laws)
             losses.add(loss, self._fresh)
         return losses, gradient
 
     def prior_energy(self, position: Sequence[nd.NDArray]) -> float:
         """The prior's part of U."""
-        squares = sums_of_squares(position)
-        return sum(square * as_mxnet_reads(0.5 * precision) for square, precision in zip(squares, self.precisions))
+        plain = [w for w, law in zip(position, self.laws) if law.is_plain]
+        precisions = [law.precision for law in self.laws if law.is_plain]
+        others = [law.energy(w) for w, law in zip(position, self.laws) if not law.is_plain]
+        squares = sums_of_squares(plain) if plain else []
+        return (sum(square * as_mxnet_reads(0.5 * precision) for square, precision in zip(squares, precisions))
+                + sum(energy.asscalar() for energy in others))
 
     def _backward(self, batch: Batch, place: Place) -> nd.NDArray:
         """Leave the gradient of a batch's loss in the network; returns the loss of each example."""
@@ -251,17 +255,18 @@ def _check_parameters(params: Iterable[gluon.Parameter]) -> None:
                              "net.cast('float32')")
 
 
-def prior_precisions(params: Sequence[gluon.Parameter], names: Sequence[Tuple[str, ...]], wd: float,
-                     prior: Optional[PriorLike]) -> List[float]:
-    """Prior precision of each parameter: ``prior`` or ``wd``, times its ``wd_mult``."""
+def prior_laws(params: Sequence[gluon.Parameter], names: Sequence[Tuple[str, ...]], wd: float,
+               prior: Optional[PriorLike]) -> List[Law]:
+    """Prior of each parameter: ``prior`` or N(0, 1/``wd``), tightened by its ``wd_mult``."""
     wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
     prior = None if prior is None else as_prior(prior)
     if prior is not None:
         prior.check(names)
     found = []
     for p, known_as in zip(params, names):
-        value = None if prior is None else prior.precision(known_as, p.shape)
-        value = (wd if value is None else value) * p.wd_mult
-        check_precision(value, p.name)
-        found.append(value)
+        law = None if prior is None else prior.law(known_as, p.shape)
+        law = (Law.plain(wd) if law is None else law).tightened(p.wd_mult)
+        if law.is_plain:
+            check_precision(law.precision, p.name)
+        found.append(law)
     return found

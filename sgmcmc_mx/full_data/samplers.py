@@ -48,7 +48,7 @@ class MetropolisHastings(FullDataSampler):
     wd : float, default 1.0
         Prior precision of every parameter, biases too; ``wd_mult`` of a parameter multiplies it.
     prior : float, 'fan_in', dict or sgmcmc_mx.priors.Prior, optional
-        Precision by parameter, where one number is not enough; see :mod:`sgmcmc_mx.priors`.
+        Precision by parameter where one number is not enough, or another law; see :mod:`sgmcmc_mx.priors`.
     temperature : float, default 1.0
         T > 0.
     target_acceptance : float, default 0.234

@@ -14,6 +14,7 @@ from ..checkpoint.objects import Encoder, name_of
 from ..checkpoint.reading import check_fit, decoded, telling_what_is_wrong
 from ..checkpoint.restoring import load_weights
 from ..checkpoint.resume import unless_it_fails
+from ..priors import as_prior
 from ..samplers._adapt import DualAveraging
 from ..store import FolderStore, checkpoints
 from ..store.checkpoints import Checkpoint
@@ -88,8 +89,13 @@ def begin_or_resume(cls: Any, net: gluon.Block, likelihood: Any, data: Any, stor
             if mine is not None and _plain(mine) and _plain(its[name]) and mine != its[name]:
                 raise other_run(folder, name, mine, its[name])
     check_folder(folder, read_manifest(folder).header, store_options or {})
-    return cls.resume(folder, net, data, likelihood=likelihood, prior=given.get("prior"),
-                      layout=given.get("layout"))
+    chain = cls.resume(folder, net, data, likelihood=likelihood, prior=given.get("prior"), layout=given.get("layout"))
+    mine, its = given.get("prior"), chain._potential.prior
+    mine = None if mine is None else as_prior(mine)     # None leaves it to the chain
+    if mine is not None and mine.is_fixed() and (its is None or its.is_fixed()) and repr(mine) != repr(its):
+        chain.close()
+        raise other_run(folder, "prior", mine, its)
+    return chain
 
 
 def _plain(value: object) -> bool:

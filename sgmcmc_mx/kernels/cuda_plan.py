@@ -101,7 +101,8 @@ def _program(t: Tensor, size: int, job: Job, before: str) -> Optional[Program]:
         kind = "friction"
     if thermostat is not None and _REALS.get(np.dtype(thermostat.dtype)) != real:
         return None
-    return Program(real, kind, t.previous is not None, t.scale is not None, form_of(kind, job.integrator))
+    return Program(real, kind, t.previous is not None, t.scale is not None, form_of(kind, job.integrator),
+                   t.law != 0, t.centre is not None, t.unit is not None)
 
 
 # ---------------------------------------------------------------- its launches
@@ -170,7 +171,8 @@ def _table(tasks: List[Task], job: Job, shared: Optional[Shared], first: int) ->
     for task in tasks:
         t = task.tensor
         values.extend((chunk, task.size, t.ordinal, t.count & _LOW, t.count >> 32, t.drift, t.prior, t.noise, t.cold,
-                       t.ratio, t.alpha_ratio, t.friction, t.heat, t.inverse_mass, t.share, t.rate))
+                       t.ratio, t.alpha_ratio, t.friction, t.heat, t.inverse_mass, t.share, t.rate, t.law, t.inverse,
+                       t.first, t.second))
         chunk += -(-task.size // CHUNK)
     values.append(chunk)
     return np.frombuffer(values, dtype=np.float64), chunk

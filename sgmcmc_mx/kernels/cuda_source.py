@@ -32,14 +32,17 @@ def form_of(kind: str, integrator: str) -> str:
 
 class Program(NamedTuple):
     """A kind of step: the type of the arrays ("float" or "double"), whose the thermostat is, whether the gradient's
-    variance is estimated, whether there is a preconditioner, and what is carried out of a step. Tensors of one program
-    can share a launch."""
+    variance is estimated, whether there is a preconditioner, what is carried out of a step, and whether the prior is
+    another than the plain one, has a centre, and units. Tensors of one program can share a launch."""
 
     real: str
     kind: str
     estimate: bool
     scaled: bool = False
     form: str = "euler"
+    pulled: bool = False
+    centred: bool = False
+    units: bool = False
 
     @property
     def arrays(self) -> Tuple[str, ...]:
@@ -66,7 +69,9 @@ class Program(NamedTuple):
     @property
     def second(self) -> Optional[Program]:
         """The program that carries out the other half of the step; it takes the same table and some of the arrays."""
-        return self._replace(form="fluctuate") if self.form == "kick" else None
+        if self.form != "kick":
+            return None
+        return self._replace(form="fluctuate", pulled=False, centred=False, units=False)
 
     @property
     def most(self) -> int:
@@ -81,8 +86,9 @@ class Program(NamedTuple):
         tensors = " ".join(f"X({i})" for i in range(count))
         return (f"#define REAL {self.real}\n#define KIND {KINDS.index(self.kind)}\n"
                 f"#define FORM {FORMS.index(self.form)}\n#define ESTIMATE {int(self.estimate)}\n"
-                f"#define SCALED {int(self.scaled)}\n#define COUNT {count}\n#define TENSORS(X) {tensors}\n"
-                f"#define STREAM {int(stream)}\n")
+                f"#define SCALED {int(self.scaled)}\n#define PULLED {int(self.pulled)}\n"
+                f"#define CENTRED {int(self.centred)}\n#define UNITS {int(self.units)}\n#define COUNT {count}\n"
+                f"#define TENSORS(X) {tensors}\n#define STREAM {int(stream)}\n")
 
     def step_signature(self, count: int) -> str:
         """Arguments of ``step``: table, partials and the shared thermostat where they are used, then the tensors'."""
@@ -112,7 +118,10 @@ def _arrays(program: Program) -> Tuple[str, ...]:
         names.append("const alpha" if kind == "tensor" else "alpha")
     if program.estimate:
         names += ["previous", "variance"] if descends else ["const variance"]
-    return (*names, "const scale") if program.scaled else tuple(names)
+    if program.scaled:
+        names.append("const scale")
+    names += ["const centre"] if program.centred and descends else []
+    return (*names, "const unit") if program.units and descends else tuple(names)
 
 
 @functools.lru_cache(maxsize=None)

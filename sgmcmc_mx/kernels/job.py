@@ -4,7 +4,8 @@ This is the seam between the mathematics (``samplers/``) and its execution (``ke
 module with ``step(job)``; it must carry out, for every tensor of the job, elementwise and in this order, ::
 
     g  = clip(rescale * grad, -clip, clip)               the minibatch mean gradient
-    G  = g + prior * w                                   = grad U(w) / N
+    G  = g + prior * w                                   = grad U(w) / N, under the prior N(0, 1 / (N prior))
+         g + prior * k * h(k * (w - centre))             under one of the other LAWS, with k = inverse * unit
     m  = scale                                           preconditioner of the step size, 1 where there is none
     s2 = m * noise^2 - cold                              variance of the noise to inject, at least 0
     if previous is given:                                running estimate of the gradient's variance
@@ -46,6 +47,17 @@ keeps no account::
 
     thermostat(1/2):    alpha <- alpha + shared.gain / 2 * sum over tensors of share * (sum(v^2) - size * heat)
 
+The slope h of a prior's -log p, by its law, at a distance x = k (w - centre) in units of its scale, is ::
+
+    'gaussian'   x
+    'laplace'    sign(x), 0 at 0
+    'student'    (first + 1) x / (first + x^2)
+    'mixture'    x (1 + second / (1 + exp(first + second x^2 / 2)))
+    'power'      first |x|^(first - 1) sign(x), 0 at 0
+
+and with 'given' ``unit`` holds what ``prior`` multiplies to give the prior's part of G, formed before the step.
+``centre`` and ``unit`` are flat, of the weight's type, and left out where they are 0 and 1 throughout.
+
 A tensor may bring ``half``, a float16 array that the new weight is copied to; its gradient may then be float16 too.
 
 All of it is pushed to MXNet's engine; a backend never waits for a result.
@@ -57,9 +69,10 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 if TYPE_CHECKING:       # scripts/gpu_check needs this file, and has no MXNet
     from mxnet.ndarray import NDArray
 
-__all__ = ["INTEGRATORS", "Tensor", "Shared", "Job"]
+__all__ = ["INTEGRATORS", "LAWS", "Tensor", "Shared", "Job"]
 
 INTEGRATORS = ("euler", "aboba", "badodab")
+LAWS = ("plain", "gaussian", "laplace", "student", "mixture", "power", "given")     # in the order of step.h and step.cu
 
 
 class Tensor:
@@ -67,7 +80,7 @@ class Tensor:
 
     __slots__ = ("size", "weight", "grad", "momentum", "alpha", "previous", "variance", "scale", "half", "ordinal",
                  "count", "drift", "prior", "ratio", "alpha_ratio", "friction", "noise", "cold", "heat", "inverse_mass",
-                 "share", "rate")
+                 "share", "rate", "law", "inverse", "first", "second", "centre", "unit")
 
     weight: NDArray
     grad: NDArray
@@ -77,6 +90,8 @@ class Tensor:
     variance: NDArray
     scale: NDArray
     half: NDArray
+    centre: NDArray     # of the prior, and the next one
+    unit: NDArray
 
     def __init__(self, weight: Optional[NDArray], grad: Optional[NDArray], ordinal: int, count: int, drift: float,
                  prior: float, noise: float) -> None:
@@ -87,6 +102,9 @@ class Tensor:
         self.momentum = self.alpha = self.previous = self.variance = self.scale = self.half = None
         self.ratio = self.alpha_ratio = 1.0
         self.friction = self.cold = self.heat = self.inverse_mass = self.share = self.rate = 0.0
+        self.law = 0            # place among LAWS
+        self.inverse, self.first, self.second = 1.0, 0.0, 0.0
+        self.centre = self.unit = None
 
 
 class Shared:

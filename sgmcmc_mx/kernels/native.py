@@ -32,9 +32,9 @@ ISAS = ("baseline", "avx2", "avx512")   # by rank
 UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
 _HEAD = "Q5dQdQ"
-_ROW = "2Q11d"
-_coefficients = attrgetter("ordinal", "count", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio", "friction",
-                           "heat", "inverse_mass", "share", "rate")
+_ROW = "3Q14d"
+_coefficients = attrgetter("ordinal", "count", "law", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio",
+                           "friction", "heat", "inverse_mass", "share", "rate", "inverse", "first", "second")
 _packers: dict = {}     # number of tensors -> struct.Struct
 _lib: Any = None        # the ctypes.CDLL, once it is ready
 _some_move = False      # arrays may be laid out afresh, and the library cannot put them back
@@ -168,7 +168,8 @@ def _plan(job: Job) -> Optional[Plan]:
     shared = job.shared
     handles = [None, None] if shared is None else [shared.alpha.handle.value, shared.excess.handle.value]
     for t in job.tensors:
-        for a in (t.weight, t.grad, t.momentum, t.alpha, t.previous, t.variance, t.scale, t.half):
+        for a in (t.weight, t.grad, t.momentum, t.alpha, t.previous, t.variance, t.scale, t.half, t.centre,
+                  t.unit):
             handles.append(None if a is None else a.handle.value)
     out = ctypes.c_void_p()
     code = _lib.sg_plan((ctypes.c_void_p * len(handles))(*handles), len(job.tensors), ctypes.byref(out))

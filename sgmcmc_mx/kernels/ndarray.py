@@ -5,14 +5,14 @@ The noise is formed by NumPy while the engine still works on the gradient; every
 from __future__ import annotations
 
 import math
-from typing import List, Optional, Union
+from typing import Any, List, Optional, Union
 
 from mxnet import ndarray as nd
 
-from . import noise
-from .job import Job, Shared, Tensor
+from . import laws, noise
+from .job import LAWS, Job, Shared, Tensor
 
-__all__ = ["step"]
+__all__ = ["pull", "step"]
 
 Number = Union[float, nd.NDArray]
 
@@ -50,7 +50,7 @@ def _without_momentum(t: Tensor, job: Job) -> None:
 
 def _descend(t: Tensor, job: Job) -> None:
     """w <- w - drift m G."""
-    if t.scale is None:
+    if t.scale is None and not t.law:
         nd.sgd_update(t.weight, _grad(t), out=t.weight, lr=t.drift, wd=t.prior, **_clipped(job))
     else:
         nd.elemwise_sub(t.weight, _kick(t, job), out=t.weight)
@@ -67,7 +67,7 @@ def _whole(t: Tensor, job: Job, shared: Optional[Shared]) -> None:
         after = _exp(alpha * -0.5)
         _multiply(v, after * t.ratio)
     nd.elemwise_add(v, n, out=v)
-    if after is None and t.scale is None:
+    if after is None and t.scale is None and not t.law:
         nd.sgd_mom_update(w, _grad(t), v, out=w, momentum=1.0, lr=t.drift, wd=t.prior, **_clipped(job))
     else:
         nd.elemwise_sub(v, _kick(t, job), out=v)
@@ -187,9 +187,24 @@ def _mean_gradient(t: Tensor, job: Job) -> nd.NDArray:
 def _kick(t: Tensor, job: Job) -> nd.NDArray:
     """drift m G."""
     G = _mean_gradient(t, job)
-    nd.elemwise_add(G, t.weight * t.prior, out=G)
+    nd.elemwise_add(G, pull(t), out=G)
     G *= t.drift
     return G if t.scale is None else G * t.scale
+
+
+def pull(t: Tensor) -> nd.NDArray:
+    """The prior's part of G."""
+    law, w = LAWS[t.law], t.weight
+    unit: Any = None if t.unit is None else t.unit.reshape(w.shape)
+    if law == "plain":
+        return w * t.prior
+    if law == "given":
+        return unit * t.prior
+    x = w if t.centre is None else w - t.centre.reshape(w.shape)
+    if unit is not None:
+        x = x * unit
+    h = laws.slope(law, x * t.inverse, t.first, t.second) * (t.prior * t.inverse)
+    return h if unit is None else h * unit
 
 
 def _fresh_noise(t: Tensor, job: Job) -> nd.NDArray:

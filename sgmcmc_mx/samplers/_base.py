@@ -9,8 +9,10 @@ from mxnet.context import Context
 from mxnet.ndarray import NDArray
 
 from .. import kernels
+from .._check import warn
 from ._device import Call, Device, check_state, same_arrays, unchanged
 from ._options import Arrays, Index
+from ._pull import hand_over
 from ._roads import Roads
 
 __all__ = ["Sampler"]
@@ -39,7 +41,7 @@ class Sampler(Roads):
         Prior precision of every parameter, biases too (MXNet's own ``wd`` is this number divided by N).
         ``wd_mult`` of a parameter multiplies it.
     prior : float, 'fan_in', dict or sgmcmc_mx.priors.Prior, optional
-        Precision by parameter, where one number is not enough; see :mod:`sgmcmc_mx.priors`.
+        Precision by parameter where one number is not enough, or another law; see :mod:`sgmcmc_mx.priors`.
     temperature : float, default 1.0
         T. Below 1 the posterior is sharpened ("cold"), at 0 the sampler is an optimizer.
     seed : int, optional
@@ -69,6 +71,7 @@ class Sampler(Roads):
     integrator = "euler"
     second_order = False    # whether a step has a momentum: samples are then weighted by sqrt(step size)
     learns_from_gradients = False   # whether the numbers of a step depend on its gradient
+    _told_of_steepness = False      # whether a warning of a prior too steep for the step was given
 
     def _remember_nothing(self) -> None:
         super()._remember_nothing()
@@ -138,6 +141,8 @@ class Sampler(Roads):
             if not same_arrays(shared, job.shared):
                 job.plan = None
             job.shared, job.seed, job.rescale, job.clip = shared, self.seed, self.rescale_grad, self.clip_gradient
+            for t, law in call.by_operators:
+                t.unit[:] = law.slope(t.weight).reshape((-1,))
             self._adapt(call)
             kernels.step(job)
             device.collect(shared)
@@ -172,24 +177,29 @@ class Sampler(Roads):
     def _fill(self, call: Call, device: Device, lr: float) -> bool:
         """Fill in the coefficients of a call; returns whether they will be the same at the next step."""
         moving: Dict[Index, kernels.Tensor] = {}
-        lasting, first = True, None
+        lasting, first, others, by_operators = True, None, False, []
         for k, (index, t, shape, state) in enumerate(zip(call.indices, call.tensors, call.shapes, call.states)):
             mult = self._multiplier("lr_mult", index)
             if mult == 0.0 or t.size == 0:
                 continue
-            t.prior = self.precision(index, shape) / self.num_data
+            law = self.law(index, shape)
+            others = hand_over(law, t, self.num_data) or others
+            if law.needs_operators:
+                by_operators.append((t, law))
             self._prepare(t, state, index, device)
             self._coefficients(t, index, device, lr * mult / self.num_data, lr * mult)
             lasting = lasting and self._steady(t)
             moving[index], first = t, k if first is None else first
         if call.job is None or moving != call.moving:
             call.job = kernels.Job(list(moving.values()), self.seed, self.rescale_grad, integrator=self.integrator)
-        call.moving, call.first = moving, first
+        elif others:
+            call.job.plan = None
+        call.moving, call.first, call.by_operators = moving, first, by_operators
         return lasting and call.lasting
 
     def _settings(self, call: Call, lr: float) -> Optional[list]:
         """All that coefficients depend on besides the update count; None where it cannot be told."""
-        if self.prior is not None and self._hyper is None:
+        if self.prior is not None and not self.prior.is_fixed():
             return None
         values = [lr, *(() if self._hyper is None else self._hyper.precisions.values())]
         values += [value for name, value in vars(self).items() if name[0] != "_" and name != "num_update"]
@@ -213,6 +223,12 @@ class Sampler(Roads):
                                 self._multiplier("wd_mult", index), weight))
         hyper: Any = self._hyper
         hyper.draw(members, self.seed, self.num_update, self.temperature)
+        steep = self._current_learning_rate() / self.num_data * hyper.steepest()
+        if steep > 2.0 and not self._told_of_steepness:
+            self._told_of_steepness = True
+            warn(f"the prior holds some weights so tightly that eta times their precision is {steep:.2g}, and no chain "
+                 f"is stable above about 4: write learning_rate={self._current_learning_rate() / steep:.2g}, or a "
+                 "larger narrowest in the prior")
 
     def _current_learning_rate(self) -> float:
         lr = self.learning_rate

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 from mxnet.ndarray import NDArray
 
 from .. import kernels
+from ..priors import Law
 from ._options import Arrays, Index
 from ._settings import Settings
 
@@ -17,7 +18,7 @@ class Call:
     """The arrays of a call and what was made of them, used again as long as the same ones come."""
 
     __slots__ = ("indices", "weights", "grads", "states", "halves", "params", "ordinals", "tensors", "shapes", "moving",
-                 "first", "job", "settings", "lasting", "adapted")
+                 "first", "job", "settings", "lasting", "adapted", "by_operators")
 
     def __init__(self, sampler: Settings, indices: Sequence[Index], weights: Arrays, grads: Arrays,
                  states: Sequence[Any], halves: Arrays) -> None:
@@ -29,6 +30,7 @@ class Call:
         self.moving: Dict[Index, kernels.Tensor] = {}
         self.first: Optional[int] = None        # place of the first that moves
         self.job: Any = None                    # a kernels.Job from the first step on
+        self.by_operators: List[Tuple[kernels.Tensor, Law]] = []    # whose prior is formed before every step
         self.settings: Optional[list] = None
         self.adapted = False    # nothing is left to bring up to date before a step
         self.lasting = True     # False where an array is a copy made for this step

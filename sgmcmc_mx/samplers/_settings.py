@@ -15,8 +15,8 @@ from mxnet.optimizer import Optimizer
 from .. import kernels
 from .._check import integer, number, unknown_option, warn
 from ..kernels.seeds import as_seed
-from ..priors import Gamma, PriorLike, as_prior, check_precision
-from ._hyper import Hyper
+from ..priors import Law, PriorLike, as_prior
+from ._horseshoe import hyper_of
 from ._options import Index, base_lr, check_mxnet_options, half_refused, learning_rate_of, options, places
 
 if TYPE_CHECKING:       # not there on a parameter server, halfway through MXNet's import
@@ -63,10 +63,10 @@ class Settings(Optimizer):
             num_data = 1
         self.num_data = integer("num_data", num_data, _N_HELP, low=1)
         self.prior = None if prior is None else as_prior(prior)
-        self._hyper = Hyper(self.prior) if isinstance(self.prior, Gamma) else None
+        self._hyper = hyper_of(self.prior)
         if self._hyper is not None and self.temperature == 0.0:
-            raise ValueError("prior=Gamma(...) needs temperature > 0, got 0.0: at temperature 0 every precision would "
-                             "be infinite; write a fixed prior or a small temperature")
+            raise ValueError(f"prior={type(self.prior).__name__}(...) needs temperature > 0, got 0.0: at temperature 0 "
+                             "every precision would be infinite; write a fixed prior or a small temperature")
         self.seed, self._seed_is_drawn = as_seed(seed), seed is None
         self._remember_nothing()
         super().__init__(learning_rate=learning_rate, wd=wd, clip_gradient=clip_gradient,
@@ -122,20 +122,24 @@ class Settings(Optimizer):
 
     @property
     def hyper(self) -> Optional[dict]:
-        """Prior precisions as last drawn, by group; None without ``prior=Gamma(...)``."""
+        """Prior precisions as last drawn, by group; None without a hyperprior."""
         return None if self._hyper is None else dict(self._hyper.precisions)
 
     # ---------------------------------------------------------------- looked up by index
 
-    def precision(self, index: Index, shape: Tuple[int, ...]) -> float:
-        """Prior precision of the parameter with this index: ``prior`` or ``wd``, times ``wd_mult``."""
-        value = None
+    def law(self, index: Index, shape: Tuple[int, ...]) -> Law:
+        """Prior of the parameter with this index: ``prior`` or N(0, 1/``wd``), tightened by ``wd_mult``."""
+        law = None
         if self.prior is not None:
             names = self._names(self._name(index))
-            value = self.prior.precision(names, shape) if self._hyper is None else self._hyper.precision(names)
-            if value is not None:
-                check_precision(value, self._name(index))
-        return (self.wd if value is None else value) * self._multiplier("wd_mult", index)
+            law = self.prior.law(names, shape) if self._hyper is None else self._hyper.law(names, shape)
+        if law is None:
+            law = Law.plain(self.wd)
+        return law.tightened(self._multiplier("wd_mult", index))
+
+    def precision(self, index: Index, shape: Tuple[int, ...]) -> float:
+        """Prior precision of the parameter with this index; see :meth:`~sgmcmc_mx.priors.Prior.precision`."""
+        return self.law(index, shape).precision
 
     def _multiplier(self, kind: str, index: Index) -> float:
         param, table = self._param_dict.get(index), getattr(self, kind)

@@ -8,6 +8,7 @@ from mxnet import ndarray as nd
 
 from .._check import flag, integer, number
 from ..kernels import Tensor
+from ..kernels.ndarray import pull
 from ._device import Call, Device
 from ._momentum import MomentumDevice, MomentumSampler
 from ._options import Index
@@ -97,7 +98,7 @@ class SASGHMC(MomentumSampler):
         g = grad.astype(t.weight.dtype) * self.rescale_grad
         if self.clip_gradient is not None:
             g = nd.clip(g, -self.clip_gradient, self.clip_gradient)
-        g = g + t.weight * t.prior
+        g = g + pull(t)
         r = 1.0 / (tau + 1.0)
         nd.elemwise_add(m, r * (g - m), out=m)
         nd.elemwise_add(V, r * (nd.square(g) - V), out=V)

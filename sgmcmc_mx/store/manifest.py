@@ -87,13 +87,14 @@ def plain(value: Any) -> Any:
 def differing(about: dict, header: dict) -> Optional[tuple]:
     """The first option, with its value and the header's, in which a run is another one; None where none is seen.
 
-    What is no number, word or flag is in the header as it is shown, and may be shown differently by another process.
+    What is no number, word or flag is in the header as it is shown, and may be shown differently by another process, or
+    by an earlier version.
     """
     pairs = [("sampler", about.get("sampler"), header.get("sampler", about.get("sampler")))]
     mine, its = plain(about.get("options")), header.get("options")
     if isinstance(mine, dict) and isinstance(its, dict):
         pairs += [(name, mine.get(name), its.get(name)) for name in sorted(set(mine) | set(its))]
-    return next(((name, a, b) for name, a, b in pairs if a != b and not (_shown(a) and _shown(b))), None)
+    return next(((name, a, b) for name, a, b in pairs if a != b and not (_shown(b) and isinstance(a, str))), None)
 
 
 def _shown(value: object) -> bool:

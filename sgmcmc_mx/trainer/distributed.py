@@ -112,8 +112,9 @@ class Distributed(Whole):
             if part is not None:
                 found.update((name, value) for name, value in vars(part).items()
                              if name[0] != "_" and type(value) in (bool, int, float, str, type(None)))
-        for name in ("lr_scheduler", "prior"):
-            found[name] = type(getattr(self._optimizer, name, None)).__name__
+        prior = getattr(self._optimizer, "prior", None)
+        found["lr_scheduler"] = type(self._optimizer.lr_scheduler).__name__
+        found["prior"] = prior if prior is None or prior.is_fixed() else type(prior).__name__
         for name, p in self._named.items():
             found[name] = (p.shape, p.dtype, p.lr_mult, p.wd_mult, p.grad_req)
         return {name: repr(value) for name, value in found.items()}

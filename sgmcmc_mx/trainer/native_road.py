@@ -52,6 +52,9 @@ def _fitting(trainer: Any, data: Any) -> Union[Stack, str]:
         trainer._init_kvstore()     # as the first step does
     if trainer._kvstore is not None or len(trainer._contexts) > 1:
         return "the trainer has a kvstore, or several devices"
+    for i, p in enumerate(trainer._params):
+        if p.grad_req != "null" and trainer._optimizer.law(i, p.shape).needs_operators:
+            return f"the prior of {p.name} is formed by NDArray operators at every step"
     return fitting_stack(trainer.net, trainer.likelihood, data)
 
 

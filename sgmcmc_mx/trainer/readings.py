@@ -25,9 +25,14 @@ class Readings(Whole):
             return None
         total = classic(self._loss).detach().astype("float32").mean() * o.num_data
         for i, p in enumerate(self._params):
-            if p.grad_req != "null":
+            if p.grad_req == "null":
+                continue
+            law = o.law(i, p.shape)
+            if law.is_plain:
                 flat = classic(p.list_data()[0]).reshape((-1,)).astype("float32")
-                total = total + nd.dot(flat, flat).as_in_context(total.context) * (0.5 * o.precision(i, p.shape))
+                total = total + nd.dot(flat, flat).as_in_context(total.context) * (0.5 * law.precision)
+            else:
+                total = total + law.energy(p.list_data()[0]).as_in_context(total.context).astype("float32")
         return total
 
     @property

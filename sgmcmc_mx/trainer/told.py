@@ -49,6 +49,7 @@ class Told:
     def __init__(self, job: Job, sampler: Any, params: Sequence[Tuple[int, tuple]]) -> None:
         self.array = Burst.told(job)
         self._sampler, self._params = sampler, params
+        self._weights = [t.weight for t in job.tensors]
         self._size = sum(t.size for t in job.tensors)
         self._has_momentum = all(t.momentum is not None for t in job.tensors)
         self._factors: Dict[str, Tuple[list, nd.NDArray]] = {}      # as they were last, for they seldom change
@@ -56,7 +57,12 @@ class Told:
     def potential(self) -> nd.NDArray:
         """U(w) estimated from the last minibatch, one element."""
         o = self._sampler
-        return self._sum("potential", o.num_data, 2, [0.5 * o.precision(i, shape) for i, shape in self._params])
+        laws = [o.law(i, shape) for i, shape in self._params]
+        total = self._sum("potential", o.num_data, 2, [0.5 * law.precision if law.is_plain else 0.0 for law in laws])
+        for law, w in zip(laws, self._weights):
+            if not law.is_plain:
+                total = total + law.energy(w).astype("float32")
+        return total
 
     def temperature(self) -> Optional[nd.NDArray]:
         """Mean of v^2 / eta over all weights, one element; None without momentum."""

@@ -14,6 +14,7 @@ import numpy as np
 __all__ = ["Along", "Directions", "lanczos"]
 
 CONVERGED = 0.05    # of its curvature is the residual of a vector that counts as found
+ALONE = 20          # times 1 / size: the share of a single vector, a chi-square of one degree, is hardly ever larger
 EXHAUSTED = 1e-4    # of the largest curvature: what is left of a vector below that is rounding
 
 
@@ -84,7 +85,8 @@ def _shares(found: np.ndarray, S: np.ndarray, rest: float, size: int) -> np.ndar
     count = len(found)
     if count == size:
         return np.full(count, 1.0 / count)
-    known = rest * np.abs(S[-1]) <= CONVERGED * np.abs(found)
+    # Of a curvature that many directions have, as the prior's, one vector is found, and it stands for all.
+    known = (rest * np.abs(S[-1]) <= CONVERGED * np.abs(found)) & (S[0] ** 2 <= ALONE / size)
     shares = np.where(known, 1.0 / size, S[0] ** 2)
     if known.all():
         return shares / shares.sum()

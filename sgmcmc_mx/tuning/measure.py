@@ -21,7 +21,6 @@ from .directions import Directions, lanczos
 
 __all__ = ["Measurement", "Spread"]
 
-HELD = 2 ** 27      # numbers in all directions together, at most (half a gigabyte)
 CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
 
 
@@ -65,13 +64,17 @@ class Measurement:
         return self.num_data * mean / sum(batch.size for batch in self._fixed) + prior / 2.0
 
     @property
+    def size(self) -> int:
+        """Weights in all."""
+        return sum(w.size for w in self.gradients.weights[0])
+
+    @property
     def heat(self) -> float:
         """d T / 2, what U gains on the way from a mode into the posterior where U is a quadratic form."""
-        return self.temperature * sum(w.size for w in self.gradients.weights[0]) / 2.0
+        return self.temperature * self.size / 2.0
 
-    def directions(self, iterations: int, seed: int = 0, places: int = 1) -> Directions:
-        """Directions of the Hessian of U at the present weights; nan where a product overflows. Those of so many places
-        will be held."""
+    def directions(self, iterations: int, seed: int = 0) -> Directions:
+        """Directions of the Hessian of U at the present weights; nan where a product overflows."""
         base = [w.copy() for w in self.gradients.weights[0]]
         far = 1e-3 * (1.0 + _norm(base))
 
@@ -80,8 +83,7 @@ class Measurement:
             h = min(far, math.sqrt(self.temperature / steepest)) if steepest else far
             return self._flat(self._hessian_times(base, self._parts(u), h))
 
-        size = sum(w.size for w in base)
-        found = lanczos(product, size, min(iterations, max(2, HELD // (size * places))), seed)
+        found = lanczos(product, self.size, iterations, seed)
         load(self.gradients.weights[0], base)
         return found
 

@@ -7,22 +7,36 @@ where chance has led.
 from __future__ import annotations
 
 import math
-from typing import Callable, List, NamedTuple
+from typing import Callable, List, NamedTuple, Sequence
 
 import numpy as np
 
 from .measure import Measurement
 from .rules import BUDGET, STIFF
 
-__all__ = ["PLACES", "Astray", "Pilot", "Walk"]
+__all__ = ["PLACES", "Astray", "Pilot", "Walk", "error", "typical"]
 
 RAMP = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of the first steps, and eta k of each
 LONGEST = 16        # times the first steps that a pilot may take, before it is looked at
 PLACES = 6          # at which all is measured
 SETTLED = 1.3       # V's ratio from stage to stage, each twice as long as the one before, that counts as the same
+STEADY = 2.0        # the same of the largest curvature, which comes and goes
 GLANCE = 10         # batches for a first idea of V
+SURE = 0.1          # standard error of the mean log V, above which more places are looked at
 FRICTION = 0.1
 UPHILL = 2.0        # times d T / 2, which is what U gains where it is a quadratic form, and a network gains less
+
+
+def typical(values: Sequence[float]) -> float:
+    """The geometric mean, or the mean where there is a zero."""
+    return math.exp(np.log(values).mean()) if min(values) > 0.0 else float(np.mean(values))
+
+
+def error(values: Sequence[float]) -> float:
+    """Standard error of the mean logarithm; nan where there is none."""
+    if len(values) < 2 or min(values) <= 0.0:
+        return math.nan
+    return float(np.log(values).std(ddof=1) / math.sqrt(len(values)))
 
 
 class Astray(Exception):
@@ -52,8 +66,9 @@ class Pilot:
         self._noise = 0.0
         self._seed = self._steps = 0
 
-    def walk(self, look: Callable[[], None]) -> Walk:
-        """Go on until V has settled or for as long as a pilot may, then ``look`` at each of some places.
+    def walk(self, look: Callable[[], float], most: int) -> Walk:
+        """Go on until V has settled or for as long as a pilot may, then ``look`` at places, each of which tells V, until
+        its mean is known well enough, but at no more than ``most`` of them.
 
         Raises :class:`Astray`.
         """
@@ -62,23 +77,29 @@ class Pilot:
             self._see_curvature()
             self._go(self._first * share // sum(share for share, _ in RAMP), stiff)
         length, before, drift = self._first, self._glance(), math.inf
-        while not 1.0 / SETTLED <= drift <= SETTLED and self._steps + length <= LONGEST * self._first:
-            now = self._stage(length, self._glance)
+        while not self._settled(drift) and self._steps + length <= LONGEST * self._first:
+            now = typical(self._stage(length, self._glance))
             drift = now / before if before else math.inf if now else 1.0
             before, length = now, 2 * length
-        self._stage(length // 2, lambda: look() or 1.0)
+        seen: List[float] = []
+        while not seen or error(seen) > SURE and len(seen) + PLACES <= most:
+            seen += self._stage(length // 2, look)
         if self._measurement.potential() - start > UPHILL * self._measurement.heat:
             raise Astray
-        return Walk(self._steps, drift, 1.0 / SETTLED <= drift <= SETTLED, self._highs)
+        return Walk(self._steps, drift, self._settled(drift), self._highs)
 
-    def _stage(self, length: int, look: Callable[[], float]) -> float:
-        """Stop at places, equally far from each other; the geometric mean of what is seen there."""
+    def _settled(self, drift: float) -> bool:
+        change = self._highs[-1] / self._highs[-2]
+        return 1.0 / SETTLED <= drift <= SETTLED and 1.0 / STEADY <= change <= STEADY
+
+    def _stage(self, length: int, look: Callable[[], float]) -> List[float]:
+        """Stop at places, equally far from each other; what is seen there."""
         self._see_curvature()
         seen = []
         for _ in range(PLACES):
             self._go(length // PLACES, STIFF)
             seen.append(look())
-        return math.exp(np.log(seen).mean()) if min(seen) > 0.0 else float(np.mean(seen))
+        return seen
 
     def _go(self, steps: int, stiff: float) -> None:
         eta = stiff / max(self._highs[-3:])     # it comes and goes by factors of two

@@ -12,7 +12,7 @@ from .._network import Loss
 from ..batches.labelled import Labelled, LabelledData
 from ..batches.layout import BatchLayout
 from ..data import ResumableLoader
-from ..full_data.potential import prior_precisions
+from ..full_data.potential import prior_laws
 from ..gradients import Gradients
 from ..samplers import SGHMC
 from .measure import Measurement
@@ -182,7 +182,7 @@ def _checked(optimizer: str, given: dict) -> Any:
 def _precision_of(gradients: Gradients, given: dict) -> list:
     params = gradients.trained
     names = [(p.name, name) for p, name in zip(params, gradients.names)]
-    return prior_precisions(params, names, given.get("wd", 1.0), given.get("prior"))
+    return [law.precision for law in prior_laws(params, names, given.get("wd", 1.0), given.get("prior"))]
 
 
 def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:

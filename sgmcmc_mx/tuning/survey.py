@@ -1,7 +1,6 @@
 """Noise and curvature of U at several places of a pilot chain, taken together."""
 from __future__ import annotations
 
-import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,12 +8,15 @@ from mxnet import ndarray as nd
 
 from .directions import Along, Directions
 from .measure import Measurement, Spread
-from .pilot import PLACES, Astray, Pilot, Walk
+from .pilot import PLACES, Astray, Pilot, Walk, error
 from .rules import Noise, shrunk
 
 __all__ = ["Survey", "surveyed"]
 
-DIRECTIONS = 24     # of the Hessian, that noise is measured along: all where there are no more
+DIRECTIONS = 24     # of the Hessian, that noise is measured along
+ALL = 100           # weights, up to which these are all directions: of few, those that are left out would matter
+HELD = 2 ** 27      # numbers in all directions together, at most (half a gigabyte)
+MOST = 3 * PLACES
 FEWEST = 20         # batches at each of several places, or all where fewer were asked for
 CAUTION = 1.0, 0.1, 0.01
 
@@ -48,7 +50,7 @@ def surveyed(measurement: Measurement, pilot: int, batches: int) -> Survey:
             center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
             places = _Places(measurement, batches, center)
             try:
-                walk = Pilot(measurement, pilot, caution).walk(places.look) if pilot else None
+                walk = Pilot(measurement, pilot, caution).walk(places.look, places.most) if pilot else None
                 if not pilot:
                     places.look()
                 return places.survey(walk)
@@ -65,13 +67,17 @@ class _Places:
     def __init__(self, measurement: Measurement, batches: int, center: Optional[List[nd.NDArray]]) -> None:
         self._measurement, self._center = measurement, center
         self._batches = batches if center is None else min(batches, max(FEWEST, batches // PLACES))
-        self._most = 1 if center is None else PLACES
+        self._count = DIRECTIONS if measurement.size > ALL else measurement.size
+        at_once = HELD // (measurement.size * self._count)
+        if at_once < PLACES and center is not None:
+            self._count, at_once = max(2, HELD // (measurement.size * PLACES)), PLACES
+        self.most = min(MOST, at_once)      # places
         self._directions: List[Directions] = []
         self._spreads: List[List[Spread]] = []      # of each kind of gradient, one a place
 
     def look(self) -> float:
         """Measure here; returns the mean V."""
-        directions = self._measurement.directions(DIRECTIONS, len(self._directions), self._most)
+        directions = self._measurement.directions(self._count, len(self._directions))
         if not directions.curvatures[-1] > 0.0:      # or nan
             raise Astray
         found = self._measurement.noise(self._batches, directions, self._center)
@@ -90,35 +96,28 @@ class _Places:
                              "wd=1.0")
         noises = [self._pooled(spreads) for spreads in zip(*self._spreads)]
         means = [found[0].coordinates.mean() for found in self._spreads]
-        return Survey((low, max(highs)), noises, (_error(means), _error(highs)), walk.highs[0] if walk else highs[0],
+        return Survey((low, max(highs)), noises, (error(means), error(highs)), walk.highs[0] if walk else highs[0],
                       walk)
 
     def _pooled(self, spreads: Sequence[Spread]) -> Noise:
-        """Each coordinate on the average over places, and each direction at the place where it is one."""
+        """Each coordinate on the average over places, and each direction at the place where it is one; of very few
+        weights the directions are those of the mean."""
         sizes = [w.size for w in self._measurement.gradients.weights[0]]
         together = len(spreads) * (self._batches - 1) + 1
         coordinates = shrunk(np.mean([spread.coordinates for spread in spreads], axis=0), together)
         found = [(d, np.diag(spread.covariance)) for d, spread in zip(self._directions, spreads)]
-        if len(self._directions[0].curvatures) == sum(sizes):
+        if sum(sizes) <= DIRECTIONS:
             found = [_of_the_mean(self._directions, spreads)]
         along = [d.along(projected, coordinates, sizes) for d, projected in found]
         joined = Along(*(np.concatenate(each) for each in zip(*along)))
-        # What a direction stands for is left to chance by a random start; by rank, places have it alike.
-        shares = np.mean([each.weights for each in along], axis=0) / len(along)
-        return Noise(coordinates, sizes, joined._replace(weights=np.tile(shares, len(along))))
+        return Noise(coordinates, sizes, joined._replace(weights=joined.weights / len(along)))
 
 
 def _of_the_mean(directions: Sequence[Directions], spreads: Sequence[Spread]) -> Tuple[Directions, np.ndarray]:
-    """Where all directions are known: those of the mean Hessian, and the mean noise along them."""
+    """Directions of the mean Hessian, and the mean noise along them, where all are known."""
     bases = [d.vectors.astype(np.float64) for d in directions]
     hessian = np.mean([Q.T @ (d.curvatures[:, None] * Q) for d, Q in zip(directions, bases)], axis=0)
     noise = np.mean([Q.T @ spread.covariance @ Q for spread, Q in zip(spreads, bases)], axis=0)
     curvatures, vectors = np.linalg.eigh(hessian)
     mean = Directions(curvatures, vectors.T.astype(np.float32), directions[0].weights)
     return mean, np.einsum("ij,ik,kj->j", vectors, noise, vectors)
-
-
-def _error(values: Sequence[float]) -> float:
-    if len(values) < 2 or min(values) <= 0.0:
-        return math.nan
-    return float(np.log(values).std(ddof=1) / math.sqrt(len(values)))

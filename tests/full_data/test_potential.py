@@ -87,7 +87,7 @@ def test_priors_go_by_name_fan_in_and_wd_mult(data):
     net(nd.array(data[0]))
     net[1].bias.wd_mult = 4.0
     U = Potential(net, sg.likelihoods.Categorical(), data, wd=3.0, prior={"0.weight": 7.0, ".*weight": "fan_in"})
-    known = dict(zip(("0.weight", "0.bias", "1.weight", "1.bias"), U.precisions))
+    known = dict(zip(("0.weight", "0.bias", "1.weight", "1.bias"), [law.precision for law in U.laws]))
     assert known == {"0.weight": 7.0, "0.bias": 3.0, "1.weight": 5.0, "1.bias": 12.0}
     zero = [w * 0 for w in U.position()]
     only = [w if i == 3 else z for i, (w, z) in enumerate(zip(U.position(), zero))]

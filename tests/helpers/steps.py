@@ -4,9 +4,11 @@ import numpy as np
 from mxnet import nd
 
 from sgmcmc_mx.kernels import Job, Shared, Tensor
+from sgmcmc_mx.kernels.job import LAWS
 
 SEED = 0xDEADBEEF12345678
 ARRAYS = ("weight", "grad", "momentum", "alpha", "previous", "variance", "scale", "half")
+NUMBERS = {"student": (3.0, 0.0), "mixture": (0.3, 8.0), "power": (1.5, 0.0)}      # of a law
 
 
 def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, ctx=None, scaled=False, half=False):
@@ -31,6 +33,22 @@ def tensor(shape, kind, dtype="float32", estimate=None, ordinal=3, count=11, ctx
         t.scale, t.cold = 0.3 + nd.abs(array(1.0)), 0.003
     if half:
         t.half, t.grad = t.weight.astype("float16"), t.grad.astype("float16")
+    return t
+
+
+def with_prior(t, law, centred=False, units=False):
+    """A tensor under a prior of this law. Some of its weights are at the centre, where a law may have a corner."""
+    random, dtype, ctx = np.random.RandomState(99 + t.ordinal), t.weight.dtype, t.weight.context
+    t.law, t.inverse = LAWS.index(law), 1.7
+    t.first, t.second = NUMBERS.get(law, (0.0, 0.0))
+    centre = random.randn(t.size) * (0.2 if centred else 0.0)
+    start = t.weight.asnumpy().ravel()
+    start[::5] = centre[::5]
+    t.weight[:] = nd.array(start.reshape(t.weight.shape), dtype=dtype, ctx=ctx)
+    if centred:
+        t.centre = nd.array(centre, dtype=dtype, ctx=ctx)
+    if units or law == "given":
+        t.unit = nd.array(0.5 + random.rand(t.size), dtype=dtype, ctx=ctx)
     return t
 
 

@@ -56,8 +56,10 @@ def steps(trainer, loader, number: int, backward=None) -> None:
 
 def every_sampler() -> None:
     options = {"sgld": {"prior": "fan_in"}, "sghmc": {"gradient_noise": "estimate", "prior": {".*weight": 2.0}},
-               "sgnht": {"prior": sg.priors.Gamma()}, "psgld": {"gamma": "fisher"}, "sasghmc": {"burn_in": 2},
-               "msgnht_s_badodab": {"a": 0.2}}
+               "sgnht": {"prior": sg.priors.Gamma()}, "psgld": {"gamma": "fisher", "prior": sg.priors.Laplace(1.0)},
+               "sasghmc": {"burn_in": 2, "prior": {".*weight": sg.priors.StudentT(3, "fan_in"), ".*": 2.0}},
+               "msgnht_s_badodab": {"a": 0.2, "prior": sg.priors.Horseshoe(1.0, narrowest=0.5, every=2)}}
+    print([len(draw) for draw in sg.priors.sample(network(), sg.priors.Mixture(0.5, 1.0, 0.1), draws=2, seed=1)])
     loader = gluon.data.DataLoader(gluon.data.ArrayDataset(*data()), 10)
     for name, its in options.items():
         its = {"learning_rate": 0.01, "num_data": 40, "seed": 0, "clip_gradient": None, **its}

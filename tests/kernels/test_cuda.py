@@ -17,11 +17,11 @@ from cuda_jobs import (
 )
 from cuda_stand_in import CuPy, Host, Module, cupy_missing
 from mxnet import nd
-from steps import SEED, arrays, assert_close, job, run, tensor
+from steps import SEED, arrays, assert_close, job, run, tensor, with_prior
 
 from sgmcmc_mx.kernels import cuda, cuda_rtc, ndarray, noise
 from sgmcmc_mx.kernels.cuda_source import CHUNK, KINDS, Program
-from sgmcmc_mx.kernels.job import INTEGRATORS
+from sgmcmc_mx.kernels.job import INTEGRATORS, LAWS
 
 # ---------------------------------------------------------------- the stream
 
@@ -78,6 +78,28 @@ def test_integrators_and_preconditioners_as_the_readable_backend(host, integrato
     assert_as_the_readable_one(made, steps=2, ulps=10)
     sums = kind in ("tensor", "shared")
     assert launched() == (["step", "finish"] * (2 if integrator == "badodab" else 1) if sums else ["step"]) * 2
+
+
+PRIORS = list(itertools.product(LAWS[1:], KINDS, ("float32", "float64")))
+
+
+def under(law, kind, dtype, ctx=None):
+    """A job of tensors with and without centre and units, each integrator by turns."""
+    place = LAWS.index(law) + KINDS.index(kind)
+    tensors = [with_prior(tensor(s, kind, dtype, 0.3 if i == 2 else None, i, scaled=i == 3, ctx=ctx), law, i % 2 > 0,
+                          i % 4 > 1) for i, s in enumerate(SHAPES)]
+    return job(tensors, kind, 0.4, integrator=INTEGRATORS[place % 3])
+
+
+def a_prior_on_the_host(law, kind, dtype):
+    """Each law with each kind of thermostat in one of the two types; the laws that differ in the kernel in some."""
+    always = (LAWS.index(law) + 2 * KINDS.index(kind) + (dtype == "float64")) % 4 == 0
+    return pytest.param(law, kind, dtype, marks=() if always else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("law, kind, dtype", [a_prior_on_the_host(*o) for o in PRIORS])
+def test_priors_as_the_readable_backend(host, law, kind, dtype):
+    assert_as_the_readable_one(lambda: under(law, kind, dtype), steps=2, ulps=10)
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -299,6 +321,10 @@ class TestThroughCuPy:
     def test_integrators_and_preconditioners(self, integrator, kind, extra, dtype):
         assert_as_the_readable_one(lambda: make(kind, SHAPES, dtype, integrator=integrator, **EXTRAS[extra]), 5, 30)
 
+    @pytest.mark.parametrize("law, kind, dtype", PRIORS)
+    def test_priors(self, law, kind, dtype):
+        assert_as_the_readable_one(lambda: under(law, kind, dtype), steps=5, ulps=30)
+
     @pytest.mark.parametrize("integrator", INTEGRATORS)
     @pytest.mark.parametrize("kind", KINDS)
     def test_same_bits_again(self, kind, integrator):
@@ -324,6 +350,10 @@ class TestThroughMXNet:
             return make(kind, SHAPES, dtype, ctx=mx.gpu(0), integrator=integrator, **EXTRAS[extra])
 
         assert_as_the_readable_one(made, steps=5, ulps=30)
+
+    @pytest.mark.parametrize("law, kind, dtype", PRIORS)
+    def test_priors(self, law, kind, dtype):
+        assert_as_the_readable_one(lambda: under(law, kind, dtype, mx.gpu(0)), steps=5, ulps=30)
 
     @pytest.mark.parametrize("integrator", INTEGRATORS)
     @pytest.mark.parametrize("kind", KINDS)

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from folders import ROOT
 from mxnet import autograd, gluon, nd
-from scipy import stats
-from steps import SEED, arrays, assert_close, job, run, tensor
+from scipy import special, stats
+from steps import SEED, arrays, assert_close, job, run, tensor, with_prior
 
 from sgmcmc_mx.kernels import Job, Shared, Tensor, native, ndarray, noise
-from sgmcmc_mx.kernels.job import INTEGRATORS
+from sgmcmc_mx.kernels.job import INTEGRATORS, LAWS
 
 MISSING = native.load()
 if MISSING and os.environ.get("SGMCMC_MX_BACKEND") == "native":
@@ -77,6 +77,57 @@ def test_integrators_and_preconditioners_as_the_readable_backend(integrator, kin
                    for i, s in enumerate(SHAPES)]
         results.append(run(backend, job(tensors, kind, integrator=integrator), steps))
     assert_close(*results, ulps)
+
+
+@pytest.mark.parametrize("law, arrays, kind, dtype, steps, ulps", sampled(
+    (LAWS[1:], ((False, False), (True, False), (False, True), (True, True)), KINDS, TYPES), [(1, 6), (5, 14)]))
+def test_priors_as_the_readable_backend(law, arrays, kind, dtype, steps, ulps):
+    """Every integrator and what else a step has comes by turns; the pull is formed before, in the same way for all."""
+    extras = {"euler": {"estimate": 0.3}, "aboba": {}, "badodab": {"scaled": True}}
+    integrator = INTEGRATORS[(LAWS.index(law) + KINDS.index(kind) + sum(arrays)) % 3]
+    results = []
+    for backend in (native, ndarray):
+        tensors = [with_prior(tensor(s, kind, dtype, ordinal=i, **(extras[integrator] if i % 2 else {})), law, *arrays)
+                   for i, s in enumerate(SHAPES)]
+        results.append(run(backend, job(tensors, kind, 0.4, integrator=integrator), steps))
+    assert_close(*results, ulps)
+
+
+def pulled(law, x, dtype="float64", **numbers):
+    """The prior's part of G at places x, by the native step alone: scale and strength are 1."""
+    t = Tensor(nd.array(x, dtype=dtype), nd.zeros(x.shape, dtype=dtype), 0, 1, drift=1.0, prior=1.0, noise=0.0)
+    t.law = LAWS.index(law)
+    for name, value in numbers.items():
+        setattr(t, name, value)
+    native.step(Job([t], SEED, 1.0))
+    return x.astype(dtype) - t.weight.asnumpy()
+
+
+@pytest.mark.parametrize("dtype, error", [("float64", 1e-13), ("float32", 3e-6)])
+def test_slopes_of_priors_are_those_of_their_densities(dtype, error):
+    """Against SciPy, far into the tails, where the exponential is held and the step overflows nothing."""
+    x = np.concatenate([np.linspace(-30, 30, 4001), 10.0 ** np.arange(-30, 3), -10.0 ** np.arange(-30, 3)])
+    expected = {
+        ("student", 3.0, 0.0): 4 * x / (3 + x * x),
+        ("laplace", 0.0, 0.0): np.sign(x),
+        ("power", 1.2, 0.0): 1.2 * np.abs(x) ** 0.2 * np.sign(x),
+        ("power", 4.0, 0.0): 4 * np.abs(x) ** 3 * np.sign(x),
+        ("mixture", -3.0, 399.0): x * (1 + 399 * special.expit(3 - 399 * x * x / 2)),
+        ("mixture", 2.0, -0.9): x * (1 - 0.9 * special.expit(-2 + 0.9 * x * x / 2)),
+    }
+    for (law, first, second), slope in expected.items():
+        found = pulled(law, x, dtype, first=first, second=second)
+        assert np.abs(found - slope).max() <= error * (np.abs(slope) + np.abs(x)).max(), law
+        near = np.abs(x) < 3        # where the weights are, also relative to what it is there
+        np.testing.assert_allclose(found[near], slope[near], rtol=20 * error, atol=error * 3, err_msg=law)
+
+
+@pytest.mark.parametrize("law", LAWS[1:])
+def test_a_weight_that_is_no_number_stays_that(law):
+    t = with_prior(tensor((64,), "friction"), law, True, True)
+    t.weight[7] = math.nan
+    native.step(job([t], "friction"))
+    assert np.isnan(t.weight.asnumpy()).tolist() == [i == 7 for i in range(64)]
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -241,6 +292,21 @@ def large(kind, integrator="euler"):
     shapes = ((700, 300), (1,), (16384,), (16385,), (61, 53))
     return job([tensor(s, kind, ordinal=i) for i, s in enumerate(shapes)], kind,
                integrator=integrator)
+
+
+@pytest.mark.parametrize("law", LAWS[1:])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_bits_of_priors_do_not_depend_on_the_processor(law, dtype):
+    """Exponentials and logarithms, too: 20,001 places in the tails, and a block that ends inside a vector."""
+    expected = None
+    for name in native.instruction_sets():
+        native.instruction_set(name)
+        t = with_prior(tensor((20_001,), "friction", dtype), law, True, True)
+        t.weight *= 10
+        got = run(native, job([t], "friction"), 2)
+        expected = expected or got
+        for key in got:
+            np.testing.assert_array_equal(got[key], expected[key], err_msg=f"{key} {name}")
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)

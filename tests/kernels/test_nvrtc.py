@@ -58,6 +58,8 @@ def programs():
         for form in dict.fromkeys(form_of(kind, integrator) for integrator in INTEGRATORS):
             first = Program(real, kind, estimate, scaled, form)
             yield from filter(None, (first, first.second))
+    for real, kind, centred, units in itertools.product(("float", "double"), KINDS, (False, True), (False, True)):
+        yield Program(real, kind, False, False, form_of(kind, "euler"), True, centred, units)
 
 
 def always(place, program):

@@ -101,13 +101,19 @@ static void ISA(words)(const uint32_t key[2], const uint32_t counter[3], int64_t
 
 #define REAL float
 #define ROOT sqrtf
+#define WORD int32_t
+#define MANTISSA 23
 #define SERIES 9
 #define TYPED(name) ISA(name##_f32)
+#include "prior_body.h"
 #include "update_body.h"
 #define REAL double
 #define ROOT sqrt
+#define WORD int64_t
+#define MANTISSA 52
 #define SERIES 17
 #define TYPED(name) ISA(name##_f64)
+#include "prior_body.h"
 #include "update_body.h"
 
 static double ISA(chunk)(const sg_task *task, int64_t first, int64_t count)

@@ -22,7 +22,7 @@ static int find_tensor(job *j, int i)
     const tensor *t = j->plan->tensors + i;
     sg_task *task = j->tasks + i;
     void **data[PER_TENSOR] = {&task->weight, &task->grad, &task->momentum, &task->alpha, &task->previous,
-                               &task->variance, &task->scale, &task->half};
+                               &task->variance, &task->scale, &task->half, &task->centre, &task->unit};
     for (int k = 0; k < PER_TENSOR; k++) {
         int code = look_up(t->operands + k, data[k]);
         if (code)
@@ -60,6 +60,10 @@ static void fill_in(job *j, int i)
     task->alpha_shift = 0;
     task->heat = r->heat;
     task->inverse_mass = r->inverse_mass;
+    task->law = (int)r->law;
+    task->inverse = r->inverse;
+    task->first = r->first;
+    task->second = r->second;
 }
 
 int find(job *j)

@@ -80,6 +80,7 @@ static int take_tensor(void **arrays, int shared, tensor *t)
         if (i != ALPHA && (code = take(arrays[i], t->size, dtype, t->operands + i)))
             return code;
     }
+    t->operands[CENTRE].reorder = t->operands[UNIT].reorder = 0;    /* flat, and read by several at a time */
     return arrays[ALPHA] && arrays[MOMENTUM] && !shared ? take_alpha(arrays[ALPHA], t) : SG_OK;
 }
 
@@ -139,6 +140,11 @@ int name(names *s, const operand *o, int written, const void *owner)
     return 0;
 }
 
+static int only_read(int i)
+{
+    return i == GRAD || i == SCALE || i == CENTRE || i == UNIT;
+}
+
 /* What the operation writes first, then what it only reads. A gradient that may have to be laid out afresh counts
  * as written. */
 void name_plan(names *s, plan *p, int grads_are_written)
@@ -147,13 +153,13 @@ void name_plan(names *s, plan *p, int grads_are_written)
         name(s, p->shared + i, 1, p);
     for (int t = 0; t < p->count; t++)
         for (int i = 0; i < PER_TENSOR; i++)
-            if (i != GRAD && i != SCALE)
+            if (!only_read(i))
                 p->in_order |= name(s, p->tensors[t].operands + i, 1, p->tensors + t);
     for (int written = 1; written >= 0; written--)
         for (int t = 0; t < p->count; t++)
-            for (int i = GRAD; i <= SCALE; i += SCALE - GRAD) {
+            for (int i = 0; i < PER_TENSOR; i++) {
                 const operand *o = p->tensors[t].operands + i;
-                if ((o->reorder || (i == GRAD && grads_are_written)) == written)
+                if (only_read(i) && (o->reorder || (i == GRAD && grads_are_written)) == written)
                     name(s, o, written, p->tensors + t);
             }
 }
@@ -187,7 +193,7 @@ static int fill_plan(plan *p, void **arrays)
     return name_all(p);
 }
 
-/* A plan for n > 0 tensors. `arrays` holds NDArray handles, 0 for none: the shared alpha and its account, then eight a
+/* A plan for n > 0 tensors. `arrays` holds NDArray handles, 0 for none: the shared alpha and its account, then ten a
  * tensor. Returns a code of the enum above; sg_release() frees the plan. */
 EXPORT int sg_plan(void **arrays, int n, void **out)
 {

@@ -37,7 +37,7 @@ extern const sg_isa *isa;
 extern int threads;             /* 0: as many as OpenMP says */
 extern pid_t loaded_by;
 
-enum { WEIGHT, GRAD, MOMENTUM, ALPHA, PREVIOUS, VARIANCE, SCALE, HALF, PER_TENSOR };
+enum { WEIGHT, GRAD, MOMENTUM, ALPHA, PREVIOUS, VARIANCE, SCALE, HALF, CENTRE, UNIT, PER_TENSOR };
 enum { SHARED_ALPHA, SHARED_EXCESS, PER_PLAN };
 
 typedef struct {
@@ -74,8 +74,9 @@ typedef struct {
 } head;
 
 typedef struct {
-    uint64_t ordinal, count;
+    uint64_t ordinal, count, law;
     double drift, prior, noise, cold, ratio, alpha_ratio, friction, heat, inverse_mass, share, rate;
+    double inverse, first, second;
 } row;
 
 typedef struct {

@@ -10,6 +10,9 @@
  *                 needs a sum over several elements in the middle, a step is two, KICK and FLUCTUATE
  *     ESTIMATE    1 with a running estimate of the gradient's variance, else 0
  *     SCALED      1 with a preconditioner of the step size, else 0
+ *     PULLED      1 where the prior is one of job.py's LAWS but the plain one, else 0; which, the table says
+ *     CENTRED     1 with a centre of the prior, else 0
+ *     UNITS       1 with a unit of it for every element, else 0
  *     COUNT       number of tensors, at most THREADS
  *     TENSORS(X)  X(0) X(1) ... X(COUNT - 1)
  *     STREAM      1 for the kernels that give the stream of noise by itself, else 0
@@ -22,8 +25,9 @@
  * would take more than the 4 KB there are. The table is a head, COUNT rows, and at last where the chunks end.
  *
  * A block carries out a chunk of one tensor, and every sum is formed in an order that depends on the sizes of the
- * tensors alone. So a step has the same bits on every run, every GPU and a host. Only exp and expm1 are the device's:
- * with 'aboba' and 'badodab', a thermostat by element, and all that is double, may differ by some ulps between devices.
+ * tensors alone. So a step has the same bits on every run, every GPU and a host. Only exp, expm1 and pow are the
+ * device's: with 'aboba' and 'badodab', a thermostat by element, a prior of law 'mixture' or 'power', and all that is
+ * double, may differ by some ulps between devices.
  * Chunks are numbered through the launches of a step: each has its own place for what it adds to a sum.
  */
 
@@ -45,10 +49,21 @@
 #define FORM EULER
 #define ESTIMATE 0
 #define SCALED 0
+#define PULLED 0
+#define CENTRED 0
+#define UNITS 0
 #define COUNT 1
 #define TENSORS(X) X(0)
 #define STREAM 1
 #endif
+
+/* LAWS of job.py. */
+#define GAUSSIAN 1
+#define LAPLACE 2
+#define STUDENT 3
+#define MIXTURE 4
+#define POWER 5
+#define GIVEN 6
 
 #define THREADS 256     /* of a block; a power of two */
 #define CHUNK 4096      /* elements of a chunk: a multiple of 4 * THREADS */
@@ -62,7 +77,7 @@ typedef REAL Real;
 
 enum { SEED_LOW, SEED_HIGH, RESCALE, CLIP, SETTLE, SETTLE_RATIO, SETTLE_GAIN, SETTLE_SHIFT, HALF_GAIN, HEAD };
 enum { FIRST, SIZE, ORDINAL, STEP_LOW, STEP_HIGH, DRIFT, PRIOR, NOISE, COLD, RATIO, ALPHA_RATIO, FRICTION_OF, HEAT,
-       INVERSE_MASS, SHARE, RATE, ROW };
+       INVERSE_MASS, SHARE, RATE, LAW, INVERSE, LAW_FIRST, LAW_SECOND, ROW };
 
 /* ---------------------------------------------------------------- the noise */
 
@@ -171,6 +186,12 @@ OF_REAL(root, sqrtf, sqrt)
 OF_REAL(exponential, expf, exp)
 OF_REAL(growth, expm1f, expm1)      /* exp(x) - 1 */
 
+static inline __device__ Real power_of(Real x, Real exponent)
+{
+    return sizeof(Real) == sizeof(float) ? (Real)powf((float)x, (float)exponent)
+                                         : (Real)pow((double)x, (double)exponent);
+}
+
 /* What alpha' makes of v and of the noise: v <- after * (decay * v + spread * n), and a kick beside n. */
 struct Factors {
     Real decay, after, spread;
@@ -198,10 +219,13 @@ static inline __device__ Factors factors_of(X ratio, X alpha)
 struct Task {
     Real *weight, *momentum, *own_alpha, *previous, *variance;  /* own_alpha: of every element */
     const Real *grad, *scale, *alpha;                           /* alpha: of the tensor */
+    const Real *centre, *unit;                                  /* of the prior */
     long long first, size;          /* chunk that is this tensor's first; elements */
     unsigned key[2], counter[3];    /* counter words 1, 2, 3; word 0 is the block */
     Real rescale, clip, drift, prior, noise, noise2, drift2, cold, rate;
     Real ratio, alpha_ratio, alpha_shift, heat, inverse_mass;
+    int law;                        /* of the prior, and its numbers */
+    Real inverse, strength, law_first, law_second;
     Factors factors;                /* where they are those of the tensor */
     double share, heat_exactly;
 };
@@ -230,6 +254,11 @@ static inline __device__ void read_row(const double *head, const double *row, Ta
     t->heat = (Real)row[HEAT];
     t->inverse_mass = (Real)row[INVERSE_MASS];
     t->rate = (Real)row[RATE];
+    t->law = (int)row[LAW];
+    t->inverse = (Real)row[INVERSE];
+    t->strength = (Real)(t->law == GIVEN ? row[PRIOR] : row[PRIOR] * row[INVERSE]);
+    t->law_first = (Real)row[LAW_FIRST];
+    t->law_second = (Real)row[LAW_SECOND];
     t->share = row[SHARE];
     t->heat_exactly = row[HEAT];
 }
@@ -245,9 +274,32 @@ static inline __device__ Real settled(const double *head, const Real *alpha, con
 #endif
 
 struct Element {
-    Real grad, scale, w, v, alpha, previous, variance;
+    Real grad, scale, w, v, alpha, previous, variance, centre, unit;
     float normal;
 };
+
+/* The prior's part of G. The law is the same for all threads of a block. */
+static inline __device__ Real pull_of(const Task *t, const Element *e)
+{
+    const Real unit = UNITS ? e->unit : (Real)1, first = t->law_first, second = t->law_second;
+    if (!PULLED)
+        return t->prior * e->w;
+    if (t->law == GIVEN)
+        return t->strength * unit;
+    const Real x = t->inverse * ((CENTRED ? e->w - e->centre : e->w) * unit);
+    Real h = x;
+    if (t->law == LAPLACE)
+        h = 1;
+    else if (t->law == STUDENT)
+        h = (first + 1) * x / (first + x * x);
+    else if (t->law == MIXTURE)
+        h = x * (1 + second / (1 + exponential(first + (Real)0.5 * second * (x * x))));
+    else if (t->law == POWER)
+        h = first * power_of(x < 0 ? -x : x, first - 1);
+    if (t->law == LAPLACE || t->law == POWER)
+        h = x > 0 ? h : x < 0 ? -h : x;
+    return t->strength * h * unit;
+}
 
 /* drift m G, once the estimate of the gradient's variance is brought up to date. */
 static inline __device__ Real kick_of(const Task *t, Element *e)
@@ -261,7 +313,7 @@ static inline __device__ Real kick_of(const Task *t, Element *e)
             e->variance += t->rate * ((Real)0.5 * d * d - e->variance);
         e->previous = g;
     }
-    const Real kick = t->drift * (g + t->prior * e->w);
+    const Real kick = t->drift * (g + pull_of(t, e));
     return SCALED ? e->scale * kick : kick;
 }
 
@@ -327,6 +379,8 @@ static inline __device__ double four(const Task *t, long long block)
         const bool inside = i < t->size;
         e[j].grad = inside && DESCENT ? t->grad[i] : (Real)0;
         e[j].scale = inside && SCALED ? t->scale[i] : (Real)0;
+        e[j].centre = inside && CENTRED && DESCENT ? t->centre[i] : (Real)0;
+        e[j].unit = inside && UNITS && DESCENT ? t->unit[i] : (Real)0;
         e[j].w = inside ? t->weight[i] : (Real)0;
         e[j].v = inside && MOMENTUM ? t->momentum[i] : (Real)0;
         e[j].alpha = inside && KIND == PER_ELEMENT ? t->own_alpha[i] : (Real)0;
@@ -417,12 +471,28 @@ static inline __device__ double block_sum(double x)
 #define SCALE_ARGUMENT(i)
 #define TAKE_SCALE(i)
 #endif
+#if CENTRED && DESCENT
+#define CENTRE_ARGUMENT(i) , const Real *centre##i
+#define TAKE_CENTRE(i) task.centre = centre##i;
+#else
+#define CENTRE_ARGUMENT(i)
+#define TAKE_CENTRE(i)
+#endif
+#if UNITS && DESCENT
+#define UNIT_ARGUMENT(i) , const Real *unit##i
+#define TAKE_UNIT(i) task.unit = unit##i;
+#else
+#define UNIT_ARGUMENT(i)
+#define TAKE_UNIT(i)
+#endif
 #define ARGUMENTS(i) \
-    , Real *weight##i GRAD_ARGUMENT(i) MOMENTUM_ARGUMENT(i) ALPHA_ARGUMENT(i) ESTIMATE_ARGUMENTS(i) SCALE_ARGUMENT(i)
+    , Real *weight##i GRAD_ARGUMENT(i) MOMENTUM_ARGUMENT(i) ALPHA_ARGUMENT(i) ESTIMATE_ARGUMENTS(i) SCALE_ARGUMENT(i) \
+    CENTRE_ARGUMENT(i) UNIT_ARGUMENT(i)
 #define TAKE(i) \
     case i: \
         task.weight = weight##i; \
         TAKE_GRAD(i) TAKE_MOMENTUM(i) TAKE_ALPHA(i) TAKE_ESTIMATE(i) TAKE_SCALE(i) \
+        TAKE_CENTRE(i) TAKE_UNIT(i) \
         break;
 
 /* alpha' of the tensor that a row is of. A kick does without it, and brings it up to date for the fluctuation. */

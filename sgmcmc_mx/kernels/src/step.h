@@ -15,10 +15,13 @@
 enum { SG_NO_MOMENTUM, SG_MOMENTUM, SG_ELEMENT };
 enum { SG_PLAIN, SG_ESTIMATE, SG_SCALE };
 enum { SG_EULER, SG_ABOBA, SG_BADODAB, SG_KICK, SG_FLUCTUATE };
-#define SG_CASE(kind, extra, form) (((kind) * 3 + (extra)) * 5 + (form))
+#define SG_CASE(kind, extra, form, pulled) ((((kind) * 3 + (extra)) * 5 + (form)) * 2 + (pulled))
+/* What the prior is: N(0, 1 / (N prior)), or another one, whose part of the gradient is formed block by block. */
+enum { SG_LAW_PLAIN, SG_LAW_GAUSSIAN, SG_LAW_LAPLACE, SG_LAW_STUDENT, SG_LAW_MIXTURE, SG_LAW_POWER, SG_LAW_GIVEN };
 
 typedef struct {
-    void *weight, *grad, *momentum, *alpha, *previous, *variance, *scale, *half;   /* data, 0 where there is none */
+    void *weight, *grad, *momentum, *alpha, *previous, *variance, *scale, *half;
+    void *centre, *unit;            /* data, 0 where there is none */
     int64_t size;
     uint32_t key[2], counter[3];    /* counter words 1, 2, 3; word 0 is the block */
     int is_double, half_grad;
@@ -27,6 +30,8 @@ typedef struct {
     double rescale, clip, drift, prior, noise, cold, rate;
     double decay, after, spread;    /* factors of v, and of the noise, where they are one number for the tensor */
     double ratio, alpha_ratio, alpha_shift, heat, inverse_mass;
+    int law;                        /* of the prior, and its numbers */
+    double inverse, first, second;
 } sg_task;
 
 /* Arithmetic of one instruction set. */

@@ -33,11 +33,12 @@ static inline __attribute__((always_inline)) REAL TYPED(gradient)(const sg_task 
     return g;
 }
 
-/* One block of a tensor, with its normals. The last three arguments are constants at every call: a loop of its own
- * for each kind of step, without branches. */
+/* One block of a tensor, with its normals, and what the prior pulls by where that is not `prior w`. The last four
+ * arguments are constants at every call: a loop of its own for each kind of step, without branches. */
 static inline __attribute__((always_inline)) void TYPED(update)(const sg_task *t, int64_t at, int64_t count,
                                                                 const REAL *restrict grad, const float *normal,
-                                                                int kind, int extra, int form)
+                                                                const REAL *pull, int kind, int extra, int form,
+                                                                int pulled)
 {
     REAL *restrict w = (REAL *)t->weight + at, *restrict v = (REAL *)t->momentum + at;
     REAL *restrict alpha = (REAL *)t->alpha + at;
@@ -53,7 +54,7 @@ static inline __attribute__((always_inline)) void TYPED(update)(const sg_task *t
         REAL kick = 0, s = plain, e, f;
         if (form != SG_FLUCTUATE) {
             REAL g = TYPED(gradient)(t, grad[i], previous + i, variance + i, extra);
-            kick = drift * (g + prior * w[i]);
+            kick = drift * (g + (pulled ? pull[i] : prior * w[i]));
             kick = extra == SG_SCALE ? scale[i] * kick : kick;
         }
         if (extra == SG_ESTIMATE || extra == SG_SCALE) {
@@ -113,15 +114,24 @@ static inline __attribute__((always_inline)) void TYPED(squares)(const REAL *v, 
         acc[k] += (double)v[i + k] * (double)v[i + k];
 }
 
+#define SG_ONE(kind, extra, form, pulled) \
+    case SG_CASE(kind, extra, form, pulled): \
+        TYPED(update)(t, at, m, grad, normal, pull, kind, extra, form, pulled); \
+        break;
 #define SG_EXTRAS(kind, form) \
-    case SG_CASE(kind, SG_PLAIN, form): TYPED(update)(t, at, m, grad, normal, kind, SG_PLAIN, form); break; \
-    case SG_CASE(kind, SG_ESTIMATE, form): TYPED(update)(t, at, m, grad, normal, kind, SG_ESTIMATE, form); break; \
-    case SG_CASE(kind, SG_SCALE, form): TYPED(update)(t, at, m, grad, normal, kind, SG_SCALE, form); break;
+    SG_ONE(kind, SG_PLAIN, form, 0) SG_ONE(kind, SG_ESTIMATE, form, 0) SG_ONE(kind, SG_SCALE, form, 0)
+#define SG_ALL(kind, form) \
+    SG_EXTRAS(kind, form) \
+    SG_ONE(kind, SG_PLAIN, form, 1) SG_ONE(kind, SG_ESTIMATE, form, 1) SG_ONE(kind, SG_SCALE, form, 1)
 
 static __attribute__((noinline)) void TYPED(block)(const sg_task *t, int64_t at, int64_t m, const REAL *grad,
                                                    const float *normal)
 {
     sg_task moved;
+    REAL pull[SG_BLOCK] __attribute__((aligned(64)));
+    const int pulled = t->law != SG_LAW_PLAIN && t->form != SG_FLUCTUATE;
+    if (pulled)
+        TYPED(prior)(t, at, m, pull);
     if (t->kind == SG_ELEMENT && t->alpha_shift != 0) {     /* apart from update(), whose rounding it would change */
         REAL *restrict alpha = (REAL *)t->alpha + at;
         const REAL ratio = (REAL)t->alpha_ratio, shift = (REAL)t->alpha_shift;
@@ -131,16 +141,16 @@ static __attribute__((noinline)) void TYPED(block)(const sg_task *t, int64_t at,
         moved.alpha_ratio = 1;
         t = &moved;
     }
-    switch (SG_CASE(t->kind, t->extra, t->form)) {
-    SG_EXTRAS(SG_NO_MOMENTUM, SG_EULER)
-    SG_EXTRAS(SG_MOMENTUM, SG_EULER)
-    SG_EXTRAS(SG_MOMENTUM, SG_ABOBA)
-    SG_EXTRAS(SG_MOMENTUM, SG_BADODAB)
-    SG_EXTRAS(SG_MOMENTUM, SG_KICK)
+    switch (SG_CASE(t->kind, t->extra, t->form, pulled)) {
+    SG_ALL(SG_NO_MOMENTUM, SG_EULER)
+    SG_ALL(SG_MOMENTUM, SG_EULER)
+    SG_ALL(SG_MOMENTUM, SG_ABOBA)
+    SG_ALL(SG_MOMENTUM, SG_BADODAB)
+    SG_ALL(SG_MOMENTUM, SG_KICK)
     SG_EXTRAS(SG_MOMENTUM, SG_FLUCTUATE)
-    SG_EXTRAS(SG_ELEMENT, SG_EULER)
-    SG_EXTRAS(SG_ELEMENT, SG_ABOBA)
-    SG_EXTRAS(SG_ELEMENT, SG_BADODAB)
+    SG_ALL(SG_ELEMENT, SG_EULER)
+    SG_ALL(SG_ELEMENT, SG_ABOBA)
+    SG_ALL(SG_ELEMENT, SG_BADODAB)
     }
 }
 
@@ -174,8 +184,12 @@ static double TYPED(chunk)(const sg_task *t, int64_t first, int64_t count)
     return sum;
 }
 
+#undef SG_ALL
 #undef SG_EXTRAS
+#undef SG_ONE
 #undef SERIES
+#undef WORD
+#undef MANTISSA
 #undef REAL
 #undef ROOT
 #undef TYPED
