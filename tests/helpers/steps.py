@@ -79,8 +79,10 @@ def run(backend, j, steps=1):
             t.count += 1
             nd.elemwise_add(t.grad * 0.5, (t.weight * 0.2).astype(t.grad.dtype), out=t.grad)
             t.ratio = t.alpha_ratio = 1.0
+            if t.alpha is not None:
+                t.friction = 0.0        # a shift comes with a ratio
         if j.shared is not None:
-            j.shared.settle = (1.0, 0.3)
+            j.shared.settle, j.shared.shift = (1.0, 0.3), 0.0
     return arrays(j)
 
 
