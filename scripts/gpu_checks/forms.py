@@ -84,7 +84,8 @@ def _tensor(form: Form, place: int, size: int, device: CheckedDevice) -> Any:
 
     t = job.Tensor(array(0), array(1, scale=2.0), 2 ** 31 + place, 2 ** 40 + 5, drift=0.05, prior=0.3 + place / 8,
                    noise=0.0 if place == 1 else 0.07)
-    t.friction, t.heat, t.inverse_mass, t.share = 0.1, HEAT, 0.4, SHARE
+    t.friction = 0.1 if form.kind == "friction" else 0.0
+    t.heat, t.inverse_mass, t.share = HEAT, 0.4, SHARE
     t.ratio, t.alpha_ratio, t.cold = 1.1, 0.9, 0.0 if place == 2 else 0.003
     if form.kind != "none":
         t.momentum = array(2, scale=0.25)

@@ -110,7 +110,8 @@ class Walk:
         else:
             drift, noise2 = law.eta, 2.0 * law.a * law.eta - law.eta ** 2 * law.told
         t = job.Tensor(self.w[here], self.g[here], i, 0, drift, PRIOR, math.sqrt(noise2))
-        t.friction, t.heat, t.inverse_mass, t.share, t.cold = law.a, law.eta, 1.0 / self.mass, 1.0, law.cold
+        t.friction = law.a if law.kind == "friction" else 0.0
+        t.heat, t.inverse_mass, t.share, t.cold = law.eta, 1.0 / self.mass, 1.0, law.cold
         t.momentum = None if self.v is None else self.v[here]
         if law.kind in ("tensor", "element"):
             t.alpha = self.alpha[i:i + 1] if law.kind == "tensor" else self.alpha[here]

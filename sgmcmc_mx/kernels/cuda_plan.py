@@ -163,9 +163,10 @@ def _table(tasks: List[Task], job: Job, shared: Optional[Shared], first: int) ->
     """The numbers of a launch, in the order of the enumerations in step.cu, and where its chunks from ``first`` end."""
     settle, half_gain = (None, 0.0) if shared is None else (shared.settle, 0.5 * shared.gain)
     ratio, gain = settle or (1.0, 0.0)
+    shift = 0.0 if shared is None else shared.shift
     clip = math.inf if job.clip is None else job.clip
     values = array.array("d", (job.seed & _LOW, job.seed >> 32, job.rescale, clip, settle is not None, ratio, gain,
-                               half_gain))
+                               shift, half_gain))
     chunk = first
     for task in tasks:
         t = task.tensor

@@ -28,19 +28,19 @@ module with ``step(job)``; it must carry out, for every tensor of the job, eleme
                         w <- w + v / 2
                         thermostat(1/2)
 
-where alpha' is ``friction`` (a number, and thermostat() does nothing), or ``alpha_ratio * alpha`` for a thermostat
-that belongs to the tensor (one value, or one an element), updated at once with the new v, ::
+where alpha' is ``friction`` (a number, and thermostat() does nothing), or ``alpha_ratio * alpha + friction`` for a
+thermostat that belongs to the tensor (one value, or one an element), updated at once with the new v, ::
 
     thermostat(part):   alpha <- alpha' + part * inverse_mass * (mean(v^2) - heat)      mean over tensor, or element
 
-(``alpha_ratio`` counts once a step), or, with the thermostat that the whole network shares (``job.shared``), the
-shared alpha, the same for every tensor of a step. Then v only adds to its account, ::
+(``alpha_ratio`` and ``friction`` count once a step), or, with the thermostat that the whole network shares
+(``job.shared``), the shared alpha, the same for every tensor of a step. Then v only adds to its account, ::
 
     thermostat(1):      shared.excess += share * (sum(v^2) - size * heat)
 
 and the account is settled when the next step begins (``shared.settle = (ratio, gain)``), before anything else::
 
-    alpha <- ratio * (alpha + gain * excess),   excess <- 0
+    alpha <- ratio * (alpha + gain * excess) + shared.shift,   excess <- 0
 
 The thermostat of 'badodab' moves in the middle of a step, so that a job must bring all tensors that share it; it
 keeps no account::
@@ -110,12 +110,12 @@ class Tensor:
 class Shared:
     """The thermostat of the whole network on one context: two arrays of one element, and the step's settlement."""
 
-    __slots__ = ("alpha", "excess", "settle", "gain")
+    __slots__ = ("alpha", "excess", "settle", "shift", "gain")
 
     def __init__(self, alpha: NDArray, excess: NDArray) -> None:
         self.alpha, self.excess = alpha, excess
         self.settle: Optional[Tuple[float, float]] = None
-        self.gain = 0.0
+        self.shift = self.gain = 0.0
 
 
 class Job:

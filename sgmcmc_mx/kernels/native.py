@@ -31,7 +31,7 @@ _REORDER = "_ZN5mxnet7NDArray5Chunk15Reorder2DefaultEv"
 ISAS = ("baseline", "avx2", "avx512")   # by rank
 UNFIT, _SIZES, _MEMORY, _EARLIER = 1, 2, 3, 4
 
-_HEAD = "Q4dQdQ"
+_HEAD = "Q5dQdQ"
 _ROW = "3Q14d"
 _coefficients = attrgetter("ordinal", "count", "law", "drift", "prior", "noise", "cold", "ratio", "alpha_ratio",
                            "friction", "heat", "inverse_mass", "share", "rate", "inverse", "first", "second")
@@ -197,7 +197,7 @@ def pack(job: Job) -> bytes:
     """The coefficients of a step, as the library reads them."""
     values = [job.seed, job.rescale, math.inf if job.clip is None else job.clip]
     shared = job.shared
-    values += (1.0, 0.0, 0) if shared is None or shared.settle is None else (*shared.settle, 1)
+    values += (1.0, 0.0, 0.0, 0) if shared is None or shared.settle is None else (*shared.settle, shared.shift, 1)
     values += (0.0 if shared is None else 0.5 * shared.gain, INTEGRATORS.index(job.integrator))
     for t in job.tensors:
         values += _coefficients(t)

@@ -24,6 +24,8 @@ def step(job: Job) -> None:
         ratio, gain = shared.settle
         nd.elemwise_add(shared.alpha, shared.excess * gain, out=shared.alpha)
         shared.alpha *= ratio
+        if shared.shift:
+            shared.alpha += shared.shift
         shared.excess *= 0
     moving = []
     for t in tensors:
@@ -117,6 +119,8 @@ def _alpha(t: Tensor, shared: Optional[Shared]) -> Number:
         return t.friction
     if t.alpha_ratio != 1.0:
         t.alpha *= t.alpha_ratio
+    if t.friction:
+        t.alpha += t.friction
     return t.alpha
 
 

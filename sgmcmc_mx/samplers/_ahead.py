@@ -12,7 +12,7 @@ from ._base import Sampler
 __all__ = ["Ahead", "steps_ahead", "steps_at_a_time"]
 
 # Places, in words of 8 bytes, in what native.pack() gives.
-_RESCALE, _HEAD, _ROW, _COUNT = 1, 8, 17, 1
+_RESCALE, _HEAD, _ROW, _COUNT = 1, 9, 17, 1
 
 
 class Ahead(NamedTuple):

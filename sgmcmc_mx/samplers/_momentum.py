@@ -23,8 +23,8 @@ _NOISE_HELP = ("gradient_noise is the variance of a coordinate of grad U due to 
 class MomentumSampler(Sampler):
     """Base of SGHMC and SGNHT. v = h p, h = sqrt(eta): v ~ N(0, eta T) in equilibrium.
 
-    When the step size goes from eta to eta', v and every friction are multiplied by sqrt(eta'/eta): in the
-    papers' letters p, A and xi stay what they were. ``friction`` is meant at the base step size.
+    When the step size goes from eta to eta', v and ``friction`` are multiplied by sqrt(eta'/eta): in the papers'
+    letters p and A stay what they were. ``friction`` is meant at the base step size.
 
     The splitting integrators, with alpha the friction in force and the gradient at the stored w, ::
 

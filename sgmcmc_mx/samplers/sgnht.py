@@ -9,6 +9,7 @@ from mxnet.context import Context
 
 from .. import kernels
 from .._check import choice, number
+from ._follow import Law, turn
 from ._momentum import MomentumDevice, MomentumSampler
 from ._options import Index
 
@@ -16,6 +17,7 @@ __all__ = ["SGNHT", "default_thermal_mass"]
 
 RESPONSE = 100.0    # steps within which the default thermostat answers
 SPREAD = 1.0 / 3.0  # and the largest fluctuation it may have of its own, relative to the friction
+Spread = Tuple[float, int]  # of xi, as the last change of the step size left it, and the number of that step
 
 
 def default_thermal_mass(eta: float, friction: float, temperature: float, size: int) -> float:
@@ -47,6 +49,10 @@ class SGNHT(MomentumSampler):
     a / alpha: such directions freeze while the temperature is T. ``thermostat='element'`` mends it where the directions
     are the weights. Where weights are correlated it does not: there a smaller learning_rate helps (b well below a),
     larger batches, or control variates (``docs/correlated_noise.md``).
+    When the step size goes from eta to eta', a is multiplied by sqrt(eta'/eta), and alpha - a, which is there for the
+    minibatches' heat, by eta'/eta. So alpha stays at its mean along a schedule. An alpha of one or few weights
+    fluctuates. Where eta rises by much, alpha - a grows by less there, so that no fluctuation exceeds half the
+    friction: such a thermostat must find the heat anew, and is too hot until it has answered.
     The error of this discretisation is O(h): var T (1 - alpha/2) on U = w^2/2 for large d. The symmetric splittings
     (Leimkuhler & Shang 2016, sec. 3.2: 'badodab'; Li et al. 2016, arXiv 1512.07662, sec. 3.2: 'aboba') have O(h^2);
     in 'badodab' half of the thermostat's move comes before the fluctuation and half after it.
@@ -71,6 +77,10 @@ class SGNHT(MomentumSampler):
         thermostat only grows.
     """
 
+    # Whether alpha - a goes with eta where the step size changes, or all of alpha with sqrt(eta), as it once did: a run
+    # that such a version has stored keeps its rule.
+    follows_heat = False
+
     def __init__(self, *, friction: float = 0.1, thermostat: str = "global", thermal_mass: Optional[float] = None,
                  gradient_noise: Optional[float] = None, integrator: str = "euler", **kwargs: Any) -> None:
         if integrator == "euler":
@@ -81,6 +91,7 @@ class SGNHT(MomentumSampler):
             "thermal_mass", thermal_mass, "the papers' is 1.0; leave it out for the default", low=0.0, open_low=True)
         number("temperature", kwargs.get("temperature", 1.0), "at 0 a thermostat only grows: write sghmc, which at "
                "temperature=0 is SGD with momentum", low=0.0, open_low=True)
+        self.follows_heat = True
         super().__init__(friction=friction, gradient_noise=gradient_noise, integrator=integrator, **kwargs)
 
     # ---------------------------------------------------------------- readable at any step
@@ -145,11 +156,25 @@ class SGNHT(MomentumSampler):
             if self.integrator == "badodab" and self._on_kvstore(index) and len(self._param_dict) != 1:
                 raise ValueError(_ALL_AT_ONCE)
             return
+        size = 1 if self.groups == "element" else t.size
+        mass = self._mass(self.base_learning_rate * (lr / device.lr), size)
+        t.inverse_mass = 1.0 / mass
         before = device.alpha_lr.get(index, device.lr)
         device.alpha_lr[index] = device.lr
-        t.alpha_ratio = math.sqrt(device.lr / before)
-        size = 1 if self.groups == "element" else t.size
-        t.inverse_mass = 1.0 / self._mass(self.base_learning_rate * (lr / device.lr), size)
+        t.alpha_ratio, t.friction = 1.0, 0.0
+        if device.lr != before:
+            ratio = math.sqrt(device.lr / before)
+            if self.follows_heat:
+                law = Law.of(eta, a, T, mass, size)
+                t.alpha_ratio, t.friction, device.spread[index] = self._turned(ratio, law, device.spread.get(index))
+            else:
+                t.alpha_ratio = ratio
+
+    def _turned(self, ratio: float, law: Law, last: Optional[Spread]) -> Tuple[float, float, Spread]:
+        """Factor and shift of an alpha whose step size changes, and its spread after that; it starts without one."""
+        spread, then = last or (0.0, self.begin_num_update)
+        factor, shift, spread = turn(ratio, law, spread, self.num_update - then)
+        return factor, shift, (spread, self.num_update)
 
     def _mass(self, lr: float, size: int) -> float:
         if self.thermal_mass is not None:
@@ -167,6 +192,8 @@ class Common:
 
     It is part of every state, so that it is saved and loaded with them, along whichever road.
     """
+
+    spread: Optional[Spread] = None     # here, because states of earlier versions have none
 
     def __init__(self, alpha: nd.NDArray, lr: float) -> None:
         self.alpha, self.excess = alpha, nd.zeros_like(alpha)
@@ -191,6 +218,7 @@ class ThermostatDevice(MomentumDevice):
         super().__init__()
         self.common: Any = None     # a Common, where the thermostat is global
         self.alpha_lr: Dict[Index, float] = {}      # the learning rate that single tensors' alphas are expressed at
+        self.spread: Dict[Index, Spread] = {}       # of their xi
         self._due = False           # whether the account must be settled before the next tensor
 
     def link(self, common: Common, weight: nd.NDArray) -> None:
@@ -210,7 +238,9 @@ class ThermostatDevice(MomentumDevice):
         common.place(context)
         shared = kernels.Shared(common.alpha, common.excess)
         if self._due:
-            ratio, gain = math.sqrt(lr / common.lr), self.gain(sampler)
+            ratio, gain = 1.0, self.gain(sampler)
+            if lr != common.lr:
+                ratio, shared.shift = self._turn(sampler, lr, sum([t.size for t in tensors]))
             if gain or ratio != 1.0:
                 shared.settle = ratio, gain
             common.size, common.lr, self._due = 0, lr, False
@@ -225,10 +255,20 @@ class ThermostatDevice(MomentumDevice):
         """A copy for tensors that a kvstore keeps on another context, with an account of its own."""
         if shared.settle is not None:
             ratio, gain = shared.settle
-            shared.alpha[:] = (shared.alpha + shared.excess * gain) * ratio
+            shared.alpha[:] = (shared.alpha + shared.excess * gain) * ratio + shared.shift
             shared.excess[:] = 0
         lent = shared.alpha.as_in_context(context)
         return kernels.Shared(lent, nd.zeros_like(lent))
+
+    def _turn(self, sampler: SGNHT, lr: float, size: int) -> Tuple[float, float]:
+        """Factor and shift of the shared alpha at another learning rate; of all weights, if the last step saw them."""
+        common, size, ratio = self.common, self.common.size or size, math.sqrt(lr / self.common.lr)
+        if not sampler.follows_heat:
+            return ratio, 0.0
+        law = Law.of(lr / sampler.num_data, sampler.friction_at(lr), sampler.temperature,
+                     sampler._mass(sampler.base_learning_rate, size), size)
+        factor, shift, common.spread = sampler._turned(ratio, law, common.spread)
+        return factor, shift
 
     def collect(self, shared: Optional[kernels.Shared]) -> None:
         if shared is not None and shared.excess is not self.common.excess:

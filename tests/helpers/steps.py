@@ -58,7 +58,7 @@ def job(tensors, kind, clip=None, settle=(1.1, 0.3), seed=SEED, integrator="eule
     if kind == "shared":
         like = {"dtype": tensors[0].weight.dtype, "ctx": tensors[0].weight.context} if tensors else {}
         shared = Shared(nd.array([0.2], **like), nd.array([0.3], **like))
-        shared.settle, shared.gain = settle, 0.2
+        shared.settle, shared.shift, shared.gain = settle, 0.07, 0.2
     return Job(tensors, seed, 0.5, clip, shared, integrator)
 
 
@@ -79,8 +79,10 @@ def run(backend, j, steps=1):
             t.count += 1
             nd.elemwise_add(t.grad * 0.5, (t.weight * 0.2).astype(t.grad.dtype), out=t.grad)
             t.ratio = t.alpha_ratio = 1.0
+            if t.alpha is not None:
+                t.friction = 0.0        # a shift comes with a ratio
         if j.shared is not None:
-            j.shared.settle = (1.0, 0.3)
+            j.shared.settle, j.shared.shift = (1.0, 0.3), 0.0
     return arrays(j)
 
 

@@ -93,7 +93,7 @@ def test_the_numbers_are_those_of_the_source():
     assert [by_name[name] for name in values] == [1.5 + k for k in range(len(values))]
     first = dict(zip(head, table))
     assert (first["RESCALE"], first["CLIP"], first["SETTLE"], first["HALF_GAIN"]) == (0.5, 0.4, 1, 0.1)
-    assert (first["SETTLE_RATIO"], first["SETTLE_GAIN"], table[-1]) == (1.1, 0.3, 14)
+    assert [first[f"SETTLE_{name}"] for name in ("RATIO", "GAIN", "SHIFT")] == [1.1, 0.3, 0.07] and table[-1] == 14
 
 
 # ---------------------------------------------------------------- the source compiles, and MXNet takes its arguments

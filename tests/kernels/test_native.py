@@ -168,7 +168,7 @@ def test_as_the_formulas():
     t = j.tensors[0]
     w, g, v = (x.asnumpy().astype(float) for x in (t.weight, t.grad, t.momentum))
     n = noise.normal(w.size, SEED, t.count, t.ordinal).reshape(w.shape).astype(float)
-    alpha = 1.1 * (0.2 + 0.3 * 0.3)
+    alpha = 1.1 * (0.2 + 0.3 * 0.3) + 0.07
     v = t.ratio * (1 - alpha) * v - t.drift * (np.clip(0.5 * g, -0.4, 0.4) + t.prior * w) + t.noise * n
     native.step(j)
     np.testing.assert_allclose(t.momentum.asnumpy(), v, atol=3e-7)

@@ -1,4 +1,4 @@
-"""A changing step size leaves the law alone: v, friction and thermostat follow it by sqrt(eta' / eta).
+"""A changing step size leaves the law alone: v and friction follow it by sqrt(eta' / eta), the thermostat as told.
 
 (The algebra of every schedule is held to the transcription in test_algebra; here is the law.)
 """

@@ -168,12 +168,16 @@ class Moments:
         self.S, self.C, self.P = S, 0.0, eta * T        # the momentum starts independent of w, in its own law
         self.eta, self.T, self.k, self.alpha, self.mass = eta, T, k, alpha, mass
 
-    def step(self, eta, a, V=0.0, b=0.0, rescale=True):
-        """One step at eta with friction a (already at this eta). Without a thermostat alpha is a."""
+    def step(self, eta, a, V=0.0, b=0.0, rescale=True, follows_heat=True):
+        """One step at eta with friction a (already at this eta). Without a thermostat alpha is a.
+
+        Where eta changes alpha - a goes with it; without ``follows_heat`` alpha goes with sqrt(eta).
+        """
         if rescale:
             r = math.sqrt(eta / self.eta)
             self.C, self.P = r * self.C, r * r * self.P
-            self.alpha = None if self.alpha is None else r * self.alpha
+            if self.alpha is not None:
+                self.alpha = a + r * r * (self.alpha - a / r) if follows_heat else r * self.alpha
         self.eta = eta
         q = 2 * (a - b) * eta * self.T + eta ** 2 * V
         K, _ = _moment_map(a if self.alpha is None else self.alpha, eta, self.k)

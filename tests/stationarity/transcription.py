@@ -13,9 +13,10 @@ With the splittings the kick is  v <- v - eta grad U,  and the friction a, or th
     badodab   kick;  w <- w + v/2;  alpha moves half;  v <- exp(-alpha) v + s sqrt((1 - exp(-2 alpha)) / (2 alpha)) n;
               alpha moves half;  w <- w + v/2
 
-v starts in N(0, eta T), alpha at a + eta V / (2 T). When eta becomes eta', v, alpha and a are multiplied by
-sqrt(eta'/eta). A learning-rate multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times
-as large, and a thermostat that it shares with others sees |v|^2 / m.
+v starts in N(0, eta T), alpha at a + eta V / (2 T). When eta becomes eta', v and a are multiplied by
+sqrt(eta'/eta), and alpha - a by eta'/eta (less where eta rises and alpha is spread: ``_followed``). A learning-rate
+multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times as large, and a thermostat that it
+shares with others sees |v|^2 / m.
 """
 import math
 
@@ -41,6 +42,7 @@ class Transcription:
         self.v = [math.sqrt(T) * self._normal(i, noise.MOMENTUM) for i in range(len(weights))]
         self.kept, self.kept_friction = {}, {}
         self.last_g, self.differences = [None] * len(weights), [[] for _ in weights]
+        self.spread = {}        # of each xi, in units of its stationary law's, and the step that it is of
         if kind == "sgnht":
             alpha = self.a + base_lr / N * (gradient_noise or 0.0) / (2 * T)
             start = [self.a + base_lr * m / N * (gradient_noise or 0.0) / (2 * T) for m in lr_mult]
@@ -61,7 +63,8 @@ class Transcription:
         if not taking_part:
             return
         if self.kind == "sgnht" and self.groups == "global":
-            self.alpha *= math.sqrt(lr / self.alpha_lr)
+            self.alpha = self._followed(None, self.alpha, lr, self.alpha_lr,
+                                        sum(self.w[i].size for i in taking_part))
             self.alpha_lr = lr
         badodab = self.integrator == "badodab" and self.kind != "sgld"
         for i in taking_part:
@@ -72,6 +75,24 @@ class Transcription:
             for i in taking_part:
                 self._fluctuate(i)
         self._all_thermostats(taking_part, lr, 0.5 if badodab else 1.0)
+
+    def _followed(self, key, alpha, lr, before, d, mult=1.0):
+        """alpha - a goes with eta = h^2, but a rise of h multiplies xi's spread, s of its law's, by no more than g.
+
+        g may bring the spread of alpha up to a / 2, and never exceeds 1000. s starts at 0 and goes to 1 as alpha
+        answers, in mu a / (eta T) steps at the step size before the change.
+        """
+        if lr == before:
+            return alpha
+        r, now = math.sqrt(lr / before), max(self.count)
+        s, then = self.spread.get(key, (0.0, 0))
+        old, new = (self.a * math.sqrt(x / self.base) for x in (before, lr))
+        mass = self._mass(mult, d)
+        s = math.sqrt(1 - (1 - s * s) * math.exp(-(before * mult / self.N * self.T / (mass * old)) * (now - then)))
+        sd = s * math.sqrt(lr * mult / self.N * self.T / (mass * d))
+        g = r if r < 1 or sd == 0 else min(r, max(1.0, 0.5 * new / sd))
+        self.spread[key] = g * s, now
+        return new + r * min(g, 1000.0) * (alpha - old)
 
     def _all_thermostats(self, taking_part, lr, part):
         if self.kind != "sgnht":
@@ -129,7 +150,8 @@ class Transcription:
             self._kick(i, a, eta * grad_U, np.sqrt(np.maximum(s2, 0)))
             return
         if self.groups != "global":
-            self.alpha[i] *= math.sqrt(lr / self.alpha_lr[i])
+            self.alpha[i] = self._followed(i, self.alpha[i], lr, self.alpha_lr[i],
+                                           1 if self.groups == "element" else w.size, self.mult[i])
             self.alpha_lr[i] = lr
         alpha = self.alpha if self.groups == "global" else self.alpha[i]
         self._kick(i, alpha, eta * grad_U, math.sqrt(2 * a * eta * T))

@@ -57,6 +57,7 @@ static void fill_in(job *j, int i)
     task->rate = r->rate;
     task->ratio = r->ratio;
     task->alpha_ratio = r->alpha_ratio;
+    task->alpha_shift = 0;
     task->heat = r->heat;
     task->inverse_mass = r->inverse_mass;
     task->law = (int)r->law;
@@ -86,7 +87,7 @@ int carry_out(job *j)
         fill_in(j, i);
     if (h->settle && j->alpha_data) {
         double alpha = load(j->alpha_data, p->shared_dtype), excess = load(j->excess_data, p->shared_dtype);
-        store(j->alpha_data, p->shared_dtype, h->ratio * (alpha + h->gain * excess));
+        store(j->alpha_data, p->shared_dtype, h->ratio * (alpha + h->gain * excess) + h->shift);
         store(j->excess_data, p->shared_dtype, 0);
     }
     if (h->integrator == SG_BADODAB && has_sums(j)) {

@@ -67,7 +67,7 @@ typedef struct {
 typedef struct {
     uint64_t seed;
     double rescale, clip;       /* clip may be infinite */
-    double ratio, gain;         /* by which the account is settled at the begin */
+    double ratio, gain, shift;  /* by which the account is settled at the begin */
     uint64_t settle;
     double half_gain;           /* by which the thermostat moves, twice, within a step of 'badodab' */
     uint64_t integrator;        /* SG_EULER, SG_ABOBA or SG_BADODAB */

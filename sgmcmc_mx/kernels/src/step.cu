@@ -75,7 +75,7 @@
 
 typedef REAL Real;
 
-enum { SEED_LOW, SEED_HIGH, RESCALE, CLIP, SETTLE, SETTLE_RATIO, SETTLE_GAIN, HALF_GAIN, HEAD };
+enum { SEED_LOW, SEED_HIGH, RESCALE, CLIP, SETTLE, SETTLE_RATIO, SETTLE_GAIN, SETTLE_SHIFT, HALF_GAIN, HEAD };
 enum { FIRST, SIZE, ORDINAL, STEP_LOW, STEP_HIGH, DRIFT, PRIOR, NOISE, COLD, RATIO, ALPHA_RATIO, FRICTION_OF, HEAT,
        INVERSE_MASS, SHARE, RATE, LAW, INVERSE, LAW_FIRST, LAW_SECOND, ROW };
 
@@ -222,7 +222,8 @@ struct Task {
     const Real *centre, *unit;                                  /* of the prior */
     long long first, size;          /* chunk that is this tensor's first; elements */
     unsigned key[2], counter[3];    /* counter words 1, 2, 3; word 0 is the block */
-    Real rescale, clip, drift, prior, noise, noise2, drift2, cold, ratio, alpha_ratio, heat, inverse_mass, rate;
+    Real rescale, clip, drift, prior, noise, noise2, drift2, cold, rate;
+    Real ratio, alpha_ratio, alpha_shift, heat, inverse_mass;
     int law;                        /* of the prior, and its numbers */
     Real inverse, strength, law_first, law_second;
     Factors factors;                /* where they are those of the tensor */
@@ -249,6 +250,7 @@ static inline __device__ void read_row(const double *head, const double *row, Ta
     t->cold = (Real)row[COLD];
     t->ratio = (Real)row[RATIO];
     t->alpha_ratio = (Real)row[ALPHA_RATIO];
+    t->alpha_shift = (Real)row[FRICTION_OF];
     t->heat = (Real)row[HEAT];
     t->inverse_mass = (Real)row[INVERSE_MASS];
     t->rate = (Real)row[RATE];
@@ -267,7 +269,7 @@ static inline __device__ Real settled(const double *head, const Real *alpha, con
 {
     if (head[SETTLE] == 0)
         return *alpha;
-    return (Real)(head[SETTLE_RATIO] * ((double)*alpha + head[SETTLE_GAIN] * (double)*excess));
+    return (Real)(head[SETTLE_RATIO] * ((double)*alpha + head[SETTLE_GAIN] * (double)*excess) + head[SETTLE_SHIFT]);
 }
 #endif
 
@@ -339,7 +341,10 @@ static inline __device__ void update(const Task *t, Element *e)
         e->w += n - kick;
         return;
     }
-    Real alpha = t->alpha_ratio * e->alpha;
+    /* A product as the last operation, with a shift and without: so that rounding is the same as ever without. */
+    const bool shifted = t->alpha_shift != 0;
+    Real alpha = (shifted ? (Real)1 : t->alpha_ratio)
+                 * (shifted ? t->alpha_ratio * e->alpha + t->alpha_shift : e->alpha);
     const bool split = FORM != EULER && FORM != ABOBA;
     if (split && DESCENT) {
         e->v = t->ratio * e->v - kick;
@@ -498,7 +503,7 @@ static inline __device__ double block_sum(double x)
 #elif KIND == PER_TENSOR && FORM == FLUCTUATE
 #define ALPHA_IN_FORCE(row) (double)*task.alpha
 #elif KIND == PER_TENSOR
-#define ALPHA_IN_FORCE(row) (row)[ALPHA_RATIO] * (double)*task.alpha
+#define ALPHA_IN_FORCE(row) (row)[ALPHA_RATIO] * (double)*task.alpha + (row)[FRICTION_OF]
 #else
 #define ALPHA_IN_FORCE(row) (row)[FRICTION_OF]
 #endif
@@ -594,7 +599,8 @@ finish(const double *table, const double *partials TENSORS(ALPHA_WRITTEN))
         switch (blockIdx.x) {
             TENSORS(CHOOSE_ALPHA)
         }
-        const double before = (DESCENT ? row[ALPHA_RATIO] : 1.0) * (double)*alpha;      /* the ratio counts once */
+        const double before = (DESCENT ? row[ALPHA_RATIO] : 1.0) * (double)*alpha
+                              + (DESCENT ? row[FRICTION_OF] : 0.0);     /* both count once */
         *alpha = (Real)(before + (PART ? 0.5 : 1.0) * row[INVERSE_MASS] * (sum / row[SIZE] - row[HEAT]));
     }
 }

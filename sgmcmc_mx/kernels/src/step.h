@@ -29,7 +29,7 @@ typedef struct {
     int sum;                        /* the sum of squares is wanted */
     double rescale, clip, drift, prior, noise, cold, rate;
     double decay, after, spread;    /* factors of v, and of the noise, where they are one number for the tensor */
-    double ratio, alpha_ratio, heat, inverse_mass;
+    double ratio, alpha_ratio, alpha_shift, heat, inverse_mass;
     int law;                        /* of the prior, and its numbers */
     double inverse, first, second;
 } sg_task;

@@ -78,6 +78,22 @@ static double friction(const job *j, int i)
     return j->rows[i].friction;
 }
 
+/* What is added to a thermostat before all else; to those by element block by block. */
+static void shift_alpha(const job *j, int i)
+{
+    sg_task *t = j->tasks + i;
+    const double shift = j->rows[i].friction;
+    const int dtype = j->plan->tensors[i].alpha_dtype;
+    if (!t->alpha || shift == 0)
+        return;
+    if (j->plan->tensors[i].element) {
+        t->alpha_shift = shift;
+    } else {
+        store(t->alpha, dtype, t->alpha_ratio * load(t->alpha, dtype) + shift);
+        t->alpha_ratio = 1;
+    }
+}
+
 /* Make a task ready for a part of the step: the factors of v and of the noise that the friction gives. */
 static void set_form(job *j, int i, int form)
 {
@@ -136,6 +152,8 @@ static int run(job *j, int from, int to, int form)
         return SG_MEMORY;
     for (int i = 0; i < count; i++) {
         sg_task *t = j->tasks + from + i;
+        if (form != SG_FLUCTUATE)
+            shift_alpha(j, from + i);
         set_form(j, from + i, form);
         first[i] = chunks;
         chunks += form == SG_FLUCTUATE && !t->sum ? 0 : (t->size + SG_CHUNK - 1) / SG_CHUNK;

@@ -127,10 +127,20 @@ static inline __attribute__((always_inline)) void TYPED(squares)(const REAL *v, 
 static __attribute__((noinline)) void TYPED(block)(const sg_task *t, int64_t at, int64_t m, const REAL *grad,
                                                    const float *normal)
 {
+    sg_task moved;
     REAL pull[SG_BLOCK] __attribute__((aligned(64)));
     const int pulled = t->law != SG_LAW_PLAIN && t->form != SG_FLUCTUATE;
     if (pulled)
         TYPED(prior)(t, at, m, pull);
+    if (t->kind == SG_ELEMENT && t->alpha_shift != 0) {     /* apart from update(), whose rounding it would change */
+        REAL *restrict alpha = (REAL *)t->alpha + at;
+        const REAL ratio = (REAL)t->alpha_ratio, shift = (REAL)t->alpha_shift;
+        for (int64_t i = 0; i < m; i++)
+            alpha[i] = ratio * alpha[i] + shift;
+        moved = *t;
+        moved.alpha_ratio = 1;
+        t = &moved;
+    }
     switch (SG_CASE(t->kind, t->extra, t->form, pulled)) {
     SG_ALL(SG_NO_MOMENTUM, SG_EULER)
     SG_ALL(SG_MOMENTUM, SG_EULER)
