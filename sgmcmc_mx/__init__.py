@@ -19,6 +19,7 @@ else:
     from .gradients import ControlVariates
     from .inference_data import to_inference_data
     from .kernels import backend
+    from .metrics import calibrate
     from .prediction import Regression, networks, predict, using
     from .samplers import SGHMC, SGLD, SGNHT
     from .store import FolderStore, MemoryStore, Sample, join
@@ -28,5 +29,6 @@ else:
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
-           "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "nn", "plot",
-           "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads", "using"]
+           "calibrate", "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "nn",
+           "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads",
+           "using"]

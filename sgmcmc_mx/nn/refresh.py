@@ -47,7 +47,8 @@ def refresh_batchnorm(net: gluon.Block, data: Inputs, batch_size: int = 1000, la
     -----
     Within the pass each batch is normalised by its own statistics, as in training, so that those of a deeper layer
     depend on what is a batch; nothing is dropped. A layer with ``use_global_stats=True`` keeps its own: they are
-    constants of the model. This is no cure, for the chain's loss was no sum over examples; :func:`convert_batchnorm` is.
+    constants of the model. This is no cure, for the chain's loss was no sum over examples:
+    :func:`convert_batchnorm` is.
 
     Examples
     --------
