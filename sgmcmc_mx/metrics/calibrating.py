@@ -12,6 +12,7 @@ from .checks import class_labels, float_dtype, is_binary, numbers, probabilities
 
 __all__ = ["TemperatureScaling", "calibrate"]
 
+_LOG = "True is for log-probabilities"
 _FLATTEST, _SHARPEST = 1e-2, 1e2        # of 1 / temperature
 
 
@@ -31,7 +32,7 @@ class TemperatureScaling:
         The classes are the last axis; (n,) and (n, 1) are P(y = 1).
         """
         given = numbers(probs, "probs")
-        logs = _normalised(_logs(given, log) / self.temperature)
+        logs = _normalised(_logs(given, flag("log", log, _LOG)) / self.temperature)
         found = logs if log else np.exp(logs)
         return (found[:, 1].reshape(given.shape) if is_binary(given) else found).astype(float_dtype(given))
 
@@ -65,7 +66,7 @@ def calibrate(probs: ArrayLike, labels: ArrayLike, log: bool = False) -> Tempera
     >>> scale = sg.calibrate(trainer.predict(x_valid), y_valid)
     >>> probs = scale(trainer.predict(x_test))
     """
-    logs = _logs(numbers(probs, "probs"), flag("log", log, "True is for log-probabilities"))
+    logs = _logs(numbers(probs, "probs"), flag("log", log, _LOG))
     y = class_labels(labels, len(logs), logs.shape[1])
     s = _minimum(logs, y)
     if s in (_FLATTEST, _SHARPEST):
@@ -80,8 +81,11 @@ def _logs(given: np.ndarray, log: bool) -> np.ndarray:
     if not log:
         p = probabilities(given, "probs")
         # As in nll: what is exactly 0 has underflowed.
-        dtype = np.finfo(float_dtype(given))
-        return np.log(np.maximum(p, float(dtype.epsneg if is_binary(given) else dtype.smallest_subnormal)))
+        dtype = float_dtype(given)
+        floor = np.full(p.shape[1], float(np.nextafter(dtype.type(0), dtype.type(1))))
+        if is_binary(given):
+            floor[0] = np.finfo(dtype).epsneg
+        return np.log(np.maximum(p, floor))
     logs = given.astype(np.float64)
     if is_binary(logs):
         p = probabilities(np.exp(logs), "probs")

@@ -62,8 +62,12 @@ def test_of_two_classes(shape):
     np.testing.assert_allclose(again(np.log(one), log=True).reshape(-1), np.log(scale(probs)[:, 1]), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:the labels want a temperature")
 def test_probabilities_of_0_stay_finite():
     scale = calibrate(np.array([[1.0, 0.0], [0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), [0, 0, 1, 1])
+    for y in ([0, 1, 0, 1], [1, 0, 0, 1]):
+        p = [0.0, 0.3, 1.0, 0.6]
+        assert calibrate(p, y).nll_before == pytest.approx(nll(p, y), rel=1e-3)     # a floor as in nll
     assert np.isfinite(scale.nll) and np.isfinite(scale(np.array([[0.0, 1.0]]))).all()
 
 
