@@ -10,7 +10,7 @@ from . import _compat  # isort: skip  (first: it makes MXNet importable)
 if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
     from . import samplers  # noqa: F401
 else:
-    from . import data, datasets, diagnostics, likelihoods, metrics, plot, priors, schedules
+    from . import data, datasets, diagnostics, likelihoods, metrics, nn, plot, priors, schedules
     from ._version import __version__
     from .batches import BatchLayout
     from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
@@ -19,6 +19,7 @@ else:
     from .gradients import ControlVariates
     from .inference_data import to_inference_data
     from .kernels import backend
+    from .metrics import calibrate
     from .prediction import Regression, networks, predict, using
     from .samplers import SGHMC, SGLD, SGNHT
     from .store import FolderStore, MemoryStore, Sample, join
@@ -28,5 +29,6 @@ else:
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
-           "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "plot", "predict",
-           "priors", "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads", "using"]
+           "calibrate", "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "nn",
+           "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads",
+           "using"]

@@ -13,8 +13,8 @@ from mxnet.util import is_np_array
 
 from ._generators import generators_kept
 
-__all__ = ["Loss", "check_block", "check_likelihood", "check_net", "dropping", "normalising",
-           "normalising_layers", "recorded"]
+__all__ = ["Loss", "check_block", "check_likelihood", "check_net", "descendants", "dropping", "normalising",
+           "normalising_blocks", "normalising_layers", "recorded"]
 
 _DROPPING = ("Dropout", "_npx_dropout", "RNN")
 _NORMALISING = ("BatchNorm", "BatchNorm_v1", "_npx_batch_norm", "_contrib_BatchNormWithReLU", "_contrib_SyncBatchNorm")
@@ -49,7 +49,7 @@ def dropping(net: gluon.Block, trace: bool = True) -> List[str]:
 
     ``trace``: have a graph made of what was neither compiled nor imported.
     """
-    layers = [b.name for b in _descendants(net) if getattr(b, "_rate", 0) or getattr(b, "_dropout", 0)]
+    layers = [b.name for b in descendants(net) if getattr(b, "_rate", 0) or getattr(b, "_dropout", 0)]
     return layers or [f"{op} in {name}" for name, op in _operators(net, trace) if op in _DROPPING]
 
 
@@ -60,8 +60,12 @@ def normalising(net: gluon.Block, trace: bool = True) -> List[str]:
 
 def normalising_layers(net: gluon.Block) -> List[str]:
     """Those of them that are layers, which takes no look into graphs."""
-    return [b.name for b in _descendants(net)
-            if isinstance(b, _NORMALISING_LAYERS) and not b._kwargs["use_global_stats"]]
+    return [b.name for b in normalising_blocks(net)]
+
+
+def normalising_blocks(net: gluon.Block) -> List[gluon.HybridBlock]:
+    """Those layers themselves."""
+    return [b for b in descendants(net) if isinstance(b, _NORMALISING_LAYERS) and not b._kwargs["use_global_stats"]]
 
 
 def recorded(output: Any) -> Tuple[List[str], List[str]]:
@@ -124,7 +128,8 @@ def _graph(block: gluon.Block, trace: bool) -> Optional[mx.sym.Symbol]:
         return None
 
 
-def _descendants(block: gluon.Block) -> Iterator[gluon.Block]:
+def descendants(block: gluon.Block) -> Iterator[gluon.Block]:
+    """A block and all that are in it; one that is in two places comes twice."""
     yield block
     for child in block._children.values():
-        yield from _descendants(child)
+        yield from descendants(child)

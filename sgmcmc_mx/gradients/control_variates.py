@@ -252,4 +252,5 @@ def _warn_of_randomness(net: gluon.Block) -> None:
              "remove little noise or add some; remove it or set its rate to 0")
     if norms:
         warn(f"{norms[0]} normalises by the statistics of a batch while training, so the gradient of a batch is no "
-             "sum over examples and the correction is biased; use_global_stats=True, LayerNorm or GroupNorm is sound")
+             "sum over examples and the correction is biased; use_global_stats=True, LayerNorm or GroupNorm is sound, "
+             "and sg.nn.convert_batchnorm(net) puts a sound layer in place of each")

@@ -151,7 +151,7 @@ def _likelihood(likelihood: Any, units: int) -> Tuple[str, int, float, Tuple[flo
     kind = type(likelihood)
     if kind in (Categorical, Bernoulli, Poisson, Gaussian) and likelihood._forward_pre_hooks:
         raise _Unknown("the likelihood has hooks")
-    if kind is Categorical and likelihood.axis in (-1, 1):
+    if kind is Categorical and likelihood.axis in (-1, 1) and not likelihood.label_noise:
         ignored = float("nan") if likelihood.ignore_label is None else float(likelihood.ignore_label)
         return "categorical", 1, ignored, ()
     if kind in (Bernoulli, Poisson):
@@ -162,6 +162,8 @@ def _likelihood(likelihood: Any, units: int) -> Tuple[str, int, float, Tuple[flo
     if isinstance(said, str):
         if said == "label":
             return "gaussian_label", 2 * units, float("nan"), ()
+        if said != "learned":
+            raise _Unknown(f"sigma is {said!r}")
         if units % 2:
             raise _Unknown("the network has an odd number of outputs")
         return "gaussian_learned", units // 2, float("nan"), ()

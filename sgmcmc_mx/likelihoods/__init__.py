@@ -29,6 +29,11 @@ from .base import Likelihood
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .gaussian import Gaussian
+from .negative_binomial import NegativeBinomial
+from .noisy_dirichlet import NoisyDirichlet
+from .ordinal import Ordinal
 from .poisson import Poisson
+from .student_t import StudentT
 
-__all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "Poisson", "as_predictive"]
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "NegativeBinomial", "NoisyDirichlet", "Ordinal",
+           "Poisson", "StudentT", "as_predictive"]

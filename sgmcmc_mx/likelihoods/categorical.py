@@ -6,7 +6,7 @@ from typing import Any, Optional
 import numpy as np
 
 from .base import Likelihood
-from .distributions import class_axis, softmax
+from .distributions import above, class_axis, softmax
 from .weighted import only_where
 
 __all__ = ["Categorical"]
@@ -24,17 +24,26 @@ class Categorical(Likelihood):
         and a label that is no class has an infinite loss.
     axis : int, default -1
         The axis of the classes. 1 for classes of pixels, ``output`` (N, C, H, W) and ``label`` (N, H, W).
+    label_noise : float, default 0.0
+        The probability e that a label is not the class but drawn from all K of them alike:
+        p(y) = (1 - e) softmax(output)[y] + e / K (Goldberger & Ben-Reuven 2017, the symmetric case). A label that
+        cannot be right then pulls less and less. ``predictive`` and ``draw`` are of labels, with their noise; of the
+        class itself it is ``predict(..., activation='softmax')``, which has the same order.
     """
 
     kind = "classification"
 
-    def __init__(self, ignore_label: Optional[int] = None, axis: int = -1, **kwargs: Any) -> None:
+    def __init__(self, ignore_label: Optional[int] = None, axis: int = -1, label_noise: float = 0.0,
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if ignore_label is not None and not _whole(ignore_label):
             raise TypeError(f"ignore_label: need the whole number that stands for no label, got {ignore_label!r}. "
                             "Write ignore_label=-1, or leave it out.")
         self._ignore_label = None if ignore_label is None else int(ignore_label)
         self._axis = class_axis(axis)
+        nothing = isinstance(label_noise, (int, float)) and not isinstance(label_noise, bool) and label_noise == 0
+        self._label_noise = 0.0 if nothing else above(
+            "label_noise", label_noise, 0.0, "Write label_noise=0.05 where one label in 20 is drawn at random", 1.0)
 
     @property
     def ignore_label(self) -> Optional[int]:
@@ -46,20 +55,29 @@ class Categorical(Likelihood):
         """The axis of the classes. Fixed at construction."""
         return self._axis
 
+    @property
+    def label_noise(self) -> float:
+        """The probability that a label is drawn from all classes alike. Fixed at construction."""
+        return self._label_noise
+
     def arguments(self) -> dict:
         """What differs from ``Categorical()``, as arguments."""
-        given = {"ignore_label": (self._ignore_label, None), "axis": (self._axis, -1)}
+        given = {"ignore_label": (self._ignore_label, None), "axis": (self._axis, -1),
+                 "label_noise": (self._label_noise, 0.0)}
         return {name: value for name, (value, default) in given.items() if value != default}
 
     def __repr__(self) -> str:
-        return f"Categorical({', '.join(f'{name}={value}' for name, value in self.arguments().items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.arguments().items())})"
 
     def predictive(self, output: np.ndarray) -> np.ndarray:
-        """Probabilities, softmax over the axis of classes; same shape as ``output``.
+        """Probabilities of labels, softmax over the axis of classes but for label_noise; same shape as ``output``.
 
         With further axes in front of the batch, such as samples, only a negative axis still means the classes.
         """
-        return softmax(output, self._axis)
+        p = softmax(output, self._axis)
+        if not self._label_noise:
+            return p
+        return (1 - self._label_noise) * p + p.dtype.type(self._label_noise / p.shape[self._axis])
 
     def draw(self, output: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Class numbers drawn; the shape of ``output`` without its classes."""
@@ -74,10 +92,20 @@ class Categorical(Likelihood):
         if self._ignore_label is not None:
             evidence = label != self._ignore_label
             label = label * evidence    # class 0 in its place
-        loss = -F.pick(F.log_softmax(output, axis=self._axis), label, axis=self._axis)
-        nearest = F.take(F.contrib.arange_like(output, axis=self._axis), label, axis=0, mode="clip")
+        log_p = self._log_p(F, output)
+        loss = -F.pick(log_p, label, axis=self._axis)
+        nearest = F.take(F.contrib.arange_like(log_p, axis=self._axis), label, axis=0, mode="clip")
         loss = only_where(F, nearest == label, loss)
         return loss if evidence is None else F.where(evidence, loss, F.zeros_like(loss))
+
+    def _log_p(self, F: Any, output: Any) -> Any:
+        """log p of every class, on the axis of classes."""
+        if not self._label_noise:
+            return F.log_softmax(output, axis=self._axis)
+        p = F.softmax(output, axis=self._axis)
+        ones = F.ones_like(p)       # how many classes there are is not known before the graph is run
+        uniform = F.broadcast_div(ones, F.sum(ones, axis=self._axis, keepdims=True))
+        return F.log((1 - self._label_noise) * p + self._label_noise * uniform)
 
     def _reshaped(self, F: Any, output: Any, label: Any) -> Any:
         """The label in the shape of the output without its classes."""

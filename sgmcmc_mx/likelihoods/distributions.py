@@ -6,7 +6,17 @@ from typing import Any, Optional
 
 import numpy as np
 
-__all__ = ["class_axis", "floats", "like", "normal_cdf", "poisson_cdf", "sigmoid", "softmax"]
+__all__ = ["above", "class_axis", "floats", "like", "negative_binomial_cdf", "normal_cdf", "poisson_cdf", "sigmoid",
+           "softmax", "student_t_cdf"]
+
+
+def above(name: str, value: Any, low: float, remedy: str, high: float = math.inf) -> float:
+    """``value`` as a float in (low, high), or an error that names it and says the remedy."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: need a number, got {value!r:.200}. {remedy}.")
+    if not low < value < high:
+        raise ValueError(f"{name}: must lie in ({low:g}, {high:g}), got {value!r}. {remedy}.")
+    return float(value)
 
 
 def floats(output: Any, name: str = "output") -> np.ndarray:
@@ -101,3 +111,41 @@ def poisson_cdf(y: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
             total, step = total + term, step + 1
     partial = largest * total
     return np.where(k < 0, 0.0, np.clip(np.where(below, partial, 1.0 - partial), 0.0, 1.0))
+
+
+def student_t_cdf(z: np.ndarray, df: float) -> np.ndarray:
+    """Student's t distribution function: half the tail is I_x(df / 2, 1 / 2) / 2 at x = df / (df + z^2)."""
+    z = np.asarray(z, dtype=np.float64)
+    square = np.minimum(z * z, 1e300)       # an infinite one would give inf / inf below
+    tail = 0.5 * _beta_cdf(0.5 * df, np.full_like(z, 0.5), df / (df + square), square / (df + square))
+    return np.where(z > 0, 1.0 - tail, tail)
+
+
+def negative_binomial_cdf(y: np.ndarray, log_mean: np.ndarray, log_size: np.ndarray) -> np.ndarray:
+    """P(Y <= y) = I_p(r, k + 1), k = floor(y) and p = r / (r + m)."""
+    k = np.clip(np.floor(y), -1.0, 1e15)
+    p, q = sigmoid(log_size - log_mean), sigmoid(log_mean - log_size)
+    return np.where(k < 0, 0.0, _beta_cdf(np.exp(log_size), np.maximum(k, 0.0) + 1.0, p, q))
+
+
+def _beta_cdf(a: Any, b: Any, x: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """I_x(a, b) with rest = 1 - x, by Lentz's continued fraction (DLMF 8.17.22) on the side where it is fast."""
+    a, b, x, rest = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, b, x, rest))
+    other = x > (a + 1.0) / (a + b + 2.0)       # there I_x(a, b) = 1 - I_{1 - x}(b, a)
+    a, b, x, rest = np.where(other, b, a), np.where(other, a, b), np.where(other, rest, x), np.where(other, x, rest)
+    gamma = np.vectorize(math.lgamma, otypes=[np.float64])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        front = np.exp(np.where(x > 0, a * np.log(x), -np.inf) + b * np.log(rest) - np.log(a)
+                       + gamma(a + b) - gamma(a) - gamma(b))
+    c, d, step = np.ones_like(x), 1.0 / (1.0 - (a + b) * x / (a + 1.0)), 0
+    value = d.copy()
+    change = np.full_like(x, 2.0)
+    while (np.abs(change - 1.0) > 1e-15).any() and step < 100_000:      # some sqrt(max(a, b)) are needed
+        step += 1
+        for term in (step * (b - step) * x / ((a + 2 * step - 1) * (a + 2 * step)),
+                     -(a + step) * (a + b + step) * x / ((a + 2 * step) * (a + 2 * step + 1))):
+            d, c = 1.0 / (1.0 + term * d), 1.0 + term / c
+            change = c * d
+            value = value * change
+    found = front * value
+    return np.clip(np.where(other, 1.0 - found, found), 0.0, 1.0)

@@ -11,6 +11,7 @@ one more axis in front: ``mean`` ``(samples, n)``, as ``predict(..., 'identity',
 Logarithms are natural, so entropies and likelihoods are in nats. What cannot be a distribution or a label raises a
 ``ValueError`` (a ``TypeError`` if it is not an array of numbers at all) before anything is computed.
 """
+from .calibrating import TemperatureScaling, calibrate
 from .checks import class_labels, sample_weights
 from .classes import (
     BrierParts,
@@ -30,7 +31,7 @@ from .regression import coverage, crps, crps_of_samples, log_predictive_density,
 from .selective import RiskCoverage, aurc, risk_coverage
 from .uniformity import RankBand, rank_band, uniformity
 
-__all__ = ["BrierParts", "RankBand", "Reliability", "RiskCoverage", "accuracy", "aupr", "auroc", "aurc", "brier",
-           "brier_parts", "class_labels", "classwise_ece", "coverage", "crps", "crps_of_samples", "ece", "entropy",
-           "fpr95", "log_predictive_density", "mutual_information", "nll", "pit", "rank_band", "reliability",
-           "risk_coverage", "sample_weights", "uniformity", "width"]
+__all__ = ["BrierParts", "RankBand", "Reliability", "RiskCoverage", "TemperatureScaling", "accuracy", "aupr", "auroc",
+           "aurc", "brier", "brier_parts", "calibrate", "class_labels", "classwise_ece", "coverage", "crps",
+           "crps_of_samples", "ece", "entropy", "fpr95", "log_predictive_density", "mutual_information", "nll", "pit",
+           "rank_band", "reliability", "risk_coverage", "sample_weights", "uniformity", "width"]

@@ -25,7 +25,8 @@ def unsound(net: gluon.Block, samples: Iterable[Sample], temperature: Optional[f
     if norm:
         yield "batchnorm", (
             f"{norm[0]} normalises by the statistics of a batch while training, so examples are not independent "
-            "and the loss is no sum of log likelihoods; use_global_stats=True, LayerNorm or GroupNorm is sound")
+            "and the loss is no sum of log likelihoods; use_global_stats=True, LayerNorm or GroupNorm is sound, and "
+            "sg.nn.convert_batchnorm(net) puts a sound layer in place of each")
     drop = dropping(net, trace=recorded is None) or drops
     if drop:
         yield "dropout", (f"{drop[0]} drops units while training, so the chain samples the posterior of a "

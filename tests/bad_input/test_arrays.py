@@ -4,7 +4,16 @@ import pytest
 from mxnet import nd
 
 from sgmcmc_mx import metrics, plot
-from sgmcmc_mx.likelihoods import Bernoulli, Categorical, Gaussian, Poisson
+from sgmcmc_mx.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    NegativeBinomial,
+    NoisyDirichlet,
+    Ordinal,
+    Poisson,
+    StudentT,
+)
 
 from .harness import INF, NAN, check, rows
 
@@ -68,6 +77,31 @@ LIKELIHOODS = [
      "got 4, which is no axis of classes of outputs of shape (2, 3, 4, 5)", AXIS),
     ("label of classes last", lambda w: Categorical()(array(2, 3, 4, 5), array(2, 4, 5)), ValueError, "label",
      "got (2, 4, 5)", "Categorical(axis=1)"),
+    ("no outputs beside sigma", lambda w: Gaussian("global")(array(2, 1), array(2)), ValueError, "output",
+     "got shape (2, 1)", "End the network with sgmcmc_mx.nn.LogSigma()"),
+    ("odd outputs of a Student", lambda w: StudentT(4, "learned")(array(2, 3), array(2)), ValueError, "output",
+     "StudentT(sigma='learned')", "twice as many outputs"),
+    ("a Student of one", lambda w: StudentT(1.0), ValueError, "df", "got 1.0", "Write df=4.0"),
+    ("df of words", lambda w: StudentT("4"), TypeError, "df", "got '4'", "Write df=4.0"),
+    ("no df", lambda w: StudentT(NAN), ValueError, "df", "got nan", "Write df=4.0"),
+    ("sigma of a Student", lambda w: StudentT(4, -1.0), ValueError, "sigma", "got -1.0", SIGMA),
+    ("size of 0", lambda w: NegativeBinomial(0), ValueError, "size", "got 0", "Write size=5.0, or size='learned'"),
+    ("size of words", lambda w: NegativeBinomial("r"), TypeError, "size", "got 'r'", "size='learned'"),
+    ("odd outputs of counts", lambda w: NegativeBinomial()(array(2, 3), array(2)), ValueError, "output",
+     "got shape (2, 3)", "sgmcmc_mx.nn.LogSigma(k)"),
+    ("noise of 1", lambda w: Categorical(label_noise=1.0), ValueError, "label_noise", "got 1.0",
+     "Write label_noise=0.05"),
+    ("noise of words", lambda w: Categorical(label_noise="some"), TypeError, "label_noise", "got 'some'",
+     "Write label_noise=0.05"),
+    ("alpha of 0", lambda w: NoisyDirichlet(0.0), ValueError, "alpha", "got 0.0", "Write alpha=0.01"),
+    ("alpha of words", lambda w: NoisyDirichlet("1"), TypeError, "alpha", "got '1'", "Write alpha=0.01"),
+    ("cuts that fall", lambda w: Ordinal([1, 0]), ValueError, "cuts", "got [1, 0]", "numbers that rise"),
+    ("one cut", lambda w: Ordinal([0.0]), ValueError, "cuts", "got [0.0]", "numbers that rise"),
+    ("cuts of words", lambda w: Ordinal("given"), ValueError, "cuts", "'given'", "Write cuts='learned'"),
+    ("NDArray cuts", lambda w: Ordinal(array(2)), TypeError, "cuts", "NDArray", "Write cuts.asnumpy()"),
+    ("two scores", lambda w: Ordinal([0, 1])(array(2, 2), array(2)), ValueError, "output", "got (2, 2)", "Dense(1)"),
+    ("too few outputs for cuts", lambda w: Ordinal()(array(2, 2), array(2)), ValueError, "output", "got shape (2, 2)",
+     "Bernoulli() for two classes"),
     ("weight when made", lambda w: Poisson(weight=2.0), TypeError, "weight", "got 2.0",
      "call loss(output, label, weight)"),
     ("list of weights", lambda w: Gaussian()(array(2), array(2), [1, 2]), TypeError, "weight", "got list", WEIGHT),

@@ -315,7 +315,10 @@ def test_a_likelihood_of_ones_own(folder):
     sg.likelihoods.Categorical, lambda: sg.likelihoods.Categorical(ignore_label=-1),
     lambda: sg.likelihoods.Categorical(axis=1), lambda: sg.likelihoods.Categorical(-1, 1),
     lambda: sg.likelihoods.Gaussian(0.5), lambda: sg.likelihoods.Gaussian([1, 2, 3]),
-    lambda: sg.likelihoods.Gaussian("label"), sg.likelihoods.Poisson], ids=lambda make: repr(make()))
+    lambda: sg.likelihoods.Gaussian("label"), sg.likelihoods.Poisson, lambda: sg.likelihoods.Gaussian("global"),
+    lambda: sg.likelihoods.StudentT(3.0, [1, 2, 3]), lambda: sg.likelihoods.StudentT(3.0, "global"),
+    lambda: sg.likelihoods.NegativeBinomial(2.0), lambda: sg.likelihoods.Categorical(label_noise=0.1),
+    lambda: sg.likelihoods.NoisyDirichlet(0.1, -1), sg.likelihoods.Ordinal], ids=lambda make: repr(make()))
 def test_a_likelihood_keeps_its_arguments(make, folder):
     net, loss = network(), make()
     tr = sg.BayesianTrainer(net, "sgld", options(), loss, seed=1, store=folder, checkpoint_every=1)

@@ -118,6 +118,29 @@ def regression(folder: Path) -> None:
     sg.MetropolisHastings(network(), CLASSES, [tuple(map(mx.nd.array, data()))], seed=0).run(2)
 
 
+def other_likelihoods() -> None:
+    L, random = sg.likelihoods, np.random.default_rng(0)
+    x, counts = data()
+    for likelihood in (L.StudentT(4, 0.5), L.StudentT(3.0, [1.0, 2.0, 3.0]), L.NegativeBinomial(2), L.Ordinal(),
+                       L.Categorical(label_noise=0.1), L.NoisyDirichlet(0.1)):
+        net, y = network(), counts if isinstance(likelihood, L.Categorical) else np.tile(counts[:, None], 3)
+        trainer = sg.BayesianTrainer(net, "sgld", {"num_data": 40}, likelihood, seed=0)
+        trainer.sample(sg.data.ArrayLoader(x, y, batch_size=10), 3)
+        found = trainer.predict(x, quantiles=(0.5,) if likelihood.kind == "regression" else ())
+        print(likelihood, likelihood.arguments(), type(found))
+        if not isinstance(likelihood, L.NoisyDirichlet):
+            likelihood.draw(np.zeros((4, 3)), random)
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Conv1D(3, 3, in_channels=1), gluon.nn.BatchNorm(in_channels=3), gluon.nn.Dense(1, in_units=6),
+            sg.nn.LogSigma(initial=-1))
+    net.initialize()
+    sg.nn.refresh_batchnorm(net, x[:, None])
+    print(sg.nn.convert_batchnorm(net, "group"), sg.nn.FilterResponseNorm(learn_epsilon=True))
+    L.Gaussian("global")(net(mx.nd.array(x[:, None])), mx.nd.zeros((40, 1)))
+    scale = sg.calibrate(np.tile([0.6, 0.4], (3, 1)), [0, 0, 1])
+    print(scale, scale([0.2, 0.8]), scale(np.log([[0.2, 0.8]]), log=True))
+
+
 def tuned() -> None:
     net, pair = network(), data()
     suggestion = sg.suggest(net, CLASSES, pair, batch_size=10, steps=50, batches=4, pilot=20)
@@ -179,6 +202,7 @@ def main() -> None:
         every_sampler()
         stored(Path(folder) / "a")
         regression(Path(folder) / "b")
+        other_likelihoods()
         several(Path(folder) / "c")
         tuned()
     try:

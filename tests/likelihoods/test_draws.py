@@ -3,13 +3,15 @@ import numpy as np
 import pytest
 from likelihood_cases import CASES, NAMES
 from mxnet import nd
+from scipy import stats
 
-from sgmcmc_mx.likelihoods import Gaussian, Likelihood
+from sgmcmc_mx.likelihoods import Categorical, Gaussian, Likelihood, NegativeBinomial, NoisyDirichlet, StudentT
 
 DRAWS = 4000
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "categorical-padded"])     # padding is never drawn
+# Padding is never drawn, and pseudo-observations are no labels.
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("categorical-padded", "noisy-dirichlet")])
 def test_the_law_is_that_of_the_loss(name):
     """The mean of -log p over labels that are drawn is the entropy."""
     make, out, label = CASES[name][:3]
@@ -34,13 +36,19 @@ def _entropy(likelihood, out, given):
         sigma = np.sqrt(likelihood.noise_variance(out, *([given["noise_std"][:len(out)]] if given else [])))
         return (0.5 + 0.5 * np.log(2 * np.pi) + np.log(sigma)).reshape(len(out), -1).sum(axis=1)
     p = likelihood.predictive(out)
+    if isinstance(likelihood, StudentT):
+        sigma = np.sqrt(likelihood.noise_variance(out, *([given["noise_std"][:len(out)]] if given else []))
+                        * (likelihood.df - 2) / likelihood.df)
+        return stats.t(likelihood.df, 0, sigma).entropy().reshape(len(out), -1).sum(axis=1)
+    if isinstance(likelihood, NegativeBinomial):
+        size = p**2 / (likelihood.noise_variance(out) - p)
+        return stats.nbinom(size, size / (size + p)).entropy().reshape(len(out), -1).sum(axis=1)
     if type(likelihood).__name__ == "Poisson":
-        from scipy import stats
         return stats.poisson(p).entropy().reshape(len(out), -1).sum(axis=1)
     if type(likelihood).__name__ == "Bernoulli":
         p = np.stack([p, 1 - p])
-    return -(p * np.log(p)).sum(axis=0).reshape(len(out), -1).sum(axis=1) if p.ndim > out.ndim else \
-        -(p * np.log(p)).reshape(len(out), -1).sum(axis=1)
+    p = np.moveaxis(p, likelihood.axis, 0) if isinstance(likelihood, Categorical) else p
+    return -(p * np.log(p)).sum(axis=0).reshape(len(out), -1).sum(axis=1)
 
 
 def test_a_gaussian_draw_is_about_its_mean():
@@ -52,3 +60,5 @@ def test_a_gaussian_draw_is_about_its_mean():
 def test_one_that_cannot_draw_says_so():
     with pytest.raises(NotImplementedError, match="does not define draw"):
         Likelihood().draw(np.zeros((2, 1)), np.random.default_rng(0))
+    with pytest.raises(NotImplementedError, match="NoisyDirichlet has no law of labels.*write Categorical"):
+        NoisyDirichlet().draw(np.zeros((2, 3)), np.random.default_rng(0))

@@ -62,7 +62,9 @@ def test_lower_precision(name, dtype, rtol):
 
 
 @pytest.mark.parametrize("label_dtype", ["int32", "int64", "uint8", "float16", "float64"])
-@pytest.mark.parametrize("name", ["categorical", "categorical-padded", "categorical-pixels", "bernoulli", "poisson"])
+@pytest.mark.parametrize("name", ["categorical", "categorical-padded", "categorical-pixels", "bernoulli", "poisson",
+                                  "ordinal", "ordinal-learned", "negative-binomial", "categorical-noisy",
+                                  "noisy-dirichlet"])
 def test_labels_of_any_dtype(name, label_dtype):
     make, out, label, exact, _ = CASES[name]
     if name == "categorical-padded" and label_dtype == "uint8":     # which has no -1
