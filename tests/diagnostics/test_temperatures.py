@@ -104,7 +104,7 @@ def trained(batch, rate, steps, seed=0, optimizer="sgnht", **options):
     net = two_weights()
     trainer = sg.BayesianTrainer(net, optimizer, {"learning_rate": rate, "num_data": p.N, "seed": seed, **options},
                                  sg.likelihoods.Gaussian(1.0), burn_in=steps // 8, thin=steps // 400)
-    trainer.sample(sg.data.ArrayLoader(p.X32, p.y32[:, None], batch_size=batch, seed=seed), steps)
+    trainer.sample(sg.data.ArrayLoader(p.X32, p.y32[:, None], batch_size=batch, shuffle=batch < p.N, seed=seed), steps)
     return p, trainer
 
 
