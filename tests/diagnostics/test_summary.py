@@ -189,11 +189,11 @@ def test_a_step_that_collapses_a_network_is_seen(seed):
 
 @pytest.mark.slow
 def test_the_price_of_a_large_summary():
-    """Seconds are held to loosely, for others use the machine; ``python tests/helpers/large_summary.py`` tells them."""
+    """Seconds of all cores together, whoever else uses them: ``python tests/helpers/large_summary.py`` tells them."""
     program = Path(__file__).parents[1] / "helpers" / "large_summary.py"
     said = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True).stdout
     verdict, seconds, most = said.strip().split(", ")
-    assert verdict == "well mixed" and float(seconds.split()[0]) < 30 and float(most.split()[0]) < 1000, said
+    assert verdict == "well mixed" and float(seconds.split()[0]) < 10 and float(most.split()[0]) < 1000, said
 
 
 # ---------------------------------------------------------------- the table
