@@ -96,12 +96,21 @@ def friction(chains: Chains, known: bool) -> List[Row]:
 
 
 def energy(found: Readings) -> Row:
-    """How far U over all data goes from one end of the chains to the other."""
+    """How far U over all data goes from one end of the chains to the other.
+
+    Two looks: a start that is soon forgotten lies away from the second half, while beside a straight line through all
+    the chain it is mostly a noise of the line. A drift that goes on to the end is in the second half too, and shows by
+    the line.
+    """
     moved, z = rules.trend(found.potential)
     usual = float(found.potential.std(axis=1, ddof=1).mean())
-    gone = abs(z) > rules.TOGETHER and abs(moved) > 0.25 * usual
-    return Row("energy", "Does the potential drift? From end to end", moved, "start not forgotten" if gone else WELL,
-               f"z = {z:.3g}; it fluctuates by {usual:.3g}", FORGET if gone else "")
+    start = rules.drift([found.potential[..., np.newaxis]])
+    verdict = start.verdict if abs(z) <= rules.TOGETHER else "start not forgotten"
+    if abs(moved) <= 0.25 * usual:
+        verdict = WELL
+    return Row("energy", "Does the potential drift? From end to end", moved, verdict,
+               f"z = {z:.3g}, of the first {100 * start.part:.0f} % {start.z:.3g}; it fluctuates by {usual:.3g}",
+               FORGET if verdict == "start not forgotten" else _CHANGES.get(verdict, ""))
 
 
 def _mean_friction(chains: Chains) -> float:

@@ -1,5 +1,6 @@
 """Chains in real processes: the same bits whoever runs them, killed workers, Ctrl-C, processes that cannot begin."""
 import _thread
+import functools
 import json
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from small_chains import (
     await_samples,
     await_that,
     build,
+    build_held_in,
     build_killed,
     build_slow,
     lock_of,
@@ -117,17 +119,17 @@ def test_a_killed_process(tmp_path, whole):
 SCRIPT = """
 import os, sys
 import sgmcmc_mx as sg
-from small_chains import STEPS, build_slow
+from small_chains import STEPS, build_held
 os.setsid()
 try:
-    sg.sample_chains(build_slow, 3, steps=STEPS, max_workers=2, seed=5, store=sys.argv[1], progress=True)
+    sg.sample_chains(build_held, 3, steps=STEPS, max_workers=2, seed=5, store=sys.argv[1], progress=True)
 except KeyboardInterrupt:
     sys.exit(7)
 """
 
 
 def asked(folder):
-    """A process that has asked for chains, two of which are under way."""
+    """A process that has asked for chains, two of which are under way, and stay so until they are told to end."""
     asker = Process(SCRIPT, folder)
     for name in ("chain-00", "chain-01"):
         await_samples(folder / name, 1)
@@ -177,7 +179,8 @@ def test_ctrl_c_with_a_pool(tmp_path, whole):
         interrupter = threading.Thread(target=interrupt)
         interrupter.start()
         with pytest.raises(KeyboardInterrupt):
-            sg.sample_chains(build_slow, CHAINS, steps=STEPS, executor=pool, seed=5, store=folder)
+            sg.sample_chains(functools.partial(build_held_in, folder), CHAINS, steps=STEPS, executor=pool, seed=5,
+                             store=folder)
         interrupter.join()
         assert pool.submit(abs, -3).result() == 3
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["runs.json"]

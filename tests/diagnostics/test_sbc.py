@@ -56,8 +56,8 @@ def test_the_posterior_itself_is_calibrated(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("fault, said", [
-    ({"precision": 2 * PRECISION, "sigma": WEAK}, "too narrow"), ({"temperature": 0.5}, "too narrow"),
-    ({"shift": 0.7}, "off centre"),
+    ({"precision": 2 * PRECISION, "sigma": WEAK}, "too narrow"), ({"shift": 0.7}, "off centre"),
+    pytest.param({"temperature": 0.5}, "too narrow", marks=pytest.mark.slow),
     pytest.param({"precision": PRECISION / 2, "sigma": WEAK}, "too wide", marks=pytest.mark.slow)], ids=str)
 def test_a_planted_fault_is_seen(fault, said, seed):
     """A variance that is wrong by a factor of 2 spreads the ranks by 6 standard deviations in the mean."""

@@ -1,12 +1,14 @@
 """Each verdict on chains whose fault is known, and on good ones; the table itself."""
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pytest
 import small_chains
-from mxnet import nd
+from mxnet import gluon, init, nd
 from planted_chains import Classifier, Line, network
 
 import sgmcmc_mx as sg
@@ -130,13 +132,68 @@ def test_of_outputs_that_were_kept_in_place_of_weights():
         assert outputs[name].number == pytest.approx(weights[name].number, rel=0.02), name
 
 
+# ---------------------------------------------------------------- a network that a step has collapsed
+
+def curve():
+    random = np.random.RandomState(0)
+    x = random.standard_normal((700, 4)).astype("f4")
+    y = np.sin(2 * x[:, 0]) * np.exp(0.3 * x[:, 1]) + 0.6 * x[:, 2] * x[:, 3] - 0.5 * x[:, 1]
+    y = (y / y.std() + 0.15 * random.standard_normal(700)).astype("f4")[:, None]
+    return x[:400], y[:400], x[400:], y[400:]
+
+
+def under_way(seed, learning_rate):
+    """A chain on a network of 4 x 16 ReLU, from weights that are rather large; and its data."""
+    x, y, _, _ = curve()
+    mx.random.seed(seed)
+    net = gluon.nn.HybridSequential()
+    for _ in range(4):
+        net.add(gluon.nn.Dense(16, "relu"))
+    net.add(gluon.nn.Dense(1))
+    net.initialize(init.Normal(0.6))
+    net(nd.array(x[:2]))
+    options = {"learning_rate": learning_rate, "num_data": len(x), "friction": 0.3, "seed": seed}
+    trainer = sg.BayesianTrainer(net, "sghmc", options, sg.likelihoods.Gaussian(0.3), burn_in=1000, thin=20)
+    return trainer, sg.data.ArrayLoader(x, y, batch_size=len(x), seed=seed)
+
+
+def collapsed(seed):
+    """The first of many starts that a large step throws where the output is a constant, and that cools and stays there.
+
+    One in ten does; two diverge, and some wake up again.
+    """
+    inputs = nd.array(curve()[2])
+    for start in range(1000 * seed, 1000 * seed + 400):
+        trainer, data = under_way(start, 0.002)
+        with contextlib.suppress(sg.DivergenceError):
+            for steps in (400, 600, 2000):
+                trainer.sample(data, steps)
+                if np.ptp(trainer.net(inputs).asnumpy()) > 0 or steps == 600 and trainer.temperature.asscalar() > 1.5:
+                    break
+            else:
+                return start, trainer
+    raise AssertionError("no chain of 400 has collapsed")
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))])
+def test_a_step_that_collapses_a_network_is_seen(seed):
+    """Its kinetic temperature is right. From the same weights a step an eighth as long does well."""
+    start, large = collapsed(seed)
+    small, data = under_way(start, 0.00025)
+    small.sample(data, 3000)
+    found = [summary(list(trainer.samples), *curve()[2:], net=trainer.net, likelihood=trainer.likelihood)
+             for trainer in (large, small)]
+    assert found[0]["inputs"].verdict == "inputs ignored" and found[0]["temperature"].verdict == "well mixed", found
+    assert found[1]["inputs"].verdict == "well mixed", found
+
+
 @pytest.mark.slow
 def test_the_price_of_a_large_summary():
-    """Seconds are held to loosely, for others use the machine; ``python tests/helpers/large_summary.py`` tells them."""
+    """Seconds of all cores together, whoever else uses them: ``python tests/helpers/large_summary.py`` tells them."""
     program = Path(__file__).parents[1] / "helpers" / "large_summary.py"
     said = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True).stdout
     verdict, seconds, most = said.strip().split(", ")
-    assert verdict == "well mixed" and float(seconds.split()[0]) < 30 and float(most.split()[0]) < 1000, said
+    assert verdict == "well mixed" and float(seconds.split()[0]) < 10 and float(most.split()[0]) < 1000, said
 
 
 # ---------------------------------------------------------------- the table

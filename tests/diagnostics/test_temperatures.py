@@ -8,9 +8,9 @@ from mxnet import gluon, nd
 from stationarity.test_correlated_noise import Correlated
 
 import sgmcmc_mx as sg
-from sgmcmc_mx.diagnostics import rules, summary, temperatures
+from sgmcmc_mx.diagnostics import heat, rules, summary, temperatures
 from sgmcmc_mx.diagnostics.chains import chains_of
-from sgmcmc_mx.diagnostics.slopes import Slopes
+from sgmcmc_mx.diagnostics.slopes import Readings, Slopes
 from sgmcmc_mx.diagnostics.told import Told, kinetic_of, sizes_of
 
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
@@ -104,7 +104,7 @@ def trained(batch, rate, steps, seed=0, optimizer="sgnht", **options):
     net = two_weights()
     trainer = sg.BayesianTrainer(net, optimizer, {"learning_rate": rate, "num_data": p.N, "seed": seed, **options},
                                  sg.likelihoods.Gaussian(1.0), burn_in=steps // 8, thin=steps // 400)
-    trainer.sample(sg.data.ArrayLoader(p.X32, p.y32[:, None], batch_size=batch, seed=seed), steps)
+    trainer.sample(sg.data.ArrayLoader(p.X32, p.y32[:, None], batch_size=batch, shuffle=batch < p.N, seed=seed), steps)
     return p, trainer
 
 
@@ -186,6 +186,15 @@ def test_the_trend_of_noise_is_none():
     assert abs(np.mean(z)) < 0.5 and 0.7 < np.std(z) < 1.3
     moved, z = rules.trend(random.standard_normal((4, 100)) + np.linspace(0, 3, 100))
     assert z > 10 and moved == pytest.approx(3, abs=0.5)
+
+
+@pytest.mark.parametrize("start, verdict", [(lambda t: 0 * t, "well mixed"), (lambda t: 3 * t, "start not forgotten"),
+                                            (lambda t: 4 * np.exp(-t / 0.05), "start not forgotten"),
+                                            (lambda t: 4 * np.exp(-t / 0.2), "start not forgotten")])
+def test_a_potential_that_drifts_is_seen_whether_it_does_so_at_first_or_all_along(start, verdict):
+    values = np.random.RandomState(0).standard_normal((20, 4, 200)) + start(np.linspace(0, 1, 200))
+    found = [heat.energy(Readings(np.empty(0), np.empty(0), chains)) for chains in values]
+    assert {row.verdict for row in found} == {verdict}, found
 
 
 @pytest.mark.parametrize("wrong, said", [({"gradients": 0}, "gradients must be at least 1"),

@@ -10,7 +10,7 @@ from mxnet import gluon, init
 
 import sgmcmc_mx as sg
 
-N, STEPS = 44, 24
+N, BATCH, STEPS = 44, 8, 24
 _rng = np.random.RandomState(3)
 X = _rng.randn(N, 1, 7).astype("float32")
 Y = (np.abs(X[:, 0]).argmax(axis=1) % 3).astype("float32")
@@ -27,7 +27,7 @@ def build(chain, dataset=None, learning_rate=0.05, **options):
     """Initial weights and the order of batches come from the generators; the layers wait for their shapes."""
     net = network()
     net.initialize(init.Xavier(), ctx=chain.context)
-    data = sg.data.ResumableLoader(dataset or gluon.data.ArrayDataset(X, Y), 8)
+    data = sg.data.ResumableLoader(dataset or gluon.data.ArrayDataset(X, Y), BATCH)
     return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgnht", {"learning_rate": learning_rate},
                          **{"burn_in": 3, "thin": 4, "checkpoint_every": 5, **options})
 
@@ -41,6 +41,33 @@ class Slow(gluon.data.ArrayDataset):
 def build_slow(chain):
     """The same chain at a pace at which something can happen to it."""
     return build(chain, Slow(X, Y))
+
+
+class Held(Slow):
+    """Holds its chain halfway until ``told()`` returns, so that it cannot come to its end before it is told to end."""
+
+    def __init__(self, told):
+        super().__init__(X, Y)
+        self._told, self._left = told, BATCH * STEPS // 2
+
+    def __getitem__(self, index):
+        self._left -= 1
+        if self._left == 0:
+            self._told()
+        return super().__getitem__(index)
+
+
+def build_held(chain):
+    """The same chain. It is told by a signal to its process, for which a handler of Python's is set."""
+    heard, written = os.pipe()
+    os.set_blocking(written, False)
+    signal.set_wakeup_fd(written)
+    return build(chain, Held(lambda: os.read(heard, 1)))
+
+
+def build_held_in(folder, chain):
+    """The same chain. It is told by a file in the folder of all chains."""
+    return build(chain, Held(lambda: await_that(lambda: any(folder.glob("stop-*")), "the end of the call")))
 
 
 def build_raising(chain):
