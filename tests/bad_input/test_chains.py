@@ -224,7 +224,7 @@ SUGGEST = [
     ("labels too few", ask(data=lambda w: (w.x, w.y[:3])), ValueError, "data", "(3,)", "must count the same examples"),
     ("iterator of unknown length", ask(data=lambda w: mx.io.NDArrayIter(w.x, w.y, 5)), ValueError, "how many examples",
      "NDArrayIter", "write optimizer_params={'num_data': N}"),
-    ("too wide", ask(data=lambda w: (w.x[:, :3], w.y)), ValueError, "data", "(5, 3)", FLOATS),
+    ("too wide", ask(data=lambda w: (w.x[:, :3], w.y)), ValueError, "data", "(20, 3)", FLOATS),
     ("half network", lambda w: sg.suggest(_half(), likelihoods.Categorical(), w.data), ValueError, "parameter",
      "is float16", "call suggest before net.cast"),
 ]
