@@ -103,7 +103,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     It costs about as much as four thousand steps. Noise and curvature are those of six to eighteen places of a pilot
     chain, which goes on, to sixteen times ``pilot`` steps, until V no longer changes by more than 1.3 times while it
     walks twice as far; ``places`` says how well they are known. ``docs/advice.md`` has what came of it on eight
-    problems from ten starts each. ``lr_mult`` is taken to be 1. The network must be float32.
+    problems. ``lr_mult`` is taken to be 1. The network must be float32.
 
     Examples
     --------
