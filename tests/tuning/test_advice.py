@@ -168,7 +168,7 @@ def test_the_prior_that_the_weights_were_drawn_from_is_found(precision):
     y = (x @ w + sigma * rng.normal(size=(330, 1))).astype("float32")
     net = gluon.nn.Dense(1, in_units=30, use_bias=False)
     net.initialize(mx.init.Zero())
-    s = sg.suggest(net, Gaussian(sigma), (x[:30], y[:30]), batch_size=10, pilot=60, prior="suggest",
+    s = sg.suggest(net, Gaussian(sigma), (x[:30], y[:30]), batch_size=10, pilot=30, prior="suggest",
                    held_out=(x[30:], y[30:]))
     assert len(s.priors) == 8 and s.wd == s.optimizer_params["wd"] == s.priors[0].precision and "held-out" in str(s)
     assert precision / 4 < s.wd < 4 * precision

@@ -186,7 +186,7 @@ def test_control_variates_are_spoken_of_and_turned_on(correlated):
                                               ("msgnhtp_s_badodab", "badodab")])
 def test_the_follow_ups_names_are_samplers_too(name, integrator):
     net, data = classifier()
-    s = sg.suggest(net, sg.likelihoods.Categorical(), data, name, {"a": 0.1}, batch_size=50, batches=6, pilot=10)
+    s = sg.suggest(net, sg.likelihoods.Categorical(), data, name, {"a": 0.1}, batch_size=50, batches=6, pilot=0)
     assert s.optimizer == name and s.friction == 0.1 and "friction" not in s.optimizer_params
     assert s._step.split == (integrator != "euler")
     assert name == "sgnhtp" or s.thermostat == "element"
