@@ -22,7 +22,8 @@ def resnet(first_pass=True):
 
 
 def others(net):
-    """Weights of layers that normalise nothing."""
+    """Weights of layers that normalise nothing, read when no pass over them is under way."""
+    nd.waitall()
     return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()
             if name.endswith((".weight", ".bias"))}
 
