@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from .directions import Along
 
-__all__ = ["Noise", "Step", "choose", "relaxation", "shrunk", "slow_variance_ratio", "variance_ratio"]
+__all__ = ["Noise", "Step", "choose", "off", "relaxation", "shrunk", "slow_variance_ratio", "variance_ratio"]
 
 # eta k in the steepest direction, whose variance is then 1 / (1 - eta k / 4) of what it should be. Networks on MNIST
 # lost nothing against a quarter of that step; four times it killed the units of one and was worse on two.
@@ -203,14 +203,14 @@ def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, et
     if treatment:
         return _step(treatment, noise, widest, temperature, eta, friction, told)
     shared, alone = (_step(t, noise, widest, temperature, eta, friction) for t in TREATMENTS[optimizer])
-    off = [_off(step, noise, temperature) for step in (shared, alone)]
+    away = [off(step, noise, temperature) for step in (shared, alone)]
     speed = [step.eta / friction_in_force(step, noise, temperature) for step in (shared, alone)]
-    if max(off) <= UNEVEN:
+    if max(away) <= UNEVEN:
         return alone if speed[1] > MARGIN * speed[0] else shared
-    return alone if off[1] < off[0] else shared
+    return alone if away[1] < away[0] else shared
 
 
-def _off(step: Step, noise: Noise, temperature: float) -> float:
+def off(step: Step, noise: Noise, temperature: float) -> float:
     """How far standard deviations are off, relatively, the worst twentieth on either side left out; inf: no law."""
     low, high = ends(np.sqrt(np.nan_to_num(variance_ratio(step, noise, temperature), nan=math.inf)), noise.weights)
     return round(max(1.0 - low, high - 1.0), 6)
@@ -235,7 +235,7 @@ def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: 
     heat = 2.0 * T * _room(a) / noisiest if noisiest and within else math.inf
     step = Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment, told=told)
     for _ in range(0 if eta else SHORTER):      # what the step itself adds
-        if _off(step, noise, T) <= UNEVEN:
+        if off(step, noise, T) <= UNEVEN:
             break
         step = step._replace(eta=0.9 * step.eta)
     return step

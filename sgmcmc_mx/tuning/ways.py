@@ -1,12 +1,9 @@
 """Ways to sample that are right along nine directions in ten, and what each costs."""
 from __future__ import annotations
 
-import math
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple
 
-import numpy as np
-
-from .rules import UNEVEN, Noise, Step, choose, friction_in_force, relaxation, variance_ratio
+from .rules import UNEVEN, Noise, Step, choose, friction_in_force, off, relaxation
 
 __all__ = ["Way", "cheapest", "ways"]
 
@@ -60,12 +57,8 @@ def cheapest(found: List[Way]) -> Way:
 def _way(optimizer: str, size: int, controlled: bool, step: Step, noise: Noise, flattest: float, temperature: float,
          num_data: int) -> Way:
     forgets = relaxation(step.eta, friction_in_force(step, noise, temperature), flattest)
-    sd = np.sqrt(np.nan_to_num(variance_ratio(step, noise, temperature), nan=math.inf))
-    weights: Optional[np.ndarray] = noise.weights
-    off = np.abs(sd - 1.0) > 1.25 * UNEVEN
-    share = float(off.mean() if weights is None else weights[off].sum())
     passes = forgets * size * (2 if controlled else 1) / num_data
-    return Way(optimizer, size, controlled, step, noise, passes, share > 0.1)
+    return Way(optimizer, size, controlled, step, noise, passes, off(step, noise, temperature) > 1.25 * UNEVEN)
 
 
 def _scaled(noise: Noise, factor: float) -> Noise:
