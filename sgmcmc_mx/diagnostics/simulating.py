@@ -13,6 +13,7 @@ from .._check import number
 from ..likelihoods import Likelihood
 from ..prediction import predict
 from ..priors import Gamma, PriorLike, as_prior
+from ..priors.law import Law
 from ..store import Sample
 
 __all__ = ["Draw", "PriorDraws", "labels_of"]
@@ -49,7 +50,7 @@ class PriorDraws:
         self._prior = None if prior is None else as_prior(prior)    # type: ignore[arg-type]
         if self._prior is not None:
             self._prior.check(m.names for m in self._moving)
-        self._precisions = [self._precision(m, wd) for m in self._moving]
+        self._laws = [self._law(m, wd) for m in self._moving]
 
     @property
     def sizes(self) -> Dict[str, int]:
@@ -58,7 +59,7 @@ class PriorDraws:
 
     def __call__(self, generator: np.random.Generator) -> Sample:
         """Weights by structural name."""
-        drawn = self._by_the_user(generator) if self._draw is not None else self._normals(generator)
+        drawn = self._by_the_user(generator) if self._draw is not None else self._by_law(generator)
         found: Dict[str, Any] = {}
         for name, p in self._named.items():
             value = drawn.get(name)
@@ -73,19 +74,18 @@ class PriorDraws:
                 found.setdefault(id(p), (p, []))[1].append(name)
         return list(found.values())
 
-    def _precision(self, moving: _Moving, wd: float) -> float:
-        value = None if self._prior is None else self._prior.precision(moving.names, moving.param.shape)
-        found = (wd if value is None else value) * moving.param.wd_mult
-        if not 0.0 < found < np.inf:
-            raise ValueError(f"prior gives {moving.names[-1]} the precision {found!r}, from which no weights can be "
-                             f"drawn; {_HOW}")
+    def _law(self, moving: _Moving, wd: float) -> Law:
+        law = None if self._prior is None else self._prior.law(moving.names, moving.param.shape)
+        found = (Law.plain(wd) if law is None else law).tightened(moving.param.wd_mult)
+        if found.is_plain and not 0.0 < found.precision < np.inf:
+            raise ValueError(f"prior gives {moving.names[-1]} the precision {found.precision!r}, from which no weights "
+                             f"can be drawn; {_HOW}")
         return found
 
-    def _normals(self, generator: np.random.Generator) -> Dict[str, np.ndarray]:
+    def _by_law(self, generator: np.random.Generator) -> Dict[str, np.ndarray]:
         found, scale = {}, self._scales(generator)
-        for moving, precision in zip(self._moving, self._precisions):
-            std = (precision * scale(moving.names))**-0.5
-            value = std * generator.standard_normal(moving.param.shape)
+        for moving, law in zip(self._moving, self._laws):
+            value = law.times(scale(moving.names)).draw(generator, moving.param.shape)
             found.update(dict.fromkeys(moving.structural, value))
         return found
 

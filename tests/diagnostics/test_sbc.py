@@ -4,6 +4,7 @@ import functools
 import numpy as np
 import pytest
 from mxnet import gluon, nd
+from scipy import stats
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.diagnostics import Calibration, sbc
@@ -287,3 +288,12 @@ def test_what_cannot_be_calibrated_is_said(change, error, said):
     with pytest.raises(error, match=said):
         sbc(**given)
     assert len(ran) <= ("draws" in change), "it was told after a chain had run"
+
+
+def test_a_prior_that_is_not_gaussian_is_drawn_from_itself():
+    """Ten thousand draws have the law of Student's t, and not that of a Gaussian which stands for it."""
+    net = gluon.nn.Dense(100, in_units=100, use_bias=False)
+    net.initialize()
+    drawn = PriorDraws(net, sg.priors.StudentT(3, 1.0), 1.0)(np.random.default_rng(0))["weight"].asnumpy()
+    assert stats.kstest(drawn.ravel(), stats.t(3).cdf).pvalue > 1e-6
+    assert stats.kstest(drawn.ravel(), stats.norm(scale=drawn.std()).cdf).pvalue < 1e-6
