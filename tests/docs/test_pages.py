@@ -64,7 +64,7 @@ def test_the_reader_of_pages():
            "    1 of .26\n\n<!-- slow -->\n```python\nb = 2\n```\n<!-- not run: no GPU -->\n```python\nc = 3\n```\n"
     blocks = pages.blocks_of(text)
     assert [(b.kind, b.line, b.code) for b in blocks] == [("hidden", 3, "a = 1"), ("run", 7, "print(a, 'of', .25)"),
-                                                          ("slow", 15, "b = 2"), ("not run", 18, "c = 3")]
+                                                          ("slow", 15, "b = 2"), ("not run", 19, "c = 3")]
     assert blocks[1].printed.split() == ["1", "of", ".26"]
     assert "b = 2" not in pages.program(blocks, slow=False) and "c = 3" not in pages.program(blocks, slow=True)
     assert pages.program(blocks, slow=True).splitlines()[14] == "b = 2"
