@@ -1,5 +1,6 @@
 """How Sphinx builds the site: ``scripts/docs`` calls it, with warnings as errors and without the network."""
 import re
+from pathlib import Path
 
 import sgmcmc_mx  # before mxnet, which it makes importable with newer NumPy
 
@@ -10,8 +11,6 @@ version = release = sgmcmc_mx.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "index"
 exclude_patterns = ["requirements.txt"]
-# Pages that are not there yet leave their place in the table of contents empty.
-suppress_warnings = ["toc.empty_glob", "misc.highlighting_failure"]
 
 myst_heading_anchors = 3        # links such as gotchas.md#dropout work here and on a page of plain Markdown
 myst_links_external_new_tab = False
@@ -29,7 +28,24 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
+ROOT = Path(__file__).resolve().parent.parent
+README = "<!-- README.md comes here: see conf.py -->"
+PROMISED = ("five_lines", "command", "report", "serving", "records")    # pages that have a place, once they are there
+SHOWN = {"CONTRIBUTING.md": "design.md", "SECURITY.md": "security.md", "CHANGELOG.md": "changelog.md"}
+
 _LITERAL = re.compile(r"(``.*?``|`[^`]+`_?)")
+
+
+def home_page(app, docname, source):
+    """The README is the home page: its links lead to pages, where in the repository they lead to files."""
+    if docname == "index":
+        app.env.note_dependency(str(ROOT / "README.md"))
+        text = (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
+        for file, shown in SHOWN.items():
+            text = text.replace(f"]({file})", f"]({shown})")
+        text = source[0].replace(README, text)
+        absent = [name for name in PROMISED if not (ROOT / "docs" / f"{name}.md").exists()]
+        source[0] = "\n".join(line for line in text.splitlines() if line not in absent)
 
 
 def escape_bars(app, what, name, obj, options, lines):
@@ -56,5 +72,6 @@ def skip_fields(app, what, name, obj, skip, options):
 
 def setup(app):
     """Called by Sphinx."""
+    app.connect("source-read", home_page)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", escape_bars)

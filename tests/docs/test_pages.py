@@ -67,7 +67,7 @@ def test_the_reader_of_pages():
                                                           ("slow", 15, "b = 2"), ("not run", 19, "c = 3")]
     assert blocks[1].printed.split() == ["1", "of", ".26"]
     assert "b = 2" not in pages.program(blocks, slow=False) and "c = 3" not in pages.program(blocks, slow=True)
-    assert pages.program(blocks, slow=True).splitlines()[14] == "b = 2"
+    assert pages.program(blocks, slow=True).split("\n")[14] == "b = 2"
 
 
 @pytest.mark.parametrize("printed, right", [("1 of 0.25", True), ("1 of 0.27", True), ("1 of 0.30", False),
