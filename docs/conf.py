@@ -20,6 +20,9 @@ html_title = f"sgmcmc_mx {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
+highlight_language = "text"     # of blocks that name none: commands, equations, output
+smartquotes = False             # docstrings quote values, as 'aboba'
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"      # the docstrings have them in words, and signatures stay readable

@@ -52,16 +52,17 @@ def test_what_is_not_run_is_python(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_that_pages_name_are_there(name):
     text = PAGES[name].read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<![\w/.])(?:scripts|examples|docs|tests|benchmarks|papers|sgmcmc_mx)/[\w/]*[\w]+(?:\.\w+)?",
-                           text))
+    folders = "scripts|examples|docs|tests|benchmarks|papers|sgmcmc_mx"
+    named = set(re.findall(rf"(?<![\w/.])(?:{folders})/[\w/]*\w(?:\.\w+)?", text))
     missing = [path for path in named if not (pages.ROOT / path).exists()]
     assert not missing, f"{name} names {missing}"
 
 
 def test_the_reader_of_pages():
     """Each kind of block is found, with its line, and what it prints."""
-    text = "# A\n<!-- hidden\na = 1\n-->\n\n```python\nprint(a, 'of', .25)\n```\n<!-- prints, numbers within 10 % -->\n\n" \
-           "    1 of .26\n\n<!-- slow -->\n```python\nb = 2\n```\n<!-- not run: no GPU -->\n```python\nc = 3\n```\n"
+    text = "# A\n<!-- hidden\na = 1\n-->\n\n```python\nprint(a, 'of', .25)\n```\n" \
+           "<!-- prints, numbers within 10 % -->\n\n    1 of .26\n\n" \
+           "<!-- slow -->\n```python\nb = 2\n```\n<!-- not run: no GPU -->\n```python\nc = 3\n```\n"
     blocks = pages.blocks_of(text)
     assert [(b.kind, b.line, b.code) for b in blocks] == [("hidden", 3, "a = 1"), ("run", 7, "print(a, 'of', .25)"),
                                                           ("slow", 15, "b = 2"), ("not run", 19, "c = 3")]
