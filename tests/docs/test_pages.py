@@ -16,10 +16,13 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
-def with_blocks(kinds) -> list:
-    """Names of the pages that have blocks of these kinds."""
-    return [name for name, path in PAGES.items()
-            if {block.kind for block in pages.blocks_of(path.read_text(encoding="utf-8"))} & kinds]
+def with_blocks(slow: bool) -> list:
+    """Names of the pages that have slow blocks, or others; notebooks are slow as a whole."""
+    def kinds(name: str) -> set:
+        found = {block.kind for block in pages.blocks_of(PAGES[name].read_text(encoding="utf-8"))}
+        return {"slow"} if name.startswith("docs/notebooks/") else found
+
+    return [name for name in PAGES if ("slow" if slow else "run") in kinds(name)]
 
 
 def run(name: str, folder: Path, slow: bool) -> None:
@@ -32,13 +35,13 @@ def run(name: str, folder: Path, slow: bool) -> None:
     assert not wrong, f"{name}: " + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", with_blocks({"run"}))
+@pytest.mark.parametrize("name", with_blocks(slow=False))
 def test_a_page_runs(name, tmp_path):
     run(name, tmp_path, slow=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", with_blocks({"slow"}))
+@pytest.mark.parametrize("name", with_blocks(slow=True))
 def test_a_page_with_slow_blocks_runs(name, tmp_path):
     run(name, tmp_path, slow=True)
 
