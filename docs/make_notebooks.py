@@ -33,6 +33,8 @@ def make(name: str) -> Path:
     NotebookClient(notebook, timeout=3600, kernel_name="python3").execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)    # times of the day, which differ from run to run
+        if cell.cell_type == "code":            # what libraries say of this machine is no part of the page
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     target = NOTEBOOKS / f"{name}.ipynb"
     nbformat.write(notebook, str(target))
     return target
