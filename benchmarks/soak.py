@@ -1,6 +1,6 @@
 """A long run with a store at full speed, and a store with very many samples: does anything grow that should not?
 
-``scripts/soak --minutes 30`` makes the figures of the README's reliability table.
+``scripts/soak --minutes 30`` makes the figures of docs/resume.md's reliability table.
 """
 from __future__ import annotations
 

@@ -17,9 +17,13 @@ _NUMBERS = 1 << 21      # of a block of pairs
 class SteinDiscrepancy(NamedTuple):
     """What :func:`stein_discrepancy` returns.
 
-    value : the discrepancy.
-    by_chance : the root of the mean square that as many independent samples of the density itself would have. Samples
-        that follow each other have more; from a biased chain it stays, however many there are.
+    Attributes
+    ----------
+    value : float
+        The discrepancy.
+    by_chance : float
+        The root of the mean square that as many independent samples of the density itself would have. Samples that
+        follow each other have more; from a biased chain it stays, however many there are.
     """
 
     value: float

@@ -94,9 +94,11 @@ def as_width(name: str, value: Any) -> Union[float, FanIn, Elements]:
 
 
 class Normal(Family):
-    r"""N(0, scale^2), for a scale by element too; one number for a whole parameter is better written as a precision. ::
+    r"""N(0, scale^2). ::
 
         p(w) = exp(-w^2 / (2 scale^2)) / (scale sqrt(2 pi))
+
+    It is there for a scale by element; one number for a whole parameter is better written as a precision.
     """
 
     def __init__(self, scale: Optional[Width] = None, variance: Optional[Width] = None) -> None:
@@ -150,9 +152,11 @@ class StudentT(Family):
 
 
 class Cauchy(Family):
-    r"""Student's t with one degree of freedom; it has no variance. ::
+    r"""Student's t with one degree of freedom. ::
 
         p(w) = 1 / (pi scale (1 + (w / scale)^2))
+
+    It has no variance.
     """
 
     def __init__(self, scale: Width) -> None:
@@ -166,6 +170,8 @@ class GeneralizedNormal(Family):
     r"""Between Laplace (beta = 1), Gaussian (2), and a box (beta large). ::
 
         p(w) ~ exp(-|w / scale|^beta),      variance scale^2 Gamma(3 / beta) / Gamma(1 / beta)
+
+    Below beta = 1 the gradient has no bound at 0, so that it is refused.
     """
 
     def __init__(self, beta: float, scale: Optional[Width] = None, variance: Optional[Width] = None) -> None:

@@ -82,6 +82,7 @@ class Law:
 
     @property
     def is_plain(self) -> bool:
+        """Whether it is N(0, 1/precision), of which nothing else is said."""
         return self.kind == "plain"
 
     @property

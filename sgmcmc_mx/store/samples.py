@@ -43,14 +43,17 @@ class Sample(Mapping):
     # Read when asked for, since collecting must not wait for the engine.
     @property
     def potential(self) -> Optional[float]:
+        """U(w), over all data or estimated from the last minibatch; None where no loss was seen."""
         return scalar(self._potential)
 
     @property
     def temperature(self) -> Optional[float]:
+        """Kinetic temperature after the sample's step; None for samplers without momentum."""
         return scalar(self._temperature)
 
     @property
     def friction(self) -> Optional[float]:
+        """Friction in force after the sample's step; None for samplers without momentum."""
         return scalar(self._friction)
 
     @property

@@ -10,7 +10,7 @@ from mxnet import gluon, npx
 import sgmcmc_mx as sg
 
 pytestmark = needs("d2l")
-N, BATCH = 400, 200     # large minibatches, for the errors of small ones cancel over an epoch (README, Limits)
+N, BATCH = 400, 200     # large minibatches, for the errors of small ones cancel over an epoch (docs/limits.md)
 
 
 @pytest.fixture
