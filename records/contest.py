@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
@@ -46,6 +46,7 @@ class Contest(NamedTuple):
     budget : gradients of minibatches that a method may take.
     choosing : seeds whose held-out examples choose the settings of a part.
     methods : which of them take part.
+    grids : settings to try in the place of a method's own.
     held_out : share of the training examples that settings are chosen on.
     """
 
@@ -56,6 +57,7 @@ class Contest(NamedTuple):
     budget: int
     choosing: Mapping[str, Sequence[int]]
     methods: Sequence[str] = tuple(METHODS)
+    grids: Mapping[str, List[Setting]] = {}
     held_out: float = 0.2
     batch_size: int = 100
 
@@ -65,7 +67,7 @@ class Contest(NamedTuple):
         Every method's probabilities get a temperature of their own (:func:`sgmcmc_mx.calibrate`) on these examples.
         """
         choices = []
-        for setting in METHODS[method].grid:
+        for setting in self.grid(method):
             rows = [self._kept(part, method, setting, seed) or self._try(part, method, setting, seed, say)
                     for seed in self.choosing[part]]
             sharpness = np.exp(np.mean([np.log(float(row["calibration"])) for row in rows]))
@@ -74,19 +76,25 @@ class Contest(NamedTuple):
         say(f"{part}, {method}: chosen {best}")
         return best
 
-    def judge(self, part: str, method: str, choice: Choice, seed: int, budget: Optional[int] = None) -> Dict[str, Any]:
+    def judge(self, part: str, method: str, choice: Choice, seed: int,
+              budget: Optional[int] = None) -> Dict[str, Any]:
         """Train on all training examples, look at the test examples once."""
         data = self.parts[part](seed)
         outcome, seconds = self._fit(method, Task(data.x, data.y, self.build, budget or self.budget, self.batch_size),
                                      choice.setting, seed)
         probs = outcome.predict(data.x_test)
         raw = scores(probs, data.y_test)
-        row = {"part": part, "method": method, "seed": seed, **scores(sharpened(probs, choice.calibration), data.y_test),
-               "raw_nll": raw["nll"], "raw_ece": raw["ece"], "gradients": outcome.gradients, "core_seconds": seconds,
+        found = scores(sharpened(probs, choice.calibration), data.y_test)
+        row = {"part": part, "method": method, "seed": seed, **found, "raw_nll": raw["nll"], "raw_ece": raw["ece"],
+               "gradients": outcome.gradients, "core_seconds": seconds,
                "calibration": choice.calibration, "setting": json.dumps(choice.setting)}
         if budget is None:
             ledger.put(self.folder / "results.csv", KEY, row)
         return row
+
+    def grid(self, method: str) -> List[Setting]:
+        """The settings that are tried."""
+        return self.grids.get(method, METHODS[method].grid)
 
     def judged(self, part: str, method: str, seed: int) -> bool:
         """Whether the result is there."""
@@ -117,7 +125,7 @@ class Contest(NamedTuple):
         return row
 
     @staticmethod
-    def _fit(method: str, task: Task, setting: Setting, seed: int) -> "tuple[Outcome, float]":
+    def _fit(method: str, task: Task, setting: Setting, seed: int) -> Tuple[Outcome, float]:
         start = time.process_time()
         outcome = METHODS[method].fit(task, setting, seed)
         return outcome, time.process_time() - start
@@ -133,6 +141,7 @@ def sharpened(probs: np.ndarray, temperature: float) -> np.ndarray:
 def scores(probs: np.ndarray, labels: np.ndarray) -> Dict[str, float]:
     """Error in per cent, negative log likelihood in nats an example, calibration error."""
     m = sg.metrics
-    return {"error": 100.0 * (1.0 - m.accuracy(probs, labels)), "nll": m.nll(probs, labels), "ece": m.ece(probs, labels)}
+    error = 100.0 * (1.0 - m.accuracy(probs, labels))
+    return {"error": error, "nll": m.nll(probs, labels), "ece": m.ece(probs, labels)}
 
 

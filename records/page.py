@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -32,8 +32,8 @@ def write(contests: Dict[str, Contest]) -> None:
 def table(contest: Contest) -> str:
     """A row for each part and method: means over seeds, and their standard errors."""
     rows = ledger.read(contest.folder / "results.csv")
-    lines = ["| | method | " + " | ".join(title for title, _ in COLUMNS.values()) + " | gradients | core seconds | seeds |",
-             "|" + "---|" * (len(COLUMNS) + 5)]
+    titles = " | ".join(title for title, _ in COLUMNS.values())
+    lines = [f"| | method | {titles} | gradients | core seconds | seeds |", "|" + "---|" * (len(COLUMNS) + 5)]
     for part in contest.parts:
         of_part = {m: [r for r in rows if (r["part"], r["method"]) == (part, m)] for m in contest.methods}
         of_part = {m: found for m, found in of_part.items() if found}
@@ -47,7 +47,7 @@ def table(contest: Contest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def mean_and_error(values: List[float]) -> "tuple[float, float]":
+def mean_and_error(values: List[float]) -> Tuple[float, float]:
     """Mean over seeds and its standard error; nan for one seed."""
     spread = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return float(np.mean(values)), float(spread)

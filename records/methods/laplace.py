@@ -1,7 +1,7 @@
 """Laplace's approximation of the last layer (Daxberger et al. 2021), Kronecker-factored, about SGD's network.
 
-With features phi, one more for the bias, and class probabilities p, the generalised Gauss-Newton matrix of the last layer
-is nearly A (x) G, A = sum_i phi_i phi_i^T and G = mean_i (diag(p_i) - p_i p_i^T). The posterior is then
+With features phi, one more for the bias, and class probabilities p, the generalised Gauss-Newton matrix of the last
+layer is nearly A (x) G, A = sum_i phi_i phi_i^T and G = mean_i (diag(p_i) - p_i p_i^T). The posterior is then
 N(w, (A (x) G + precision I)^-1).
 """
 from __future__ import annotations

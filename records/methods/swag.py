@@ -1,8 +1,6 @@
 """SWAG (Maddox et al. 2019): a Gaussian by the mean and the spread of SGD's iterates at a constant learning rate."""
 from __future__ import annotations
 
-
-
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
