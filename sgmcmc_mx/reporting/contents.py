@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from .. import diagnostics
 from ..diagnostics import Summary
 from ..diagnostics.chains import Chains, chains_of
 from ..diagnostics.summary import expected_temperature, summary_of
+from ..errors import StoreError
 from ..plot.arguments import names
 from . import pictures, records
 from .examples import groups_of, images_of, of_intervals
@@ -43,38 +44,46 @@ class Asked(NamedTuple):
 
 def page_of(subject: Subject, asked: Asked, refresh: int = 0) -> Page:
     """The page as things stand."""
-    common: Dict[str, Any] = {
-        "title": asked.title or _title(subject), "headline": _headline(subject), "refresh": refresh,
-        "made": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "configuration": records.configuration(subject),
-        "manifests": records.manifests(subject.chains), "changes": _failures(subject)}
-    progress, traces = records.of_progress(subject), pictures.of_chains(subject.chains)
-    last = ([records.of_chains(subject.chains)] if subject.chains else []) + records.of_parameters(subject.chains)
+    page = Page(asked.title or _title(subject), _headline(subject),
+                time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), refresh, records.configuration(subject),
+                changes=_failures(subject), verdicts=records.of_progress(subject))
+    try:
+        return _filled(page, subject, asked)
+    except StoreError as e:     # a sample's file is damaged, or was dropped meanwhile
+        return page._replace(notes=[str(e)])
+
+
+def _filled(page: Page, subject: Subject, asked: Asked) -> Page:
+    """With all that the chains say."""
+    page = page._replace(manifests=records.manifests(subject.chains), pictures=pictures.of_chains(subject.chains),
+                         tables=records.of_chains(subject.chains) + records.of_parameters(subject.chains))
     if subject.missing:
         failed = bool(subject.progress) and all(p.has_failed for p in subject.progress)
-        verdict = Verdict("All chains have failed", "bad") if failed else Verdict("Nothing can be told yet", "unsure")
-        return Page(verdict=verdict, notes=[] if failed else [_capital(subject.missing)], verdicts=progress, scores=[],
-                    pictures=traces, groups=[], intervals=[], tables=last, **common)
+        return page._replace(verdict=Verdict("All chains have failed", "bad")) if failed else page._replace(
+            notes=[_capital(subject.missing)])
     chains = chains_of(subject.runs, subject.net, subject.likelihood)
     if asked.data is None:
-        verdicts, notes = _without_data(chains, asked.seed)
-        return Page(verdict=Verdict("Predictions were not asked", "unsure"), notes=notes, verdicts=verdicts + progress,
-                    scores=[], pictures=traces, groups=[], intervals=[], tables=last, **common)
+        tables, notes = _without_data(chains, asked.seed)
+        return page._replace(verdict=Verdict("Predictions were not asked", "unsure"), notes=notes,
+                             verdicts=[*tables, *page.verdicts])
+    return _with_predictions(page, subject, asked, chains)
+
+
+def _with_predictions(page: Page, subject: Subject, asked: Asked, chains: Chains) -> Page:
     seen = predicted(chains, asked.data, asked.labels, asked.batch_size, asked.seed)
     found = seen.found
     classes = names(asked.classes, found.probs.shape[1]) if isinstance(found, Classes) else []
-    said = _summary(chains, seen, subject.temperature)
-    score = scored(found, chains.names, classes)
-    drawn, course = _pictures(asked.data, chains, seen, score)
-    groups, intervals = [], []
     if isinstance(found, Classes):
         groups = groups_of(found, images_of(asked.data, asked.images, found.examples), classes)
+        page = page._replace(groups=groups)
     else:
-        intervals = of_intervals(found)
-    common["changes"] = common["changes"] + said.changes
-    return Page(verdict=_graver(said.verdict, subject), verdicts=said.tables + progress,
-                notes=said.notes + ([_NO_LABELS] if asked.labels is None else []), scores=score.tables,
-                pictures=drawn + traces, groups=groups, intervals=intervals, tables=score.more + course + last,
-                **common)
+        page = page._replace(intervals=of_intervals(found))
+    said, score = _summary(chains, seen, subject.temperature), scored(found, chains.names, classes)
+    drawn, course = _pictures(asked.data, chains, seen, score)
+    return page._replace(verdict=_graver(said.verdict, subject), verdicts=[*said.tables, *page.verdicts],
+                         notes=said.notes + ([_NO_LABELS] if asked.labels is None else []),
+                         changes=[*page.changes, *said.changes], scores=score.tables,
+                         pictures=[*drawn, *page.pictures], tables=[*score.more, *course, *page.tables])
 
 
 class _Said(NamedTuple):

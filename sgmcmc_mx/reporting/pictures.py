@@ -82,8 +82,8 @@ def of_samples(steps: Sequence[Sequence[int]], values: np.ndarray, names: List[i
     if len(values) > 1 and np.isfinite(values).all() and np.ptp(values) > 0:
         drawn = values[:CHAINS]
         found.append(_drawn(f"Ranks of the {what}", "How the samples of each chain rank among those of all. Chains "
-                            "that agree have bars of one height, the dashed line's; a slope is a chain that lies too low or "
-                            "too high, a hump or a trough one that is too narrow or too wide.",
+                            "that agree have bars of one height, the dashed line's; a slope is a chain that lies too "
+                            "low or too high, a hump or a trough one that is too narrow or too wide.",
                             lambda ax: plot.ranks(drawn, ax=ax, names=labels[:CHAINS]),
                             size=(SIZE[0], 1.1 + 0.55 * len(drawn))))
     return found

@@ -79,15 +79,17 @@ def _is_told(owner: Any, name: str) -> bool:
 
 
 def of_progress(subject: Subject) -> List[Table]:
-    """Where each of several chains is, and what went wrong."""
+    """Where each of several chains is."""
     if not subject.progress:
         return []
-    rows = [(k, p.phase, p.step, p.samples, p.error) for k, p in enumerate(subject.progress)]
-    return [table("Chains, as their folders say", ["chain", "phase", "step", "samples", "what went wrong"], rows)]
+    rows = [(k, p.phase, p.step, p.samples) for k, p in enumerate(subject.progress)]
+    return [table("Chains, as their folders say", ["chain", "phase", "step", "samples"], rows)]
 
 
-def of_chains(chains: List[Chain]) -> Table:
+def of_chains(chains: List[Chain]) -> List[Table]:
     """What each chain has kept."""
+    if not chains:
+        return []
     rows = []
     for c in chains:
         n = len(c.samples)
@@ -100,15 +102,15 @@ def of_chains(chains: List[Chain]) -> Table:
         weights = np.array([s.weight for s in some])
         rows.append([c.number, n, some[0].step, some[-1].step, *(np.mean(v) if v else None for v in readings),
                      weights.sum()**2 / (weights**2).sum()])
-    return table("Chains", ["chain", "samples", "first step", "last step", "potential", "temperature", "friction",
-                            "samples by weight"], rows,
-                 "Potential, temperature and friction are means over samples. Samples by weight: as many of equal "
-                 "weight would count as much.")
+    return [table("Chains", ["chain", "samples", "first step", "last step", "potential", "temperature", "friction",
+                             "samples by weight"], rows,
+                  "Potential, temperature and friction are means over samples. Samples by weight: as many of equal "
+                  "weight would count as much.")]
 
 
 def of_parameters(chains: List[Chain]) -> List[Table]:
     """The weights, array by array, over some samples of each chain."""
-    some = [c.samples[k] for c in chains if len(c.samples)
+    some = [c.samples[int(k)] for c in chains if len(c.samples)
             for k in np.unique(np.linspace(0, len(c.samples) - 1, READ).astype(int))]
     if not some:
         return []

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from ..store.files import replace
 from .examples import Group
@@ -42,17 +42,17 @@ class Page(NamedTuple):
     headline: str
     made: str
     refresh: int
-    verdict: Verdict
-    notes: List[str]
-    changes: List[Tuple[str, str]]
-    verdicts: List[Table]
-    scores: List[Table]
-    pictures: List[Picture]
-    groups: List[Group]
-    intervals: List[Table]
-    tables: List[Table]
     configuration: Table
-    manifests: List[Manifest]
+    verdict: Verdict = Verdict("Nothing can be told yet", "unsure")
+    notes: Sequence[str] = ()
+    changes: Sequence[Tuple[str, str]] = ()
+    verdicts: Sequence[Table] = ()
+    scores: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    groups: Sequence[Group] = ()
+    intervals: Sequence[Table] = ()
+    tables: Sequence[Table] = ()
+    manifests: Sequence[Manifest] = ()
 
     @property
     def parts(self) -> List[Tuple[str, str]]:

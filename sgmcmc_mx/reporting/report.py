@@ -71,7 +71,8 @@ def report(runs: Any, data: Any = None, labels: Optional[ArrayLike] = None, *,
     >>> sg.report('runs/a', x_test, y_test, net=net, likelihood='softmax', watch=10)
     """
     if labels is not None and data is None:
-        raise ValueError("labels are given and data is not; write the inputs that they belong to: sg.report(runs, x, y)")
+        raise ValueError("labels are given and data is not; write the inputs that they belong to, as in "
+                         "sg.report(runs, x, y)")
     if watch is not None:
         watch, place = integer("watch", watch, "seconds from one look to the next, such as 10", low=1), Path(path)
         for place in watching(runs, data, labels, every=watch, path=path, net=net, likelihood=likelihood, title=title,

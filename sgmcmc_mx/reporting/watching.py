@@ -1,9 +1,7 @@
 """A page that is renewed while its chains go on."""
 from __future__ import annotations
 
-import json
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, Union
@@ -16,6 +14,7 @@ from ..chains import Runs
 from ..diagnostics.chains import OfClasses
 from ..errors import StoreError
 from ..store import StoredSamples
+from ..store.files import Lock
 from .contents import Asked, page_of
 from .rendering import place_of, write
 from .subject import Subject, subject_of
@@ -112,15 +111,6 @@ def _has_ended(subject: Subject, unchanged: bool) -> bool:
 
 
 def _is_left(samples: Any) -> bool:
-    """Whether the process that wrote them was one of this machine, and is gone. The lock is not touched, which the next
-    run may ask for."""
-    try:
-        about = json.loads((samples.path / "lock").read_text())
-        if about["host"] != socket.gethostname():
-            return False
-        os.kill(int(about["process"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no lock, or a process of somebody else
-        return False
-    return False
+    """Whether the process that wrote them is known to be gone."""
+    path = getattr(samples, "path", None)
+    return path is not None and Lock.is_gone(path)

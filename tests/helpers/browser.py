@@ -28,13 +28,12 @@ class Browser:
 
     def __init__(self, command, seconds=120):
         self._until = time.monotonic() + seconds
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True) if hasattr(os, "setns") else \
-            tempfile.TemporaryDirectory()
+        self._folder = tempfile.mkdtemp()
         its_in, self._out = os.pipe()
         self._in, its_out = os.pipe()
         # Chromium reads from 3 and writes to 4.
         arguments = [command, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--remote-debugging-pipe", f"--user-data-dir={self._folder.name}", "--no-first-run",
+                     "--remote-debugging-pipe", f"--user-data-dir={self._folder}", "--no-first-run",
                      "--disable-extensions", "about:blank"]
         line = 'exec 3<&"$0" 4>&"$1"; shift; exec "$@"'
         self._process = subprocess.Popen(["bash", "-c", line, str(its_in), str(its_out), *arguments],
@@ -115,4 +114,4 @@ class Browser:
             self._process.kill()
             self._process.wait()
         os.close(self._in)
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -184,6 +184,8 @@ def several(folder: Path) -> None:
     print(sg.predict(network(), sg.load(folder), data()[0], "softmax").shape, sg.load(folder).joined("sample"))
     print(sg.predict(network(), list(runs), data()[0], "softmax").shape)
     print(sg.to_inference_data(runs, *data(), var_names=".*bias", projections=2, coords={"class": list("abc")}))
+    sg.report(runs, *data(), classes=list("abc"), path=folder.parent / "a.html")
+    sg.report(folder, data()[0], net=network(), likelihood="softmax", watch=1, path=folder.parent / "a.html")
     sg.plot.chain_traces(runs, targets={"temperature": 1.0})
     each = [sg.predict(network(), chain, data()[0], "softmax", samples=True) for chain in runs]
     sg.plot.function_space(each, names=["a", "b"])
