@@ -65,7 +65,7 @@ def _example(found: Classes, k: int, entropy: float, images: Optional[np.ndarray
     likely = np.argsort(-found.probs[k], kind="stable")[:CLASSES]
     truth = None if found.labels is None else int(found.labels[k])
     return Example(k, "" if images is None else _png(images[k]), "" if truth is None else names[truth],
-                   truth is not None and truth != likely[0],
+                   truth is not None and truth != int(likely[0]),
                    [(names[c], round(100 * float(found.probs[k, c]), 1)) for c in likely],
                    shown(float(entropy)), shown(float(found.disagreement[k])))
 
