@@ -22,6 +22,7 @@ else:
     from .metrics import calibrate
     from .prediction import Regression, networks, predict, using
     from .samplers import SGHMC, SGLD, SGNHT
+    from .serving import export, thin
     from .store import FolderStore, MemoryStore, Sample, join
     from .trainer import BayesianTrainer
     from .tuning import Suggestion, suggest, tune_threads
@@ -29,6 +30,6 @@ else:
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
-           "calibrate", "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "nn",
-           "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads",
-           "using"]
+           "calibrate", "data", "datasets", "diagnostics", "export", "join", "likelihoods", "load", "metrics",
+           "networks", "nn", "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "thin",
+           "to_inference_data", "tune_threads", "using"]
