@@ -8,7 +8,7 @@ from typing import List
 
 import numpy as np
 
-__all__ = ["exchanged", "greedy", "simplex_weights"]
+__all__ = ["corrected", "exchanged", "greedy", "simplex_weights"]
 
 _SWEEPS = 50        # through all chosen points; a handful are enough
 _LEAST = 1e-12      # of what it is, by which an exchange has to make the distance smaller
@@ -47,6 +47,19 @@ def exchanged(gram: np.ndarray, chosen: List[int]) -> List[int]:
             along += gram[:, chosen[k]]
         if not moved:
             break
+    return chosen
+
+
+def corrected(gram: np.ndarray, m: int) -> List[int]:
+    """m points, each the one towards which the distance falls fastest, with the best weights of those so far.
+
+    Frank & Wolfe's algorithm in its fully corrective form: it finds points of which few with unequal weights are near.
+    """
+    chosen = [int(np.diag(gram).argmin())]
+    while len(chosen) < m:
+        slope = gram[:, chosen] @ simplex_weights(gram[np.ix_(chosen, chosen)])
+        slope[chosen] = np.inf
+        chosen.append(int(slope.argmin()))
     return chosen
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, List, Optional, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 from mxnet import gluon
@@ -18,7 +18,7 @@ from ..batches.inputs import Inputs
 from ..likelihoods.activations import Activation
 from ..store import FolderStore, JoinedSamples, as_samples
 from .functions import features, gram_of
-from .nearest import exchanged, greedy, simplex_weights
+from .nearest import corrected, exchanged, greedy, simplex_weights
 
 __all__ = ["ThinnedSamples", "thin"]
 
@@ -83,7 +83,8 @@ def thin(runs: Any, m: int, data: Inputs, activation: Optional[Activation] = Non
     Samples are chosen one after another, each the one that brings the equal-weight average nearest to pbar: kernel
     herding (Welling 2009; Chen, Welling & Smola 2010) in the form that takes the norms of samples into account and no
     sample twice. Then each is exchanged for another as long as that brings it nearer. Last, weights are the solution of
-    non-negative least squares (Lawson & Hanson 1974).
+    non-negative least squares (Lawson & Hanson 1974). Beside them stands a choice that has such weights from its
+    beginning (Frank & Wolfe's algorithm, fully corrective), and the nearer of the two is taken.
 
     Kernel thinning (Dwivedi & Mackey 2021) halves a chain again and again, which gives n / 2^k samples that count
     alike, and ends in such exchanges. It is made for more points than all can be looked at for every choice. A chain of
@@ -133,10 +134,18 @@ def thin(runs: Any, m: int, data: Inputs, activation: Optional[Activation] = Non
                         "sgmcmc_mx.load('runs/a') or trainer.samples")
     m = integer("m", m, "how many samples to keep, such as m=20", low=1, high=len(samples))
     gram = gram_of(features(net, samples, data, activation, options), samples.weights)
-    chosen = sorted(exchanged(gram, greedy(gram, m)))
-    inner = gram[np.ix_(chosen, chosen)]
-    counted = simplex_weights(inner) if weights == "fitted" else np.full(m, 1.0 / m)
-    kept = [place for place, weight in zip(chosen, counted) if weight > 0]
-    found = ThinnedSamples(samples, kept, counted[counted > 0], float(counted @ inner @ counted))
-    _log.info("%d of %d samples are at distance %.3g from the average of all", len(kept), len(samples), found.distance)
+    chosen, counted, distance = _nearest(gram, m, weights == "fitted")
+    found = ThinnedSamples(samples, [chosen[k] for k in np.flatnonzero(counted)], counted[counted > 0], distance)
+    _log.info("%d of %d samples are at distance %.3g from the average of all", len(found), len(samples), distance)
     return found
+
+
+def _nearest(gram: np.ndarray, m: int, fitted: bool) -> Tuple[List[int], np.ndarray, float]:
+    """Places in their order, weights, and the distance."""
+    found = []
+    for places in (exchanged(gram, greedy(gram, m)), *([corrected(gram, m)] if fitted else [])):
+        places = sorted(places)
+        inner = gram[np.ix_(places, places)]
+        counted = simplex_weights(inner) if fitted else np.full(m, 1.0 / m)
+        found.append((places, counted, float(counted @ inner @ counted)))
+    return min(found, key=lambda one: one[2])
