@@ -10,7 +10,7 @@ from . import _compat  # isort: skip  (first: it makes MXNet importable)
 if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
     from . import samplers  # noqa: F401
 else:
-    from . import data, datasets, diagnostics, likelihoods, metrics, nn, plot, priors, schedules
+    from . import data, datasets, diagnostics, estimator, likelihoods, metrics, nn, plot, priors, schedules
     from ._version import __version__
     from .batches import BatchLayout
     from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
@@ -30,6 +30,6 @@ else:
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
-           "calibrate", "data", "datasets", "diagnostics", "export", "join", "likelihoods", "load", "metrics",
-           "networks", "nn", "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "thin",
+           "calibrate", "data", "datasets", "diagnostics", "estimator", "export", "join", "likelihoods", "load",
+           "metrics", "networks", "nn", "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "thin",
            "to_inference_data", "tune_threads", "using"]
