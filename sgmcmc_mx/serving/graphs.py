@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Set
 
 import mxnet as mx
 from mxnet import gluon
+from mxnet.util import is_np_array
 
 from .._network import graph_of
 
@@ -25,6 +26,9 @@ def traced(net: gluon.Block) -> Traced:
     Inputs are called ``data``, or ``data0``, ``data1``, ... as ``HybridBlock.export`` calls them; a ``SymbolBlock``
     keeps its own names.
     """
+    if is_np_array():
+        raise ValueError("net: a network of mx.np arrays is not exported; call mxnet.npx.reset_np() and build it of "
+                         "mx.nd arrays, which the samples fit too")
     graph = graph_of(net)
     if graph is None:
         raise ValueError(f"net: {type(net).__name__} is not exported, for its forward pass is no graph; write it as a "
@@ -32,7 +36,7 @@ def traced(net: gluon.Block) -> Traced:
     _check_operators(graph)
     parameters = {p.name for p in net.collect_params().values()}
     free = [name for name in graph.list_inputs() if name not in parameters]
-    known = [s.name for s in _flat(net._cached_graph[0])] if net._cached_graph else sorted(free)
+    known = [s.name for s in _flat(net._cached_graph[0])] if net._cached_graph else sorted(free, key=lambda n: (len(n), n))
     inputs = [name for name in known if name in free]
     if len(inputs) == 1 and not net._cached_graph:
         graph, inputs = graph(**{inputs[0]: mx.sym.var("data")}), ["data"]

@@ -132,6 +132,7 @@ def thin(runs: Any, m: int, data: Inputs, activation: Optional[Activation] = Non
     if not hasattr(samples, "weights") or not hasattr(samples, "__getitem__"):
         raise TypeError(f"runs must be a sequence of samples, got {type(samples).__name__}; write "
                         "sgmcmc_mx.load('runs/a') or trainer.samples")
+    samples = samples[:]        # as they are now, where a chain goes on
     m = integer("m", m, "how many samples to keep, such as m=20", low=1, high=len(samples))
     gram = gram_of(features(net, samples, data, activation, options), samples.weights)
     chosen, counted, distance = _nearest(gram, m, weights == "fitted")

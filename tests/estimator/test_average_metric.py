@@ -28,9 +28,10 @@ def test_in_batches_it_is_the_score_of_all(score):
 
 def test_of_a_regression():
     cut = sg.Regression(*(a[:20] for a in CURVE[:4]), None), sg.Regression(*(a[20:] for a in CURVE[:4]), None)
+    one = Y, CURVE.mean[None], CURVE.std[None]      # a mixture of one normal law
     expected = {"rmse": np.sqrt(np.mean((CURVE.mean - Y) ** 2)),
-                "log_predictive_density": sg.metrics.log_predictive_density(Y, CURVE.mean[None], CURVE.std[None]).mean(),
-                "crps": sg.metrics.crps(Y, CURVE.mean[None], CURVE.std[None]).mean()}
+                "log_predictive_density": sg.metrics.log_predictive_density(*one).mean(),
+                "crps": sg.metrics.crps(*one).mean()}
     for score, value in expected.items():
         metric = Metric(score, name="mine")
         metric.update([Y[:20], Y[20:]], list(cut))

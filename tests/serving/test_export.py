@@ -236,6 +236,17 @@ def test_bad_input(options, error, said, tmp_path):
         sg.export(drawn(net, 2), net, tmp_path / "model", **options)
 
 
+def test_a_network_of_mx_np():
+    net = mlp(2)
+    samples = drawn(net, 2)
+    mx.npx.set_np()
+    try:
+        with pytest.raises(ValueError, match="a network of mx.np arrays is not exported"):
+            sg.export(samples, net, "model", "softmax")
+    finally:
+        mx.npx.reset_np()
+
+
 def test_samples_that_cannot_be_written(tmp_path):
     net, graphless = mlp(2), NoGraph()
     graphless.initialize()
