@@ -36,7 +36,8 @@ def traced(net: gluon.Block) -> Traced:
     _check_operators(graph)
     parameters = {p.name for p in net.collect_params().values()}
     free = [name for name in graph.list_inputs() if name not in parameters]
-    known = [s.name for s in _flat(net._cached_graph[0])] if net._cached_graph else sorted(free, key=lambda n: (len(n), n))
+    free.sort(key=lambda name: (len(name), name))       # data2 is before data10
+    known = [s.name for s in _flat(net._cached_graph[0])] if net._cached_graph else free
     inputs = [name for name in known if name in free]
     if len(inputs) == 1 and not net._cached_graph:
         graph, inputs = graph(**{inputs[0]: mx.sym.var("data")}), ["data"]
