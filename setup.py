@@ -136,6 +136,9 @@ TEST = [
     *DASK,
     "loky>=3.0",
     *ARVIZ,
+    # What MXNet's ONNX converter writes is run. It reads onnx.mapping, which 1.19 has no more.
+    "onnx>=1.14,<1.19",
+    "onnxruntime>=1.15",
     "ruff==0.17.6",
     # What reads the hints, and what holds values against them.
     'mypy==2.4.1; python_version >= "3.10"',

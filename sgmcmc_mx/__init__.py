@@ -10,7 +10,7 @@ from . import _compat  # isort: skip  (first: it makes MXNet importable)
 if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
     from . import samplers  # noqa: F401
 else:
-    from . import data, datasets, diagnostics, likelihoods, metrics, nn, plot, priors, schedules
+    from . import data, datasets, diagnostics, estimator, likelihoods, metrics, nn, plot, priors, schedules
     from ._version import __version__
     from .batches import BatchLayout
     from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
@@ -23,6 +23,7 @@ else:
     from .prediction import Regression, networks, predict, using
     from .reporting import report
     from .samplers import SGHMC, SGLD, SGNHT
+    from .serving import export, thin
     from .store import FolderStore, MemoryStore, Sample, join
     from .trainer import BayesianTrainer
     from .tuning import Suggestion, suggest, tune_threads
@@ -30,6 +31,6 @@ else:
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
-           "calibrate", "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "nn",
-           "plot", "predict", "priors", "report", "sample_chains", "schedules", "suggest", "to_inference_data",
-           "tune_threads", "using"]
+           "calibrate", "data", "datasets", "diagnostics", "estimator", "export", "join", "likelihoods", "load",
+           "metrics", "networks", "nn", "plot", "predict", "priors", "report", "sample_chains", "schedules", "suggest",
+           "thin", "to_inference_data", "tune_threads", "using"]

@@ -13,9 +13,11 @@ PACKAGE = Path(sgmcmc_mx.__file__).resolve().parent
 ROOMS = {
     "__init__": ["batches", "chains", "data", "datasets", "diagnostics", "errors", "full_data", "gradients", "kernels",
                  "likelihoods", "metrics", "nn", "plot", "prediction", "priors", "samplers", "schedules", "store",
-                 "trainer", "tuning", "inference_data", "reporting", "_compat", "_version"],
+                 "trainer", "tuning", "inference_data", "reporting", "serving", "estimator", "_compat", "_version"],
     "reporting": ["chains", "inference_data", "diagnostics", "prediction", "store", "plot", "metrics", "likelihoods",
                   "errors", "_network", "_check", "_version"],
+    "estimator": ["trainer", "prediction", "store", "samplers", "metrics", "likelihoods", "_check", "_version"],
+    "serving": ["prediction", "store", "batches", "likelihoods", "_network", "_check", "_version"],
     "inference_data": ["chains", "full_data", "trainer", "prediction", "store", "batches", "likelihoods", "_network",
                        "_check", "_version"],
     "diagnostics": ["chains", "tuning", "full_data", "trainer", "prediction", "store", "samplers", "kernels", "metrics",

@@ -157,6 +157,15 @@ def test_pretrained(tmp_path):
     assert pictures(tmp_path / "p") == {"reliability"}
 
 
+def test_distil(tmp_path):
+    """The model that it wrote has the samples that it kept."""
+    done = run("distil.py", "--quick", "--out", str(tmp_path / "d"), cwd=tmp_path)
+    assert set(table(done.stdout)) == {"last sample alone", "average of 8", "3 of them, as exported",
+                                       "distilled, one network", "trained on labels"}
+    graph = json.loads((tmp_path / "d" / "digits-symbol.json").read_text())
+    assert sum(node["op"] == "FullyConnected" for node in graph["nodes"]) == 2 * 3
+
+
 def test_regression(tmp_path):
     done = run("regression.py", "--steps", "250", "--out", str(tmp_path / "p"), cwd=tmp_path)
     rows = re.findall(rf"^(among the data|in the gap|outside)\s+({NUMBER})\s+({NUMBER})\s+({NUMBER})\s+({NUMBER}) %$",
