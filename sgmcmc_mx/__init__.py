@@ -15,6 +15,7 @@ else:
     from .batches import BatchLayout
     from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
     from .errors import CheckpointError, DivergenceError, StoreError, WorkerError
+    from .fitting import fit
     from .full_data import HMC, MetropolisHastings
     from .gradients import ControlVariates
     from .inference_data import to_inference_data
@@ -29,6 +30,6 @@ else:
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
-           "calibrate", "data", "datasets", "diagnostics", "join", "likelihoods", "load", "metrics", "networks", "nn",
-           "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data", "tune_threads",
-           "using"]
+           "calibrate", "data", "datasets", "diagnostics", "fit", "join", "likelihoods", "load", "metrics", "networks",
+           "nn", "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data",
+           "tune_threads", "using"]
