@@ -10,7 +10,7 @@ from . import _compat  # isort: skip  (first: it makes MXNet importable)
 if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
     from . import samplers  # noqa: F401
 else:
-    from . import data, datasets, diagnostics, likelihoods, metrics, nn, plot, priors, schedules
+    from . import data, datasets, diagnostics, likelihoods, metrics, nn, plot, priors, schedules, tables
     from ._version import __version__
     from .batches import BatchLayout
     from .chains import Chain, ChainSetup, Runs, WarmStart, load, sample_chains
@@ -26,6 +26,12 @@ else:
     from .store import FolderStore, MemoryStore, Sample, join
     from .trainer import BayesianTrainer
     from .tuning import Suggestion, suggest, tune_threads
+
+    def __getattr__(name: str) -> object:
+        """BayesianRegressor and BayesianClassifier, for which scikit-learn has to be there."""
+        if name not in tables.ESTIMATORS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(tables, name)
 
 __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointError", "ControlVariates",
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",

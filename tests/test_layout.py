@@ -13,9 +13,11 @@ PACKAGE = Path(sgmcmc_mx.__file__).resolve().parent
 ROOMS = {
     "__init__": ["batches", "chains", "data", "datasets", "diagnostics", "errors", "full_data", "gradients", "kernels",
                  "likelihoods", "metrics", "nn", "plot", "prediction", "priors", "samplers", "schedules", "store",
-                 "trainer", "tuning", "inference_data", "fitting", "_compat", "_version"],
+                 "trainer", "tuning", "inference_data", "fitting",
+                 "tables", "_compat", "_version"],
+    "tables": ["fitting", "diagnostics", "chains", "nn", "priors", "likelihoods", "_check"],
     "fitting": ["diagnostics", "chains", "tuning", "trainer", "prediction", "store", "gradients", "batches", "data",
-                "kernels", "priors", "errors", "_network", "_generators", "_check"],
+                "samplers", "kernels", "priors", "errors", "_network", "_generators", "_check"],
     "inference_data": ["chains", "full_data", "trainer", "prediction", "store", "batches", "likelihoods", "_network",
                        "_check", "_version"],
     "diagnostics": ["chains", "tuning", "full_data", "trainer", "prediction", "store", "samplers", "kernels", "metrics",

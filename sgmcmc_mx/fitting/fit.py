@@ -7,12 +7,13 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import mxnet as mx
 
-from .._check import flag, integer
+from .._check import choice, flag, integer
 from .._network import Loss
 from ..batches.layout import BatchLayout
 from ..chains import WarmStart
 from ..kernels.seeds import checked_seed
 from ..priors import PriorLike
+from ..samplers import Sampler
 from .arrays import Validation, parted
 from .budget import Budget, Clock, Given, checked_budget
 from .choosing import SUGGEST, Params, chosen_settings, collecting, given_params, usual_pilot
@@ -112,6 +113,8 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     chains = integer("chains", chains, "a number of chains, such as chains=4", low=1)
     samples = integer("samples", samples, "samples of each chain, such as samples=100", low=1)
     batch_size = integer("batch_size", batch_size, "examples in a batch, such as batch_size=100", low=1)
+    choice("optimizer", optimizer, [name for name, its in mx.optimizer.Optimizer.opt_registry.items()
+                                    if issubclass(its, Sampler)])
     flag("progress", progress, "True shows one bar for all chains")
     if context is not None and not isinstance(context, mx.Context):
         raise TypeError(f"context must be a context of MXNet, got {context!r:.80}; write mx.gpu(0)")
@@ -184,7 +187,8 @@ class _Call:
 
     def _about(self, maker: Maker) -> Dict[str, Any]:
         """What a fit that goes on has to have in common with the one that began."""
-        return {"examples": len(maker.data), "batch_size": maker.batch_size, "seed": self._seed}
+        return {"examples": len(maker.data), "batch_size": maker.batch_size, "seed": self._seed,
+                "data": maker.data.fingerprint()}
 
     def _best_network(self, warm_start: Any) -> Tuple[str, Trained, Start]:
         """Of several the one that predicts the held-out part best, and the training that all chains have."""

@@ -67,4 +67,8 @@ def _copied(net: gluon.Block) -> gluon.Block:
     for block in descendants(net):      # what was compiled cannot be copied; it is compiled anew at the next call
         if isinstance(block, gluon.HybridBlock) and block._cached_graph:
             block._clear_cached_op()
-    return copy.deepcopy(net)
+    found = copy.deepcopy(net)
+    for p in found.collect_params().values():
+        if p._data is not None:
+            p._init_grad()      # a copied array is no variable of autograd's
+    return found

@@ -23,7 +23,8 @@ __all__ = ["Start", "Trained", "held_out_log_p", "keep", "trained", "usual_start
 Start = Union[None, str, WarmStart]     # a string is the path of weights
 
 STEPS = 10_000          # of the optimizer, at most
-LEAST = 20              # epochs; and in a row without progress before the training ends
+BLIND = 2_000           # the same where nothing says when to stop
+LEAST = 20              # epochs
 PATIENCE = 1_000        # steps without progress on the part held out
 SHARE = 0.3             # of a budget in seconds, for all chains
 HELD_OUT = 0.1          # of what the chain sees, and fewer examples than this many are no measure
@@ -61,11 +62,12 @@ def keep(found: Trained, file: Path) -> None:
 def usual_start(maker: Maker, context: mx.Context, seconds: Optional[float], trainings: int) -> WarmStart:
     """Adam with early stopping, at most as long as a share of ``seconds`` allows for so many trainings."""
     epoch = -(-len(maker.data) // min(maker.batch_size, len(maker.data)))
-    epochs, patience = max(LEAST, STEPS // epoch), max(LEAST // 2, PATIENCE // epoch)
+    enough = round(HELD_OUT * len(maker.data)) >= FEWEST
+    epochs = max(LEAST, (STEPS if enough else BLIND) // epoch)
+    patience = max(LEAST // 2, PATIENCE // epoch)
     if seconds is not None:
         each = _seconds_a_step(maker, context) * epoch
         epochs = max(1, min(epochs, int(SHARE * seconds / max(trainings * each, 1e-9))))
-    enough = round(HELD_OUT * len(maker.data)) >= FEWEST
     return WarmStart("adam", {"learning_rate": 0.005}, epochs=epochs, held_out=HELD_OUT if enough else 0.0,
                      patience=patience if enough else None)
 
