@@ -125,17 +125,23 @@ DASK = ["distributed>=2023.5"]
 # parts. It does not always bring h5py, which writes netCDF, and 0.17 imports what SciPy 1.13 has no more.
 ARVIZ = ["arviz<1", "h5py", 'scipy<1.13; python_version < "3.10"']
 
+SKLEARN = ["scikit-learn>=1.2"]
+
 TEST = [
     "pytest>=7.0",
     "pytest-randomly>=3.12",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.2",
     "hypothesis>=6.0",
-    "scikit-learn>=1.0",
+    *SKLEARN,
+    "pandas>=1.3",  # frames that estimators are given
     "scipy>=1.6",
     *DASK,
     "loky>=3.0",
     *ARVIZ,
+    # What MXNet's ONNX converter writes is run. It reads onnx.mapping, which 1.19 has no more.
+    "onnx>=1.14,<1.19",
+    "onnxruntime>=1.15",
     "ruff==0.17.6",
     # What reads the hints, and what holds values against them.
     'mypy==2.4.1; python_version >= "3.10"',
@@ -155,6 +161,7 @@ setup(
         "sgmcmc_mx": ["py.typed"],
         "sgmcmc_mx.datasets": ["data_files/*"],
         "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"],
+        "sgmcmc_mx.reporting": ["page/*"],
     },
     ext_modules=[Extension("sgmcmc_mx.kernels._step", SOURCES, optional=True)] if SOURCES else [],
     cmdclass={"build_ext": BuildStep, **({"bdist_wheel": TaggedWheel} if bdist_wheel else {})},
@@ -168,8 +175,9 @@ setup(
         'numpy>=1.26,<2; python_version >= "3.12"',
         "matplotlib>=3.5",
         "tqdm>=4.50",
+        "jinja2>=3.0",
     ],
-    extras_require={"arviz": ARVIZ, "dask": DASK, "test": TEST},
+    extras_require={"arviz": ARVIZ, "dask": DASK, "sklearn": SKLEARN, "test": TEST},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

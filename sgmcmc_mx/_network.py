@@ -13,8 +13,8 @@ from mxnet.util import is_np_array
 
 from ._generators import generators_kept
 
-__all__ = ["Loss", "check_block", "check_likelihood", "check_net", "descendants", "dropping", "normalising",
-           "normalising_blocks", "normalising_layers", "recorded"]
+__all__ = ["Loss", "check_block", "check_likelihood", "check_net", "descendants", "dropping", "graph_of",
+           "normalising", "normalising_blocks", "normalising_layers", "recorded"]
 
 _DROPPING = ("Dropout", "_npx_dropout", "RNN")
 _NORMALISING = ("BatchNorm", "BatchNorm_v1", "_npx_batch_norm", "_contrib_BatchNormWithReLU", "_contrib_SyncBatchNorm")
@@ -85,7 +85,7 @@ def recorded(output: Any) -> Tuple[List[str], List[str]]:
 
 def _operators(block: gluon.Block, trace: bool) -> Iterator[Tuple[str, str]]:
     """(name of the block, operator) of all that drops or normalises in graphs of a network, where there are some."""
-    graph = _graph(block, trace)
+    graph = graph_of(block, trace)
     if graph is not None:
         for op in _random(json.loads(graph.tojson())):
             yield block.name, op
@@ -107,7 +107,7 @@ def _random(graph: dict) -> Iterator[str]:
             yield from _random(inner)
 
 
-def _graph(block: gluon.Block, trace: bool) -> Optional[mx.sym.Symbol]:
+def graph_of(block: gluon.Block, trace: bool = True) -> Optional[mx.sym.Symbol]:
     """What a block computes, as a graph: it was compiled or imported, or is traced now. None where it cannot be."""
     if not isinstance(block, gluon.HybridBlock):
         return None

@@ -19,9 +19,9 @@ from .problems import PROBLEMS, Problem, initialised
 __all__ = ["Outcome", "outcome"]
 
 LONGEST = {"native": 600000, "mxnet": 8000}      # steps of a chain
-RELAXATIONS = {True: 1000, False: 60}   # of the flattest direction; many where widths are held against exact ones
+RELAXATIONS = {True: 2000, False: 200}   # of the flattest direction; many where widths are held against exact ones
 SAMPLES = 1600
-EVERY = 4       # of the samples, one that a full gradient is formed at
+EVERY = {True: 1, False: 4}     # of the samples, one that a full gradient is formed at
 
 
 class Outcome(NamedTuple):
@@ -52,7 +52,7 @@ def outcome(name: str, seed: int) -> Outcome:
     began = time.perf_counter()
     advice = sg.suggest(net, likelihood, (x, y), "sgnht", dict(problem.sampler), batch_size=problem.batch_size)
     seconds = time.perf_counter() - began
-    data = sg.data.ArrayLoader(x, y, batch_size=problem.batch_size)
+    data = sg.data.ArrayLoader(x, y, batch_size=problem.batch_size, replacement=True)
     road = "mxnet" if isinstance(fitting_stack(net, likelihood, data), str) else "native"
     steps = int(min(LONGEST[road], max(4000, RELAXATIONS[problem.exact is not None] * advice.relaxation)))
     burn_in = steps // 4
@@ -89,7 +89,7 @@ def configurational(trainer: sg.BayesianTrainer, x: np.ndarray, y: np.ndarray, p
     inputs, labels, likelihood, seen = mx.nd.array(x), mx.nd.array(y), problem.likelihood(), []
     params = [p for p in trainer.net.collect_params().values() if p.grad_req != "null"]
     size = sum(p.data().size for p in params)
-    for sample in trainer.samples[::EVERY]:
+    for sample in trainer.samples[::EVERY[problem.exact is not None]]:
         with sg.using(trainer.net, sample):
             with autograd.record():
                 loss = likelihood(trainer.net(inputs), labels).sum()

@@ -30,7 +30,7 @@ class ArrayLoader(ResumableLoader):
         has it. NumPy arrays are not copied: leave them as they are.
     batch_size : int
         Examples in a batch.
-    shuffle, last_batch, seed
+    shuffle, last_batch, seed, replacement
         As for :class:`ResumableSampler`.
 
     Raises
@@ -46,7 +46,7 @@ class ArrayLoader(ResumableLoader):
     """
 
     def __init__(self, *arrays: Union[np.ndarray, nd.NDArray], batch_size: int, shuffle: bool = True,
-                 last_batch: str = "keep", seed: Optional[int] = None) -> None:
+                 last_batch: str = "keep", seed: Optional[int] = None, replacement: bool = False) -> None:
         if not arrays:
             raise TypeError(f"arrays: there is none; {_HOW}")
         self.arrays: Tuple[np.ndarray, ...] = tuple(_host(i, a) for i, a in enumerate(arrays))
@@ -55,7 +55,7 @@ class ArrayLoader(ResumableLoader):
             raise ValueError(f"arrays have {', '.join(map(str, lengths))} rows; {_HOW}")
         self._of_epoch, self._order = (0, -1), np.empty(0, dtype=np.int32)
         # Gluon's constructor is for loaders with workers, and collects garbage for a tenth of a second.
-        self.place = ResumableSampler(lengths[0], batch_size, shuffle, last_batch, seed)
+        self.place = ResumableSampler(lengths[0], batch_size, shuffle, last_batch, seed, replacement)
         self._dataset, self._batchify_fn = gluon.data.ArrayDataset(*self.arrays), default_batchify_fn
         self._batch_sampler, self._num_workers = self.place, 0
 

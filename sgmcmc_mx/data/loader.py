@@ -12,7 +12,7 @@ from .workers import Arriving, WorkerLost, mark, renewed
 __all__ = ["ResumableLoader"]
 
 _OF_DATALOADER = ("num_workers", "batchify_fn", "thread_pool", "pin_memory", "pin_device_id", "prefetch", "timeout")
-_OWN = ("dataset", "batch_size", "shuffle", "last_batch", "seed")
+_OWN = ("dataset", "batch_size", "shuffle", "last_batch", "seed", "replacement")
 
 
 class Dataset(Protocol):
@@ -39,7 +39,7 @@ class ResumableLoader(gluon.data.DataLoader):
     ----------
     dataset : gluon.data.Dataset
         Anything with ``len`` and indices.
-    batch_size, shuffle, last_batch, seed
+    batch_size, shuffle, last_batch, seed, replacement
         As for :class:`ResumableSampler`.
     **loader_kwargs
         Of :class:`mxnet.gluon.data.DataLoader`: ``num_workers``, ``batchify_fn``, ``thread_pool``, ``pin_memory``,
@@ -56,7 +56,7 @@ class ResumableLoader(gluon.data.DataLoader):
     _worker_pool = None     # looked for at the end of one that was never made
 
     def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool = True, last_batch: str = "keep",
-                 seed: Optional[int] = None, **loader_kwargs: Any) -> None:
+                 seed: Optional[int] = None, replacement: bool = False, **loader_kwargs: Any) -> None:
         for name in ("sampler", "batch_sampler"):
             if name in loader_kwargs:
                 raise TypeError(f"ResumableLoader got {name}={loader_kwargs[name]!r}, and brings its own; write "
@@ -65,7 +65,7 @@ class ResumableLoader(gluon.data.DataLoader):
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(f"dataset must have a length and indices, got {dataset!r:.80} of type "
                             f"{type(dataset).__name__}; write gluon.data.ArrayDataset(x, y)")
-        self.place = ResumableSampler(len(dataset), batch_size, shuffle, last_batch, seed)
+        self.place = ResumableSampler(len(dataset), batch_size, shuffle, last_batch, seed, replacement)
         super().__init__(dataset, batch_sampler=_Ahead(self.place), **loader_kwargs)
         if self._num_workers and not self._thread_pool:
             mark(self._worker_pool)

@@ -31,6 +31,10 @@ class ResumableSampler(gluon.data.Sampler):
         What becomes of examples that do not fill a batch. ('rollover' would make an epoch depend on the ones before.)
     seed : int, optional
         Key of the orders. Left out, it is drawn from MXNet's generator.
+    replacement : bool, default False
+        Draw every example of every batch from all of them, independently, as Welling & Teh's noise model has it: an
+        "epoch" is then as many full batches, in which some examples come twice and some not at all. The errors of an
+        epoch's batches do not cancel then, which a thermostat that has met their heat would take for cold.
 
     Attributes
     ----------
@@ -39,7 +43,7 @@ class ResumableSampler(gluon.data.Sampler):
     """
 
     def __init__(self, length: int, batch_size: int, shuffle: bool = True, last_batch: str = "keep",
-                 seed: Optional[int] = None) -> None:
+                 seed: Optional[int] = None, replacement: bool = False) -> None:
         self.length = integer("length", length, "the number of examples, len(dataset)", low=1)
         self.batch_size = integer("batch_size", batch_size, "examples in a batch", low=1)
         self.shuffle = flag("shuffle", shuffle, "True draws a new order every epoch, False keeps the data's own")
@@ -47,6 +51,10 @@ class ResumableSampler(gluon.data.Sampler):
         if last_batch == "discard" and self.batch_size > self.length:
             raise ValueError(f"batch_size={batch_size} with last_batch='discard' leaves no batch of {length} "
                              "examples; write a smaller batch_size, or last_batch='keep'")
+        self.replacement = flag("replacement", replacement, "True draws every batch from all examples")
+        if replacement and not shuffle:
+            raise ValueError("replacement=True draws examples at random, and shuffle=False keeps their order; write "
+                             "one of the two")
         self.seed = as_seed(seed)
         self.epoch = self.index = 0
 
@@ -58,7 +66,10 @@ class ResumableSampler(gluon.data.Sampler):
         """The examples in the order of an epoch."""
         if not self.shuffle:
             return np.arange(self.length)
-        return np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(self.length)
+        generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        if self.replacement:
+            return generator.integers(self.length, size=len(self) * self.batch_size)
+        return generator.permutation(self.length)
 
     def __iter__(self) -> Iterator[List[int]]:
         return self.batches(self.epoch, self.index, self.done)
@@ -82,15 +93,18 @@ class ResumableSampler(gluon.data.Sampler):
 
     def state_dict(self) -> dict:
         """The place, as JSON has it."""
-        return {"epoch": self.epoch, "index": self.index, "seed": self.seed, "length": self.length,
-                "batch_size": self.batch_size, "shuffle": self.shuffle, "last_batch": self.last_batch}
+        state = {"epoch": self.epoch, "index": self.index, "seed": self.seed, "length": self.length,
+                 "batch_size": self.batch_size, "shuffle": self.shuffle, "last_batch": self.last_batch}
+        return {**state, "replacement": True} if self.replacement else state    # runs before it had no such word
 
     def load_state_dict(self, state: dict) -> None:
         """Go to a place, with its seed. Raises ValueError where the data or the batches are others."""
         mine = self.state_dict()
-        if not isinstance(state, dict) or set(state) != set(mine):
+        without = {"replacement": False}
+        if not isinstance(state, dict) or set(state) | set(without) != set(mine) | set(without):
             raise ValueError(f"state must be what state_dict() gave, got {state!r:.80}")
-        for name in ("length", "batch_size", "shuffle", "last_batch"):
+        state, mine = {**without, **state}, {**without, **mine}
+        for name in ("length", "batch_size", "shuffle", "last_batch", "replacement"):
             if state[name] != mine[name]:
                 raise ValueError(f"{name}={mine[name]!r} is not that of the run, {state[name]!r}; make the loader as "
                                  "it was made for the run")

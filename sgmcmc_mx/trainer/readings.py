@@ -1,7 +1,7 @@
 """What a trainer can tell of its chain at any step, as arrays that the engine fills in."""
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mxnet import ndarray as nd
 
@@ -9,7 +9,18 @@ from ..batches.arrays import classic
 from ..samplers import Sampler
 from .whole import Whole
 
-__all__ = ["Readings"]
+__all__ = ["Readings", "friction_of"]
+
+
+def friction_of(optimizer: Any) -> Union[float, nd.NDArray, None]:
+    """Friction in force of a sampler: its thermostat (the mean over groups), or its constant; None if there is none."""
+    thermostat = getattr(optimizer, "thermostat", None)
+    if isinstance(thermostat, dict):
+        total = sum(a.sum().astype("float32") for a in thermostat.values())
+        return total / sum(a.size for a in thermostat.values())
+    if thermostat is not None or not hasattr(optimizer, "friction_at"):
+        return thermostat
+    return optimizer.friction_at(optimizer.learning_rate)
 
 
 class Readings(Whole):
@@ -43,13 +54,7 @@ class Readings(Whole):
     @property
     def friction(self) -> Union[float, nd.NDArray, None]:
         """Friction in force: the thermostat (its mean over groups), or the sampler's constant; None for SGLD."""
-        thermostat = getattr(self._optimizer, "thermostat", None)
-        if isinstance(thermostat, dict):
-            total = sum(a.sum().astype("float32") for a in thermostat.values())
-            return total / sum(a.size for a in thermostat.values())
-        if thermostat is not None or not hasattr(self._optimizer, "friction_at"):
-            return thermostat
-        return self._optimizer.friction_at(self._optimizer.learning_rate)
+        return friction_of(self._optimizer)
 
     def _readings(self) -> dict:
         return {"potential": self.potential, "temperature": self.temperature, "friction": self.friction}

@@ -26,6 +26,7 @@ STIFF = 0.5
 UNEVEN = 0.1            # standard deviations of nine weights in ten within 10 %
 FRICTION = 0.05, 0.2    # below: little is gained where minibatches heat; above: the step's own error, alpha / 2
 HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the same, of variances
+TEPID = 0.05            # the same of the mean variance over directions, which is the configurational temperature
 MODEST = 0.05           # a where the step can be chosen: alpha / 2 is then 3 %, and only eta / a matters to speed
 SHORTER = 12            # times that a step is shortened by a tenth
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
@@ -198,8 +199,9 @@ def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, et
     """The fastest step within the limits above; what is given is kept (``told``: the V that SGHMC is told)."""
     widest = STIFF / steepest if steepest > 0.0 else math.inf
     if optimizer == "sgld":
-        hottest = noise.ends[1]
-        return Step(eta or min(widest, 4.0 * HOT * temperature / hottest if hottest else math.inf), 0.0, "langevin")
+        hottest, mean = noise.ends[1], float(np.average(noise.seen, weights=noise.weights))
+        heat = max(hottest / HOT, mean / TEPID)
+        return Step(eta or min(widest, 4.0 * temperature / heat if heat else math.inf), 0.0, "langevin")
     if treatment:
         return _step(treatment, noise, widest, temperature, eta, friction, told)
     shared, alone = (_step(t, noise, widest, temperature, eta, friction) for t in TREATMENTS[optimizer])
@@ -214,6 +216,12 @@ def off(step: Step, noise: Noise, temperature: float) -> float:
     """How far standard deviations are off, relatively, the worst twentieth on either side left out; inf: no law."""
     low, high = ends(np.sqrt(np.nan_to_num(variance_ratio(step, noise, temperature), nan=math.inf)), noise.weights)
     return round(max(1.0 - low, high - 1.0), 6)
+
+
+def heat_of(step: Step, noise: Noise, temperature: float) -> float:
+    """The mean variance ratio over directions: the configurational temperature of the chain, over T; inf: no law."""
+    ratios = np.nan_to_num(variance_ratio(step, noise, temperature), nan=math.inf)
+    return float(np.average(ratios, weights=noise.weights))
 
 
 def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: Optional[float],
@@ -235,7 +243,7 @@ def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: 
     heat = 2.0 * T * _room(a) / noisiest if noisiest and within else math.inf
     step = Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment, told=told)
     for _ in range(0 if eta else SHORTER):      # what the step itself adds
-        if off(step, noise, T) <= UNEVEN:
+        if off(step, noise, T) <= UNEVEN and abs(heat_of(step, noise, T) - 1.0) <= TEPID:
             break
         step = step._replace(eta=0.9 * step.eta)
     return step

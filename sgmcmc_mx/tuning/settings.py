@@ -233,7 +233,7 @@ def _epoch(data: Any) -> Optional[int]:
     """Steps of an epoch, where each brings every example once in an order of its own; None where that is not known."""
     sampler = getattr(data, "_batch_sampler", None)
     shuffles = isinstance(getattr(sampler, "_sampler", None), gluon.data.RandomSampler)
-    if shuffles or isinstance(data, ResumableLoader) and data.place.shuffle:
+    if shuffles or isinstance(data, ResumableLoader) and data.place.shuffle and not data.place.replacement:
         return len(data)
     return None
 

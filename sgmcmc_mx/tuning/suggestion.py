@@ -259,8 +259,8 @@ class Suggestion:
             return ""
         return (f". The errors of a reshuffled epoch's batches cancel over its {self._epoch:,} steps, but their heat "
                 f"is taken out at each: in directions slower than that standard deviations fall to {low:.2f} at worst; "
-                "draw batches with replacement, write a smaller learning_rate, or take sghmc with gradient_noise=None, "
-                "which takes nothing out")
+                "give the loader replacement=True, write a smaller learning_rate, or take sghmc with "
+                "gradient_noise=None, which takes nothing out")
 
     def _spread(self) -> str:
         low, high, most = self.bias

@@ -20,7 +20,7 @@ def same(some, others):
         assert len(a) == len(b) and all(np.array_equal(p, q) and p.dtype == q.dtype for p, q in zip(a, b))
 
 
-@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"last_batch": "discard"}])
+@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"last_batch": "discard"}, {"replacement": True}])
 def test_batches_are_those_of_the_other_loader(options):
     ours = sg.data.ArrayLoader(X, Y.astype("int32"), batch_size=8, seed=3, **options)
     theirs = sg.data.ResumableLoader(gluon.data.ArrayDataset(X, Y.astype("int32")), 8, seed=3, **options)

@@ -136,3 +136,27 @@ def test_the_sampler_by_itself():
     other.load_state_dict({**sampler.state_dict(), "epoch": 1, "index": 2})
     assert list(other) == second[2:]
     assert isinstance(next(iter(sg.data.ResumableLoader(nd.arange(6), 2))), nd.NDArray)
+
+
+def test_draws_with_replacement():
+    sampler = sg.data.ResumableSampler(10, 3, seed=5, replacement=True)
+    drawn = [batch for _ in range(3000) for batch in sampler]
+    assert {len(b) for b in drawn} == {3} and len(drawn) == 4 * 3000
+    counts = np.bincount(np.concatenate(drawn), minlength=10)
+    assert abs(counts - 3600).max() < 5 * np.sqrt(36000 * 0.1 * 0.9)
+    # Three draws of ten differ from each other in 72 of 100 batches; without replacement in all.
+    distinct = np.mean([len(set(b)) == 3 for b in drawn])
+    assert abs(distinct - 0.72) < 5 * np.sqrt(0.72 * 0.28 / len(drawn))
+
+
+def test_its_place_says_so():
+    sampler = sg.data.ResumableSampler(10, 3, seed=5, replacement=True)
+    next(iter(sampler))
+    again = sg.data.ResumableSampler(10, 3, seed=9, replacement=True)
+    again.load_state_dict(sampler.state_dict())
+    assert list(again) == list(sampler)
+    with pytest.raises(ValueError, match="replacement=False is not that of the run, True"):
+        sg.data.ResumableSampler(10, 3).load_state_dict(sampler.state_dict())
+    with pytest.raises(ValueError, match="replacement=True draws examples at random, and shuffle=False"):
+        sg.data.ResumableSampler(10, 3, shuffle=False, replacement=True)
+    assert "replacement" not in sg.data.ResumableSampler(10, 3).state_dict()      # as runs before had it

@@ -126,6 +126,13 @@ def test_quickstart_is_repeatable(quickstart, tmp_path):
     assert len(first) == 3 and first == again != other      # without seconds
 
 
+def test_table(tmp_path):
+    output = run("table.py", "--quick", "--chains", "2", cwd=tmp_path).stdout
+    assert len(re.findall(r"between -?\d+ and \d+, the mean \d+; it was \d+", output)) == 3, output
+    assert re.search(r"111 rows not seen: RMSE \d+\.\d, R2 -?\d.\d+, NLL \d.\d+, \d+% in their interv", output), output
+    assert pictures(tmp_path / "pictures" / "table") == {"intervals"}
+
+
 def test_interrupted(tmp_path):
     """A run in one go, and one in two, end with the same predictions."""
     options = ("interrupted.py", "--burn-in", "0", "--epochs")     # a sample after 100 steps, one after 200
@@ -155,6 +162,15 @@ def test_pretrained(tmp_path):
     size, whole = (float(kb.replace(",", "")) for kb in re.findall(r"takes? ([\d.,]+) kB", done.stdout))
     assert 4 * 4010 < 1000 * size < 4 * 4010 + 2000 and whole > 1900
     assert pictures(tmp_path / "p") == {"reliability"}
+
+
+def test_distil(tmp_path):
+    """The model that it wrote has the samples that it kept."""
+    done = run("distil.py", "--quick", "--out", str(tmp_path / "d"), cwd=tmp_path)
+    assert set(table(done.stdout)) == {"last sample alone", "average of 8", "3 of them, as exported",
+                                       "distilled, one network", "trained on labels"}
+    graph = json.loads((tmp_path / "d" / "digits-symbol.json").read_text())
+    assert sum(node["op"] == "FullyConnected" for node in graph["nodes"]) == 2 * 3
 
 
 def test_regression(tmp_path):

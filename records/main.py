@@ -1,0 +1,60 @@
+"""The command line of scripts/records."""
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Callable, Dict
+
+from . import page
+from .contest import Choice, Contest
+from .methods import METHODS
+
+__all__ = ["CONTESTS", "main"]
+
+CONTESTS = ("little_data", "mnist_mlp")
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/records", description="Makes the records again: settings are chosen on held-out training data "
+        "(choices.csv), then every method is judged once on test data for each seed (results.csv). What is in the "
+        "files is not made again; delete a row to have it made. At the end docs/records.md is renewed.")
+    add = parser.add_argument
+    add("name", choices=("all", *CONTESTS), help="which record")
+    add("--parts", metavar="PART,...", help="some parts of it")
+    add("--methods", metavar="METHOD,...", help=f"some of: {', '.join(METHODS)}")
+    add("--seeds", metavar="SEED,...", default="0,1,2", help="default %(default)s")
+    add("--page", action="store_true", help="only renew docs/records.md from the results that are there")
+    add("--quick", action="store_true", help="one seed of every method with a hundredth of the gradients and no "
+        "choice, kept nowhere, to see that it runs")
+    options = parser.parse_args(arguments)
+    chosen = CONTESTS if options.name == "all" else (options.name,)
+    contests: Dict[str, Contest] = {name: importlib.import_module(f"records.{name}").CONTEST for name in chosen}
+    for name, contest in contests.items():
+        if not options.page:
+            run(contest, options, lambda line, name=name: print(f"{name}: {line}", flush=True))
+    if not options.quick:
+        page.write(contests)
+        if "little_data" in contests:
+            page.draw(contests["little_data"], page.PAGE.parent / "pictures" / "little_data.png")
+    return 0
+
+
+def run(contest: Contest, options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Every part, method and seed that was asked for and is not there yet."""
+    parts = options.parts.split(",") if options.parts else list(contest.parts)
+    methods = options.methods.split(",") if options.methods else list(contest.methods)
+    for part in parts:
+        for method in methods:
+            if options.quick:
+                first = Choice(contest.grid(method)[0], 1.0)
+                say(str(contest.judge(part, method, first, 0, budget=contest.budget // 100)))
+                continue
+            choice = contest.choose(part, method, say)
+            for seed in map(int, options.seeds.split(",")):
+                if not contest.judged(part, method, seed):
+                    say(str(contest.judge(part, method, choice, seed)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

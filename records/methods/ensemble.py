@@ -1,0 +1,23 @@
+"""Deep ensembles (Lakshminarayanan et al. 2017): networks from initial weights of their own, averaged."""
+from __future__ import annotations
+
+import numpy as np
+
+from ..task import Method, Outcome, Setting, Task
+from . import sgd
+
+__all__ = ["METHOD"]
+
+
+def fit(task: Task, setting: Setting, seed: int) -> Outcome:
+    members = setting["members"]
+    nets = [sgd.trained(task, {**setting, "share": 1.0 / members}, 1000 * seed + k) for k in range(members)]
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        return np.mean([sgd.probabilities(net, x) for net in nets], axis=0)
+
+    return Outcome(predict, members * round(task.budget / members))
+
+
+METHOD = Method("deep ensemble", fit,
+                [{"members": 8, "wd": wd} for wd in (3e-4, 1e-3, 2e-3, 4e-3)])

@@ -1,0 +1,64 @@
+"""SGD with momentum and a cosine schedule: the network that everyone trains, and the first part of other methods."""
+from __future__ import annotations
+
+import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+
+from ..task import Method, Outcome, Predictor, Setting, Task, in_pieces, initialised, loader
+
+__all__ = ["METHOD", "predictor", "probabilities", "train", "trained"]
+
+MOMENTUM = 0.9
+
+
+def train(task: Task, net: gluon.HybridSequential, steps: int, seed: int, *, wd: float, lr: float = 0.1,
+          final_lr: float = 0.0) -> gluon.Trainer:
+    """So many steps of SGD, the learning rate from ``lr`` to ``final_lr`` along half a cosine."""
+    schedule = mx.lr_scheduler.CosineScheduler(max_update=steps, base_lr=lr, final_lr=final_lr)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr, "momentum": MOMENTUM, "wd": wd,
+                                                          "lr_scheduler": schedule}, kvstore=None)
+    go_on(task, net, trainer, steps, loader(task, seed))
+    return trainer
+
+
+def go_on(task: Task, net: gluon.HybridSequential, trainer: gluon.Trainer, steps: int,
+          batches: sg.data.ArrayLoader) -> None:
+    """So many steps more."""
+    loss_fn, done = sg.likelihoods.Categorical(), 0
+    while done < steps:
+        for x, y in batches:
+            with autograd.record():
+                loss = loss_fn(net(x), y)
+            loss.backward()
+            trainer.step(len(x))
+            done += 1
+            if done == steps:
+                break
+    mx.nd.waitall()
+
+
+def trained(task: Task, setting: Setting, seed: int, **options) -> gluon.HybridSequential:
+    """A network trained as the setting says, for its ``share`` of the budget."""
+    net = initialised(task, seed, **options)
+    train(task, net, round(setting["share"] * task.budget), seed, wd=setting["wd"], lr=setting.get("lr", 0.1))
+    return net
+
+
+def probabilities(net: gluon.HybridSequential, x: np.ndarray) -> np.ndarray:
+    """Class probabilities of the network as it is."""
+    return np.concatenate([mx.nd.softmax(net(piece)).asnumpy() for piece in in_pieces(x)])
+
+
+def predictor(net: gluon.HybridSequential) -> Predictor:
+    return lambda x: probabilities(net, x)
+
+
+def fit(task: Task, setting: Setting, seed: int) -> Outcome:
+    return Outcome(predictor(trained(task, setting, seed)), round(setting["share"] * task.budget))
+
+
+# More steps than this make one network no better; what is left of the budget it cannot use.
+METHOD = Method("SGD", fit, [{"share": 0.2, "wd": wd} for wd in (3e-4, 1e-3, 2e-3, 4e-3)])

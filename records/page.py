@@ -1,0 +1,90 @@
+"""The tables and the picture of docs/records.md, from the results that are kept."""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import numpy as np
+
+from . import ledger
+from .contest import Contest
+from .methods import METHODS
+
+__all__ = ["PAGE", "draw", "mean_and_error", "table", "write"]
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "records.md"
+COLUMNS = {"error": ("error %", 2), "nll": ("NLL", 4), "ece": ("ECE", 4), "raw_nll": ("NLL before", 4),
+           "raw_ece": ("ECE before", 4)}
+
+
+def write(contests: Dict[str, Contest]) -> None:
+    """Renew what stands between the marks of each record. The text around them stays."""
+    text = PAGE.read_text()
+    for name, contest in contests.items():
+        begin, end = f"<!-- begin: scripts/records {name} -->\n", f"<!-- end: {name} -->"
+        if begin in text:
+            head, rest = text.split(begin)
+            text = head + begin + table(contest) + end + rest.split(end, 1)[1]
+    PAGE.write_text(text)
+
+
+def table(contest: Contest) -> str:
+    """A row for each part and method: means over seeds, and their standard errors."""
+    rows = ledger.read(contest.folder / "results.csv")
+    titles = " | ".join(title for title, _ in COLUMNS.values())
+    lines = [f"| | method | {titles} | gradients | core seconds | seeds |", "|" + "---|" * (len(COLUMNS) + 5)]
+    for part in contest.parts:
+        of_part = {m: [r for r in rows if (r["part"], r["method"]) == (part, m)] for m in contest.methods}
+        of_part = {m: found for m, found in of_part.items() if found}
+        best = {c: min((np.mean([float(r[c]) for r in found]) for found in of_part.values()), default=0.0)
+                for c in COLUMNS}
+        for k, (method, found) in enumerate(of_part.items()):
+            cells = [_cell(found, column, digits, best[column]) for column, (_, digits) in COLUMNS.items()]
+            seconds = np.mean([float(r["core_seconds"]) for r in found])
+            lines.append(f"| {part if k == 0 else ''} | {METHODS[method].title} | " + " | ".join(cells)
+                         + f" | {int(float(found[0]['gradients'])):,} | {seconds:,.0f} | {len(found)} |")
+    return "\n".join(lines) + "\n"
+
+
+def mean_and_error(values: List[float]) -> Tuple[float, float]:
+    """Mean over seeds and its standard error; nan for one seed."""
+    spread = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return float(np.mean(values)), float(spread)
+
+
+def _cell(rows: List[ledger.Row], column: str, digits: int, best: float) -> str:
+    mean, error = mean_and_error([float(r[column]) for r in rows])
+    shown = f"{mean:.{digits}f}"
+    shown = f"**{shown}**" if mean <= best else shown
+    return shown if math.isnan(error) else f"{shown} ± {error:.{digits}f}"
+
+
+def draw(contest: Contest, path: Path) -> None:
+    """Error and NLL of every method against the number of images."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = ledger.read(contest.folder / "results.csv")
+    fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+    marks = dict(zip(METHODS, "os^vDPX"))
+    for method in contest.methods:
+        ours = method == "posterior"
+        for ax, column in zip(axes, ("error", "nll", "ece")):
+            sizes = [p for p in contest.parts if any(r["part"] == p and r["method"] == method for r in rows)]
+            found = [mean_and_error([float(r[column]) for r in rows if (r["part"], r["method"]) == (p, method)])
+                     for p in sizes]
+            ax.errorbar([float(p) for p in sizes], [m for m, _ in found], [e for _, e in found], marker=marks[method],
+                        color="black" if ours else None, lw=2.5 if ours else 1.2, zorder=3 if ours else 2,
+                        label=METHODS[method].title, ms=5, capsize=2)
+    for ax, title in zip(axes, ("test error, %", "negative log likelihood, nats", "calibration error")):
+        ax.set(xscale="log", xlabel="training images", title=title)
+        ax.set_xticks([float(p) for p in contest.parts], list(contest.parts))
+        ax.minorticks_off()
+        ax.set_ylim(bottom=0)
+    axes[0].legend(frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=110)
+    plt.close(fig)

@@ -1,0 +1,75 @@
+"""What every method is given: data, a network to build, and how many gradients it may take."""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+
+import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+__all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "in_pieces", "initialised"]
+
+Setting = Dict[str, Any]
+Predictor = Callable[[np.ndarray], np.ndarray]      # inputs to class probabilities
+
+PIECE = 1000        # examples a forward pass
+
+
+class Task(NamedTuple):
+    """A problem of classes.
+
+    x, y : training inputs and labels.
+    build : makes a network; ``build(dropout=.2)`` one that drops a share of its hidden units.
+    budget : gradients of minibatches that a method may take, all its networks and chains together.
+    batch_size : examples in a minibatch.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    build: Callable[..., gluon.HybridSequential]
+    budget: int
+    batch_size: int = 100
+
+
+class Outcome(NamedTuple):
+    """What a method has made of a task: how it predicts, and how many gradients it took."""
+
+    predict: Predictor
+    gradients: int
+
+
+class Method(NamedTuple):
+    """A way to a prediction.
+
+    title : what the tables call it.
+    fit : from a task, a setting and a seed to an outcome.
+    grid : the settings that are tried on held-out training data.
+    """
+
+    title: str
+    fit: Callable[[Task, Setting, int], Outcome]
+    grid: List[Setting]
+
+
+def initialised(task: Task, seed: int, **options: Any) -> gluon.HybridSequential:
+    """A network of the task with initial weights that follow from the seed."""
+    mx.random.seed(seed)
+    np.random.seed(seed % 2 ** 32)
+    net = task.build(**options)
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    net(mx.nd.array(task.x[:2]))
+    return net
+
+
+def in_pieces(x: np.ndarray) -> Iterator[mx.nd.NDArray]:
+    """The inputs, so many at a time."""
+    for start in range(0, len(x), PIECE):
+        yield mx.nd.array(x[start:start + PIECE])
+
+
+def loader(task: Task, seed: int) -> sg.data.ArrayLoader:
+    """Minibatches of the task, reshuffled every epoch."""
+    return sg.data.ArrayLoader(task.x, task.y, batch_size=task.batch_size, seed=seed)

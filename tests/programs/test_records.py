@@ -1,0 +1,90 @@
+"""Records: that every method runs, that test data do not choose settings, and that the page shows the results."""
+import csv
+import importlib
+
+import numpy as np
+import pytest
+
+import sgmcmc_mx as sg
+from records import ledger, page
+from records.contest import Choice, Contest, Data, sharpened
+from records.main import CONTESTS
+from records.methods import METHODS
+from records.networks import mlp
+
+
+def clouds(count, seed):
+    """Two classes whose means are two standard deviations apart: 16 % of error at best."""
+    rng = np.random.RandomState(seed)
+    y = rng.randint(0, 2, count)
+    return (rng.standard_normal((count, 3)) + 2.0 * y[:, None] * [1.0, 0.0, 0.0]).astype(np.float32), y
+
+
+def network(dropout=0.0):
+    return mlp(dropout, hidden=(8,), outputs=2)
+
+
+def contest(folder, test_labels=None, **options):
+    x, y = clouds(120, 0)
+    x_test, y_test = clouds(400, 1)
+    data = Data(x, y, x_test, y_test if test_labels is None else test_labels(y_test))
+    return Contest(folder, "clouds", network, {"120": lambda seed: data}, budget=200, choosing={"120": (0, 1)},
+                   batch_size=20, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_learns(tmp_path, method):
+    row = contest(tmp_path).judge("120", method, Choice(METHODS[method].grid[0], 1.0), 0)
+    assert row["nll"] < 0.85 * np.log(2.0) and row["error"] < 25.0      # log 2 is what no inputs tell
+    assert 0 < row["gradients"] <= 200
+    assert [r["method"] for r in ledger.read(tmp_path / "results.csv")] == [method]
+
+
+def test_test_data_choose_nothing(tmp_path):
+    grids = {"sgd": [{"share": 1.0, "wd": wd} for wd in (0.0, 0.3)]}
+    chosen = []
+    for name, labels in (("true", None), ("wrong", lambda y: 1 - y)):
+        folder = tmp_path / name
+        folder.mkdir()
+        one = contest(folder, test_labels=labels, grids=grids)
+        chosen.append(one.choose("120", "sgd", lambda line: None))
+        rows = ledger.read(folder / "choices.csv")
+        assert len(rows) == 4 and not (folder / "results.csv").exists()
+    assert chosen[0] == chosen[1]
+
+
+def test_what_was_tried_is_not_tried_again(tmp_path, monkeypatch):
+    one = contest(tmp_path, grids={"sgd": [{"share": 0.5, "wd": 0.0}]})
+    first = one.choose("120", "sgd", lambda line: None)
+    monkeypatch.setitem(METHODS, "sgd", METHODS["sgd"]._replace(fit=None))
+    again = one.choose("120", "sgd", lambda line: None)
+    assert again.setting == first.setting and again.calibration == pytest.approx(first.calibration, rel=1e-4)
+
+
+def test_a_row_is_replaced_and_rows_are_in_order(tmp_path):
+    path = tmp_path / "results.csv"
+    for part, seed, nll in (("1000", 0, 1.0), ("500", 1, 2.0), ("500", 0, 3.0), ("1000", 0, 4.0)):
+        ledger.put(path, ("part", "seed"), {"part": part, "seed": seed, "nll": nll})
+    assert [(r["part"], r["seed"], r["nll"]) for r in ledger.read(path)] == [("500", "0", "3"), ("500", "1", "2"),
+                                                                        ("1000", "0", "4")]
+
+
+def test_a_temperature_of_probabilities():
+    p = np.array([[0.8, 0.2], [0.5, 0.5], [0.6, 0.4]])
+    np.testing.assert_allclose(sharpened(p, 0.5), [[0.64 / 0.68, 0.04 / 0.68], [0.5, 0.5], [0.36 / 0.52, 0.16 / 0.52]])
+    fitted = sg.calibrate(p, [0, 1, 1])
+    np.testing.assert_allclose(sharpened(p, fitted.temperature), fitted(p), rtol=1e-6)
+
+
+def test_means_and_standard_errors():
+    mean, error = page.mean_and_error([1.0, 2.0, 6.0])
+    assert mean == 3.0 and error == pytest.approx(np.sqrt(7.0 / 3.0))
+
+
+@pytest.mark.parametrize("name", CONTESTS)
+def test_the_page_shows_what_the_results_are(name):
+    one = importlib.import_module(f"records.{name}").CONTEST
+    assert page.table(one) in page.PAGE.read_text(), f"scripts/records {name} --page renews it"
+    with open(one.folder / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(float(r["gradients"]) <= one.budget for r in rows)
