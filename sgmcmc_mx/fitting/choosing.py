@@ -14,7 +14,7 @@ __all__ = ["SUGGEST", "Settings", "chosen_settings", "collecting", "given_params
 SUGGEST = "suggest"
 BURN_IN = 4             # one step in so many is burn-in
 PILOT = 300             # steps of the pilot chain, and of one for a short budget
-SHORT, PER_SECOND = 30, 5
+SHORT, PER_SECOND = 30, 2
 
 Params = Dict[str, Any]
 

@@ -61,7 +61,8 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     budget : float or str, default 60
         Seconds for all of it, the training included; or ``'2 min'``; or ``'5000 steps'`` of each chain, burn-in
         included and training not: then the same seed gives the same samples. However short the time, each chain makes
-        60 steps or more.
+        some 60 steps; and the measurements of ``suggest``, once begun, are finished, so that on a busy machine a short
+        budget is overrun.
     samples : int, default 100
         Of each chain; :meth:`Fit.resume` adds to them.
     store : str or os.PathLike, optional
@@ -81,7 +82,7 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
         ``'auto'``: Adam at .005, at most 10,000 steps and at most three tenths of the seconds, until the likelihood of
         a tenth of what the chain sees has not grown for 1,000 steps; the best weights are taken. None: no training.
     pilot : int, optional
-        As for :func:`sgmcmc_mx.suggest`. Default: 300; of a budget below a minute 5 a second, at least 30.
+        As for :func:`sgmcmc_mx.suggest`. Default: 300; of a budget in seconds 2 a second, at least 30.
     executor : optional
         As for :func:`sgmcmc_mx.sample_chains`. Default: side by side in this process, where the network is a stack of
         dense layers, or is a Block that no other process could build; else processes.
