@@ -98,7 +98,7 @@ def test_examples_import_what_makes_mxnet_importable_first():
 def test_quickstart(quickstart):
     output, folder = quickstart
     rows = table(output)
-    assert [name for name in rows] == ["SGD network", "one sample alone", "average of one chain", "average of 56 samples"]
+    assert list(rows) == ["SGD network", "one sample alone", "average of one chain", "average of 56 samples"]
     assert len(rows["SGD network"]) == 4 and len(rows["one sample alone"]) == 3, output
     assert rows["SGD network"][0] < 30, "one epoch learns digits"
     assert pictures(folder / "pictures" / "quickstart") == CLASSIFIER
@@ -107,8 +107,8 @@ def test_quickstart(quickstart):
 @pytest.mark.slow
 def test_quickstart_is_repeatable(quickstart, tmp_path):
     """With a seed its own, with another one not."""
-    outputs = (quickstart[0], *(run_new("quickstart.py", "--quick", "--steps", "20", "--seed", seed, cwd=tmp_path).stdout
-                                for seed in "34"))
+    options = "quickstart.py", "--quick", "--steps", "20", "--seed"
+    outputs = (quickstart[0], *(run_new(*options, seed, cwd=tmp_path).stdout for seed in "34"))
     first, again, other = ({name: values[:3] for name, values in table(text).items()} for text in outputs)
     assert len(first) == 4 and first == again != other      # without seconds
 
