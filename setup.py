@@ -158,6 +158,7 @@ setup(
         "sgmcmc_mx": ["py.typed"],
         "sgmcmc_mx.datasets": ["data_files/*"],
         "sgmcmc_mx.kernels": ["src/*", "*.cu", "*.cuh"],
+        "sgmcmc_mx.reporting": ["page/*"],
     },
     ext_modules=[Extension("sgmcmc_mx.kernels._step", SOURCES, optional=True)] if SOURCES else [],
     cmdclass={"build_ext": BuildStep, **({"bdist_wheel": TaggedWheel} if bdist_wheel else {})},
@@ -171,6 +172,7 @@ setup(
         'numpy>=1.26,<2; python_version >= "3.12"',
         "matplotlib>=3.5",
         "tqdm>=4.50",
+        "jinja2>=3.0",
     ],
     extras_require={"arviz": ARVIZ, "dask": DASK, "sklearn": SKLEARN, "test": TEST},
     classifiers=[

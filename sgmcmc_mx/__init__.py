@@ -22,6 +22,7 @@ else:
     from .kernels import backend
     from .metrics import calibrate
     from .prediction import Regression, networks, predict, using
+    from .reporting import report
     from .samplers import SGHMC, SGLD, SGNHT
     from .store import FolderStore, MemoryStore, Sample, join
     from .trainer import BayesianTrainer
@@ -37,5 +38,5 @@ __all__ = ["BatchLayout", "BayesianTrainer", "Chain", "ChainSetup", "CheckpointE
            "DivergenceError", "FolderStore", "HMC", "MemoryStore", "MetropolisHastings", "Regression", "Runs", "SGHMC",
            "SGLD", "SGNHT", "Sample", "StoreError", "Suggestion", "WarmStart", "WorkerError", "__version__", "backend",
            "calibrate", "data", "datasets", "diagnostics", "fit", "join", "likelihoods", "load", "metrics", "networks",
-           "nn", "plot", "predict", "priors", "sample_chains", "schedules", "suggest", "to_inference_data",
+           "nn", "plot", "predict", "priors", "report", "sample_chains", "schedules", "suggest", "to_inference_data",
            "tune_threads", "using"]

@@ -76,6 +76,12 @@ class Runs(Sequence):
         """How many steps each chain has made."""
         return [0 if p.phase == "warm start" else p.step for p in self._progress]
 
+    @property
+    def progress(self) -> List[Progress]:
+        """Where each chain is, as far as its folder said it when the runs were read: ``phase``, ``step``, ``samples``;
+        of one that has failed ``error`` and ``traceback``."""
+        return list(self._progress)
+
     def __len__(self) -> int:
         return len(self._progress)
 

@@ -15,7 +15,7 @@ from .chains import Chains, Given, OfClasses, chains_of
 from .outputs import Block, blocks, log_likelihood, log_mean
 from .quantities import probabilities_of
 
-__all__ = ["Convergence", "Course", "convergence"]
+__all__ = ["Convergence", "Converging", "Course", "convergence"]
 
 
 class Course(NamedTuple):
@@ -74,14 +74,31 @@ def convergence(runs: Given, data: Any, labels: ArrayLike, *, net: Optional[gluo
         Into how many parts of equal length each chain is cut. The memory holds an average for each.
     """
     chains = chains_of(runs, net, likelihood)
-    parts = integer("parts", parts, "into how many parts each chain is cut, such as parts=10", low=1, high=chains.draws)
-    length = chains.draws // parts
-    classes = chains.likelihood.kind == "classification"
-    scores = _Classes(chains, parts, length) if classes else _Means(chains, parts, length)
+    found = Converging(chains, parts)
     for block in blocks(chains, data, labels, batch_size):
-        scores.add(block)
-    found = _courses(scores.finished(), chains.number, parts)
-    return Convergence(length * np.arange(1, parts + 1), found["nll"], found["error"], found["lppd"], found.get("ece"))
+        found.add(block)
+    return found.result()
+
+
+class Converging:
+    """The same, told a block of examples after another."""
+
+    def __init__(self, chains: Chains, parts: int = 10) -> None:
+        self._chains, self._parts = chains, integer(
+            "parts", parts, "into how many parts each chain is cut, such as parts=10", low=1, high=chains.draws)
+        self._length = chains.draws // self._parts
+        kind = _Classes if chains.likelihood.kind == "classification" else _Means
+        self._scores: _Parts = kind(chains, self._parts, self._length)
+
+    def add(self, block: Block) -> None:
+        """Take some more examples, with their labels."""
+        self._scores.add(block)
+
+    def result(self) -> Convergence:
+        """The scores of all examples."""
+        found = _courses(self._scores.finished(), self._chains.number, self._parts)
+        return Convergence(self._length * np.arange(1, self._parts + 1), found["nll"], found["error"], found["lppd"],
+                           found.get("ece"))
 
 
 def _courses(score: Callable[[np.ndarray], Dict[str, float]], chains: int, parts: int) -> Dict[str, Course]:

@@ -11,7 +11,8 @@ from .chains import Chains
 from .outputs import Block, blocks, log_likelihood, log_mean
 from .quantities import Directions, probabilities_of, readings
 
-__all__ = ["Distances", "Evidence", "NegativeLogLikelihood", "constant_friction", "gather", "moving"]
+__all__ = ["Distances", "Evidence", "Gathering", "NegativeLogLikelihood", "constant_friction", "gather",
+           "moving"]
 
 EXAMPLES = 500      # held-out examples whose log p are looked at one by one, at most
 DIRECTIONS = 5
@@ -67,24 +68,40 @@ class Evidence(NamedTuple):
 
 
 def gather(chains: Chains, data: Any, labels: Optional[ArrayLike], seed: int, batch_size: int) -> Evidence:
-    """Look at every sample."""
-    directions = Directions(chains, DIRECTIONS)
-    told = _OfLabels(chains, 0 if labels is None else len(labels), seed)    # type: ignore[arg-type]
-    averages = _Averages(chains) if chains.likelihood.kind == "classification" else None
+    """Look at every sample and example."""
+    found = Gathering(chains, labels, seed)
     for block in blocks(chains, data, labels, batch_size):
-        values = probabilities_of(chains, block)
-        directions.add(values)
+        found.add(block)
+    return found.result()
+
+
+class Gathering:
+    """Looks at every sample, a block of examples after another."""
+
+    def __init__(self, chains: Chains, labels: Optional[ArrayLike], seed: int) -> None:
+        self._chains, self._directions = chains, Directions(chains, DIRECTIONS)
+        self._told = _OfLabels(chains, 0 if labels is None else len(labels), seed)    # type: ignore[arg-type]
+        self._averages = _Averages(chains) if chains.likelihood.kind == "classification" else None
+
+    def add(self, block: Block) -> None:
+        """Take some more examples."""
+        values = probabilities_of(self._chains, block)
+        self._directions.add(values)
         if block.labels is not None:
-            told.add(block)
-        if averages is not None:
-            averages.add(values)
-    log_p, mean_log_p, nll = told.result()
-    potential, temperature = readings(chains, lambda s: s.potential), readings(chains, lambda s: s.temperature)
-    distances = None if averages is None else averages.result()
-    return Evidence(directions.result(), log_p, mean_log_p, nll, told.told(), distances,
-                    None if potential is None else potential[..., np.newaxis],
-                    None if temperature is None else temperature[..., np.newaxis], constant_friction(chains),
-                    moving(chains))
+            self._told.add(block)
+        if self._averages is not None:
+            self._averages.add(values)
+
+    def result(self) -> Evidence:
+        """What all examples, and the samples themselves, say."""
+        chains = self._chains
+        log_p, mean_log_p, nll = self._told.result()
+        potential, temperature = readings(chains, lambda s: s.potential), readings(chains, lambda s: s.temperature)
+        distances = None if self._averages is None else self._averages.result()
+        return Evidence(self._directions.result(), log_p, mean_log_p, nll, self._told.told(), distances,
+                        None if potential is None else potential[..., np.newaxis],
+                        None if temperature is None else temperature[..., np.newaxis], constant_friction(chains),
+                        moving(chains))
 
 
 class _OfLabels:

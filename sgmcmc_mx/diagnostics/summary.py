@@ -1,7 +1,7 @@
 """The summary of several chains: a question a row, asked of predictions first."""
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 from mxnet import gluon
@@ -16,7 +16,7 @@ from .evidence import Evidence, gather
 from .table import IGNORED, WELL, Row, Summary
 from .temperatures import of_positions
 
-__all__ = ["summary"]
+__all__ = ["expected_temperature", "summary", "summary_of"]
 
 _MORE = "take more steps; or write a larger learning_rate, if the temperature allows it, for chains that move faster"
 _APART = ("burn in longer and take more steps; where chains stay apart, that is what the posterior's modes are to this "
@@ -70,10 +70,22 @@ def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: 
     >>> print(sg.diagnostics.summary(runs, x_test, y_test))
     """
     chains = chains_of(runs, net, likelihood)
-    expected = chains.told.temperature if temperature is None else number(
-        "temperature", temperature, "write the sampler's, such as temperature=1.0", low=0.0, open_low=True)
     seed = integer("seed", seed, "write seed=0", low=0, high=2**32 - 1)
+    expected = expected_temperature(chains, temperature)
     found = gather(chains, data, labels, seed, batch_size)
+    positions = [] if train is None else of_positions(chains, train, wd, prior, expected, gradients, directions, seed,
+                                                      batch_size, False)
+    return summary_of(chains, found, expected, positions)
+
+
+def expected_temperature(chains: Chains, temperature: Optional[float]) -> float:
+    """T of the sampler: the one that is given, or what is known of the chains."""
+    return chains.told.temperature if temperature is None else number(
+        "temperature", temperature, "write the sampler's, such as temperature=1.0", low=0.0, open_low=True)
+
+
+def summary_of(chains: Chains, found: Evidence, expected: float, positions: Sequence[Row] = ()) -> Summary:
+    """The same of what was gathered. ``positions``: rows on temperatures of positions, where they were looked at."""
     watched = [a for a in (found.mean_log_p, found.directions[..., :1], found.potential) if a is not None]
     own = rules.independent(np.concatenate([a for a in (found.mean_log_p, found.directions) if a is not None], axis=2))
     still = rules.still(found.directions)
@@ -86,9 +98,8 @@ def summary(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, net: 
         rows.append(_inputs(found))
     rows.append(_start(chains, watched))
     rows.append(heat.kinetic(chains, found.temperature, found.friction, found.weights, expected))
-    if train is not None:
-        rows += of_positions(chains, train, wd, prior, expected, gradients, directions, seed, batch_size, False)
-    rows += heat.friction(chains, train is not None)
+    rows += positions
+    rows += heat.friction(chains, bool(positions))
     if found.distances is not None:
         rows.append(_distance(found, own / (2 if chains.one else chains.number)))
     return Summary(f"{chains.number} chain{'s' * (chains.number > 1)} of {chains.draws} samples", rows)

@@ -12,7 +12,7 @@ from ..chains import Runs
 from ..store import JoinedSamples, MemoryStore, Sample, StoredSamples
 from ..trainer.collecting import Collecting
 
-__all__ = ["Chain", "Source", "source_of"]
+__all__ = ["Chain", "Source", "chains_in", "source_of"]
 
 _WHAT = ("write what sample_chains returns, a trainer, sg.HMC(...), sg.load('runs/a'), or a list of these, one for "
          "each chain")
@@ -37,7 +37,12 @@ class Source(NamedTuple):
 
 def source_of(runs: Any, net: Optional[gluon.Block], likelihood: Optional[Loss]) -> Source:
     """The chains that are meant; those that have failed are left out, and the last draws of longer ones are taken."""
-    chains = _chains(runs)
+    chains = chains_in(runs)
+    if isinstance(runs, Runs) and runs.failures:
+        warn(f"chain {', '.join(map(str, sorted(runs.failures)))} has failed and is left out")
+    for chain in chains:
+        if chain.owner is not None:
+            chain.owner._check_samples()
     first = chains[0].owner
     if first is not None:
         net = first.net if net is None else net
@@ -60,10 +65,9 @@ def source_of(runs: Any, net: Optional[gluon.Block], likelihood: Optional[Loss])
     return Source(last, draws, net, likelihood)
 
 
-def _chains(runs: Any) -> List[Chain]:
+def chains_in(runs: Any) -> List[Chain]:
+    """The chains that are meant, those left out that have failed; some may have no samples yet."""
     if isinstance(runs, Runs):
-        if runs.failures:
-            warn(f"chain {', '.join(map(str, sorted(runs.failures)))} has failed and is left out")
         found = [Chain(k, runs[k]) for k in range(len(runs)) if k not in runs.failures]
     elif isinstance(runs, (list, tuple)) and not (runs and isinstance(runs[0], Sample)):
         found = [_one(k, part) for k, part in enumerate(runs)]
@@ -76,7 +80,6 @@ def _chains(runs: Any) -> List[Chain]:
 
 def _one(k: int, part: Any) -> Chain:
     if isinstance(part, Collecting):
-        part._check_samples()
         return Chain(k, part.samples, part)
     if isinstance(part, JoinedSamples):
         raise TypeError("runs are samples that were joined, of which nobody knows where one chain ends; write "

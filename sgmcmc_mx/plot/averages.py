@@ -19,7 +19,7 @@ LINES = 6       # numbers of chains that have a line
 
 
 def error_by_chains(average: ArrayLike, baselines: Optional[Mapping[str, float]] = None, ax: Optional[Axes] = None,
-                    ylabel: str = "test error (%)", log: bool = False) -> Axes:
+                    ylabel: str = "test error (%)", log: bool = False, samples: Optional[ArrayLike] = None) -> Axes:
     """What samples and chains are worth: the score of the average over the first samples of the first chains.
 
     Lines of different numbers of chains are drawn over the number of samples in the average. Where that of several
@@ -37,15 +37,19 @@ def error_by_chains(average: ArrayLike, baselines: Optional[Mapping[str, float]]
         What the score is, and its unit.
     log : bool, default False
         Whether the scores' axis is logarithmic.
+    samples : array of shape (samples,), optional
+        How many samples of each chain a column is the average of, where not every number of them has one:
+        ``samples`` of :func:`sgmcmc_mx.diagnostics.convergence`. Default: 1, 2, 3, ...
     """
     scores = given.table("average", average, "(chains, samples)")
     baselines, log = given.baselines(baselines), flag("log", log, "whether the scores' axis is logarithmic")
     if log and not (scores > 0).any():
         raise ValueError("log=True needs values above 0, and average has none; write log=False")
+    each = np.arange(1, scores.shape[1] + 1) if samples is None else given.vector("samples", samples, scores.shape[1])
     ax = axes_of(ax, (7.0, 4.0))
     shown = _shown(len(scores))
     for c, color in zip(shown, shades(len(shown))):
-        count = c * np.arange(1, scores.shape[1] + 1)
+        count = c * each
         ax.plot(count, scores[c - 1], color=color, linewidth=1.8, marker="o", markersize=3.5 if len(count) < 30 else 0,
                 label=f"{c} chain{'s' if c > 1 else ''}")
     draw_baselines(ax, baselines, (1, 3, 2, 5))     # not the blues of the lines

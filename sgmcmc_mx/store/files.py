@@ -212,6 +212,23 @@ class Lock:
                 os.close(self._handle)
 
     @classmethod
+    def is_gone(cls, folder: Path) -> bool:
+        """Whether the process that locked a folder last was one of this machine, and holds it no more, for it has ended
+        or, where it is this one, let others in. The lock itself is not touched, which the next run may ask for."""
+        try:
+            about = json.loads((folder / "lock").read_text())
+            if about["host"] != socket.gethostname():
+                return False
+            if about["process"] == os.getpid():
+                return os.path.realpath(folder) not in cls._mine
+            os.kill(int(about["process"]), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):   # no lock, or a process of somebody else
+            return False
+        return False
+
+    @classmethod
     def leave(cls) -> None:
         """In a process that was just forked: have no part in the locks of the other one."""
         cls._guard = threading.RLock()

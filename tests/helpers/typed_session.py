@@ -170,6 +170,8 @@ def diagnosed(runs) -> None:
     for of in ("log_likelihood", "probabilities", "potential", "weights", "projections"):
         sg.diagnostics.rhat(chains, *data(), of=of, weights="0.bias", **options)
     print(sg.diagnostics.summary(chains, *data(), **options), sg.diagnostics.ess(chains, *data(), **options).shape)
+    with tempfile.TemporaryDirectory() as folder:
+        print(sg.report(chains, *data(), classes=list("abc"), path=Path(folder) / "a.html", **options))
     print(sg.diagnostics.temperatures(chains, data(), gradients=16, directions=2, **options))
     print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=64, starts=4))
     calibrated = sg.diagnostics.sbc(lambda net, labels, seed: chains[0], network(), data()[0], CLASSES, simulations=20)
@@ -184,6 +186,7 @@ def several(folder: Path) -> None:
     print(sg.predict(network(), sg.load(folder), data()[0], "softmax").shape, sg.load(folder).joined("sample"))
     print(sg.predict(network(), list(runs), data()[0], "softmax").shape)
     print(sg.to_inference_data(runs, *data(), var_names=".*bias", projections=2, coords={"class": list("abc")}))
+    sg.report(folder, data()[0], net=network(), likelihood="softmax", watch=1, path=folder.parent / "a.html")
     sg.plot.chain_traces(runs, targets={"temperature": 1.0})
     each = [sg.predict(network(), chain, data()[0], "softmax", samples=True) for chain in runs]
     sg.plot.function_space(each, names=["a", "b"])

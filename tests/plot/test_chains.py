@@ -127,6 +127,8 @@ def test_error_by_chains_has_a_line_for_a_number_of_chains():
     np.testing.assert_array_equal(lines["4 chains"].get_xydata(), [[4, 10], [8, 11], [12, 12]])
     assert ax.get_ylabel() == "NLL" and ax.get_yscale() == "log"
     assert len(plot.error_by_chains(average[:3]).lines) == 3
+    some = plot.error_by_chains(average[:2], samples=[5, 10, 40]).lines
+    np.testing.assert_array_equal(some[1].get_xydata(), [[10, 4], [20, 5], [80, 6]])
 
 
 # ---------------------------------------------------------------- colours
@@ -186,6 +188,7 @@ BAD = types.SimpleNamespace(step=1)
     (lambda: plot.function_space(np.ones((1, 2, 5))), ValueError, "2 samples have no two directions"),
     (lambda: plot.function_space([np.ones((3, 4)), np.ones((3, 5))]), ValueError, r"\[1\]: has 5 numbers .* where 4"),
     (lambda: plot.error_by_chains([1.0]), ValueError, "average: need an array of shape"),
+    (lambda: plot.error_by_chains([[1.0]], samples=[1, 2]), ValueError, "samples: has 2 values where 1 are needed"),
     (lambda: plot.error_by_chains([[-1.0]], log=True), ValueError, "log=True needs values above 0"),
 ])
 def test_what_cannot_be_drawn_is_said(draw, error, said):

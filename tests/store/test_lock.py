@@ -8,6 +8,7 @@ from runs import go, loader, network, trainer
 from small_stores import filled, process, sample
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.store.files import Lock
 
 HOLD = """
 import os, sys, time, small_stores, sgmcmc_mx as sg
@@ -38,6 +39,23 @@ def test_another_process(tmp_path):
     assert steps(tmp_path / "a") == [1]     # it can be read
     p.communicate("\n", timeout=50)
     sg.FolderStore.reopen(tmp_path / "a").close()
+
+
+def test_who_looks_on_sees_whether_the_writer_is_gone(tmp_path):
+    assert not Lock.is_gone(tmp_path)       # nobody knows
+    store = sg.FolderStore(tmp_path / "a")
+    assert not Lock.is_gone(tmp_path / "a")
+    store.close()
+    assert Lock.is_gone(tmp_path / "a")
+    p = process(HOLD + STAY, tmp_path / "b")
+    p.stdout.readline()
+    assert not Lock.is_gone(tmp_path / "b")
+    p.communicate("\n", timeout=50)
+    assert Lock.is_gone(tmp_path / "b")
+    about = (tmp_path / "b" / "lock").read_text()
+    for other in (about.replace('"host": "', '"host": "not-'), "", "[]", '{"process": "x"}'):
+        (tmp_path / "b" / "lock").write_text(other)
+        assert not Lock.is_gone(tmp_path / "b")
 
 
 def test_another_trainer_of_this_process(tmp_path):
