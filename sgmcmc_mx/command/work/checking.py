@@ -33,8 +33,8 @@ def verified(store: str) -> Tuple[int, List[BadFile]]:
             bad.append(BadFile(name, str(e)))
     chains = sorted(path for path in folder.glob("chain-*") if path.is_dir())
     if chains and RUNS not in known:
-        bad.append(BadFile(RUNS, f"{folder / RUNS} is not there, and chains are; put the file there that was written for "
-                                 "them"))
+        bad.append(BadFile(RUNS, f"{folder / RUNS} is not there, and chains are; put the file there that was written "
+                                 "for them"))
     count = len(known)
     for chain in chains:
         more, its = _of_chain(chain)
