@@ -1,10 +1,8 @@
 """Where a fit keeps its chains: a folder of the user's, or one of its own that goes where it goes."""
 from __future__ import annotations
 
-import io
 import json
 import os
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
@@ -72,13 +70,12 @@ class Folder:
     def __getstate__(self) -> Dict[str, Any]:
         if not self.is_own:
             return {"path": str(self.path)}
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.add(str(self.path), arcname=".")
-        return {"packed": packed.getvalue()}
+        files_there = (file for file in sorted(self.path.rglob("*")) if file.is_file())
+        return {"packed": {str(file.relative_to(self.path)): file.read_bytes() for file in files_there}}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self.__init__(state.get("path"))        # type: ignore[misc]
-        if self.is_own:
-            with tarfile.open(fileobj=io.BytesIO(state["packed"])) as archive:
-                archive.extractall(str(self.path))      # what this class has packed, in a pickle
+        for name, content in state.get("packed", {}).items():
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)

@@ -26,6 +26,7 @@ class Bayesian(BaseEstimator):
     """An average over networks of dense layers, for rows of numbers."""
 
     fit_: Fit
+    encoder_: Any
 
     def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, activation: str = CHOOSE, chains: int = 4,
                  budget: Given = 60, samples: int = 100, seed: int = 0,

@@ -72,7 +72,8 @@ class BayesianClassifier(ClassifierMixin, Bayesian):
 
     def predict(self, X: Any, samples: bool = False) -> np.ndarray:
         """The most probable class of each row; with ``samples`` that of every sampled network, (samples, rows)."""
-        return self.classes_[self.predict_proba(X, samples).argmax(axis=-1)]
+        found = self.predict_proba(X, samples).argmax(axis=-1)
+        return self.classes_[found]
 
     def log_predictive_density(self, X: Any, y: ArrayLike) -> np.ndarray:
         """log p(y | row) of each row, in nats; its mean is minus the NLL."""

@@ -1,9 +1,8 @@
 """The networks for tables."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, NamedTuple, Tuple
-
 import numbers
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from mxnet import gluon
 
@@ -56,7 +55,7 @@ def checked_hidden(hidden: Any) -> Tuple[int, ...]:
     """The widths of the hidden layers."""
     widths = (hidden,) if isinstance(hidden, numbers.Integral) else hidden
     if (not isinstance(widths, (list, tuple)) or isinstance(hidden, bool)
-            or not all(isinstance(w, numbers.Integral) and not isinstance(w, bool) and w > 0 for w in widths)):
+            or not all(isinstance(w, numbers.Integral) and not isinstance(w, bool) and int(w) > 0 for w in widths)):
         raise ValueError(f"hidden must be the widths of the hidden layers, got {hidden!r:.80}; write hidden=(16, 16, "
                          "16), or () for a linear model")
     return tuple(int(w) for w in widths)
