@@ -127,8 +127,8 @@ ARVIZ = ["arviz<1", "h5py", 'scipy<1.13; python_version < "3.10"']
 
 SKLEARN = ["scikit-learn>=1.2"]
 
-# Parquet files for the console command, and frames for the estimators.
-TABLES = ["pandas>=1.3", "pyarrow"]
+# Parquet files for the console command. Newer ones of pyarrow need NumPy 2.
+TABLES = ["pandas>=1.3", "pyarrow<20"]
 
 TEST = [
     "pytest>=7.0",

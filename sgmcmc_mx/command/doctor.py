@@ -30,11 +30,7 @@ def doctor(as_json: bool) -> int:
 
 
 def _text(findings: List[Finding]) -> str:
-    rows = []
-    for f in findings:
-        rows.append((f"{_MARKS[f.state]} {f.name}", f.found))
-        if f.mend:
-            rows.append(("", f"-> {f.mend}"))
+    mends = [f"mend {f.name}:\n    {f.mend}" for f in findings if f.mend]      # not wrapped: they are to be copied
     broken = [f.name for f in findings if f.state == BROKEN]
     end = f"broken: {', '.join(broken)}" if broken else "all that is needed works"
-    return f"{table(rows)}\n{end}"
+    return "\n".join([table([(f"{_MARKS[f.state]} {f.name}", f.found) for f in findings]), *mends, end])

@@ -21,13 +21,15 @@ GOOD, MISSING, BROKEN = "good", "missing", "broken"
 _PYTHONS = ((3, 8), (3, 13))    # the oldest and the newest
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))     # of the package
 _BUILD = os.path.join(_HERE, "kernels", "build.py")
-_REQUIRED = ("numpy", "matplotlib", "tqdm", "click", "jinja2")
-# What is not required: the module, the distribution, what it brings, the extra of setup.py.
-_EXTRAS = (("sklearn", "scikit-learn", "BayesianRegressor, BayesianClassifier", "sklearn"),
-           ("pandas", "pandas", "Parquet files", "tables"),
-           ("pyarrow", "pyarrow", "Parquet files", "tables"),
-           ("arviz", "arviz", "sg.to_inference_data", "arviz"),
-           ("distributed", "distributed", "chains on a cluster", "dask"))
+_NUMPY = "numpy>=1.26,<2" if sys.version_info >= (3, 12) else "numpy>=1.20,<1.24"
+# Modules, and what pip is to be asked for; then what is not required: with the distribution's name, and what it brings.
+_REQUIRED = (("numpy", _NUMPY), ("matplotlib", "matplotlib"), ("tqdm", "tqdm"), ("click", "click"),
+             ("jinja2", "jinja2"))
+_EXTRAS = (("sklearn", "scikit-learn", "scikit-learn>=1.0", "BayesianRegressor, BayesianClassifier"),
+           ("pandas", "pandas", "pandas", "Parquet files"),
+           ("pyarrow", "pyarrow", "pyarrow<20", "Parquet files"),
+           ("arviz", "arviz", "arviz<1", "sg.to_inference_data"),
+           ("distributed", "distributed", "distributed", "chains on a cluster"))
 
 
 class Finding(NamedTuple):
@@ -67,12 +69,15 @@ def _package() -> List[Finding]:
 
 def _required() -> List[Finding]:
     found = []
-    for name in _REQUIRED:
+    for name, requirement in _REQUIRED:
         version = _version_of(name)
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            found.append(Finding(name, BROKEN, f"cannot be imported: {error}", _pip(name)))
+        except Exception as error:      # of NumPy it may be any, where another part was built for another version
+            found.append(Finding(name, BROKEN, f"cannot be imported: {error}", _pip(requirement)))
+            continue
+        if name == "numpy" and version.split(".")[0] not in ("0", "1"):
+            found.append(Finding(name, BROKEN, f"{version}, and MXNet needs NumPy below 2", _pip(requirement)))
             continue
         found.append(Finding(name, GOOD, version or "there"))
     return found
@@ -83,8 +88,8 @@ def _mxnet() -> List[Finding]:
         mxnet = _compat.import_mxnet()
     except Exception as error:
         text = f"{error}" if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-        there = importlib.util.find_spec("mxnet") is not None
-        return [Finding("MXNet", BROKEN, text, "" if there else _pip("mxnet==1.9.1"))]
+        missing = importlib.util.find_spec("mxnet") is None or "MXNet, which is not installed" in text
+        return [Finding("MXNet", BROKEN, text, _pip("mxnet==1.9.1") if missing else "")]
     features = importlib.import_module("mxnet.runtime").Features()
     on = [name for name in ("CUDA", "CUDNN", "MKLDNN", "OPENMP") if features.is_enabled(name)]
     return [Finding("MXNet", GOOD, f"{mxnet.__version__}, built with {', '.join(on) or 'no CUDA, oneDNN or OpenMP'}")]
@@ -140,11 +145,11 @@ def _gpu() -> List[Finding]:
 
 def _extras() -> List[Finding]:
     found = []
-    for module, distribution, brings, extra in _EXTRAS:
+    for module, distribution, requirement, brings in _EXTRAS:
         if importlib.util.find_spec(module) is not None:
             found.append(Finding(distribution, GOOD, _version_of(distribution) or "there"))
         else:
-            found.append(Finding(distribution, MISSING, f"not installed; for {brings}", _pip(f"sgmcmc_mx[{extra}]")))
+            found.append(Finding(distribution, MISSING, f"not installed; for {brings}", _pip(requirement)))
     return found
 
 

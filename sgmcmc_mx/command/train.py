@@ -95,10 +95,10 @@ def train(new: Optional[str], out: Optional[str], as_json: bool, **given: Any) -
 
     \b
     sgmcmc-mx train concrete.csv --store runs/concrete
-    sgmcmc-mx train wine.csv --target quality --task regression --budget '2 min' --store runs/wine
-    sgmcmc-mx train images.idx --labels labels.idx --network lenet --store runs/digits
+    sgmcmc-mx train wine.csv --target quality --budget '2 min' --store runs/w
+    sgmcmc-mx train digits.idx --labels y.idx --network lenet --store runs/d
     sgmcmc-mx train --settings wine.toml
-    sgmcmc-mx train concrete.csv --store runs/concrete --predict new.csv -o out.csv
+    sgmcmc-mx train a.csv --store runs/a --predict new.csv -o out.csv
     """
     if (new is None) != (out is None):
         raise click.UsageError("--predict and --out go together: write --predict new.csv -o out.csv")

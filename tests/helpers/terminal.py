@@ -24,8 +24,8 @@ def environment(**more):
 
 
 def piped(*words, cwd, command=(COMMAND,), **env):
-    return subprocess.run([*command, *map(str, words)], cwd=cwd, env=environment(**env), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=600)
+    return subprocess.run([*command, *map(str, words)], cwd=cwd, env=environment(**env), capture_output=True,
+                          text=True, timeout=600)
 
 
 class Terminal:

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import zipfile
 import zlib
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
@@ -118,7 +119,7 @@ def _npz(path: str) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as found:
             there = {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError, zlib.error) as e:
+    except (ValueError, OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as e:
         raise ValueError(f"{path} cannot be read as .npz: {e}") from e
     if "x" not in there:
         raise ValueError(f"{path} has the arrays {', '.join(there) or '(none)'}; call the inputs x and the labels y: "
