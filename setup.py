@@ -127,6 +127,9 @@ ARVIZ = ["arviz<1", "h5py", 'scipy<1.13; python_version < "3.10"']
 
 SKLEARN = ["scikit-learn>=1.2"]
 
+# Parquet files for the console command. Newer ones of pyarrow need NumPy 2.
+TABLES = ["pandas>=1.3", "pyarrow<20"]
+
 TEST = [
     "pytest>=7.0",
     "pytest-randomly>=3.12",
@@ -176,8 +179,12 @@ setup(
         "matplotlib>=3.5",
         "tqdm>=4.50",
         "jinja2>=3.0",
+        # The console command, and its files of settings.
+        "click>=8.1,<9",
+        'tomli>=1.1; python_version < "3.11"',
     ],
-    extras_require={"arviz": ARVIZ, "dask": DASK, "sklearn": SKLEARN, "test": TEST},
+    entry_points={"console_scripts": ["sgmcmc-mx = sgmcmc_mx.command:main"]},
+    extras_require={"arviz": ARVIZ, "dask": DASK, "sklearn": SKLEARN, "tables": TABLES, "test": TEST},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -7,7 +7,9 @@ Importing the package registers ``sgld``, ``sghmc`` and ``sgnht`` as optimizers:
 """
 from . import _compat  # isort: skip  (first: it makes MXNet importable)
 
-if _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
+if _compat.alone:       # the console command, which answers by itself
+    pass
+elif _compat.serving():   # unpickles a sampler in the middle of MXNet's import, and can have no more than that
     from . import samplers  # noqa: F401
 else:
     from . import data, datasets, diagnostics, estimator, likelihoods, metrics, nn, plot, priors, schedules, tables

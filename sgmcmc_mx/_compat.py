@@ -9,20 +9,25 @@ Importing this module imports ``mxnet`` and, around that import only where neede
 What cannot work is one :class:`ImportError` that says what to install. On Python 3.12 and later, or with NumPy 1.24 and
 later, ``import sgmcmc_mx`` has to come before ``import mxnet``. Nothing else of the package is imported from here, so
 that the file can also be run on its own in a child process.
+
+The console command is an exception: where it has only to show a help text, or MXNet does not work, MXNet is not
+imported, the package stays empty (``alone``), and the command answers by itself. ``sgmcmc-mx doctor`` has to say what
+is broken, and who completes a word by the tabulator key cannot wait for MXNet.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import os
 import re
 import sys
 import types
 import warnings
-from typing import Any, List
+from typing import Any, List, Optional
 
-__all__ = ["import_mxnet", "serving"]
+__all__ = ["alone", "import_mxnet", "problem", "serving"]
 
 _GET_MXNET = "pip install mxnet==1.9.1   (with an NVIDIA GPU: pip install mxnet-cu112==1.9.1, or the one for your CUDA)"
 _GET_NUMPY = 'pip install "numpy>=1.20,<1.24"   (Python 3.12 or later: "numpy>=1.26,<2")'
@@ -128,4 +133,47 @@ def import_mxnet() -> types.ModuleType:
     return mxnet
 
 
-import_mxnet()
+def _commanded() -> bool:
+    """Whether this process was begun as the console command, by its name or by ``python -m sgmcmc_mx``."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        return False    # a chain's process, which inherits the name and not the task
+    name = (getattr(sys, "argv", None) or [""])[0]
+    if name != "-m":
+        return os.path.basename(name) == COMMAND
+    frame = sys._getframe()     # runpy looks the package up before it says whose program it runs
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("sgmcmc_mx", "importlib"):
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") == "runpy"
+
+
+def _asked_for_little(words: List[str]) -> bool:
+    """Whether the command can answer without MXNet: with a text of help, its version, a word's end, or a diagnosis."""
+    before = words[:words.index("--")] if "--" in words else words
+    return not words or words[0] in ("doctor", "--version") or "--help" in before or _COMPLETE in os.environ
+
+
+def _import_for_command() -> Optional[Exception]:
+    """Import MXNet, and see whether the package's other requirements are there; what is in the way, if anything is."""
+    try:
+        for name in ("numpy", "matplotlib", "tqdm", "jinja2"):
+            if importlib.util.find_spec(name) is None:
+                raise ImportError(f"sgmcmc_mx needs {name}, which is not installed. Install it: pip install {name}")
+        import_mxnet()
+    except Exception as error:  # whatever a broken installation raises
+        return error
+    return None
+
+
+COMMAND = "sgmcmc-mx"
+_COMPLETE = "_SGMCMC_MX_COMPLETE"   # set by the shell's completion, as click has it
+alone = False                       # whether the command has to do without MXNet and the rest of the package
+problem: Optional[Exception] = None     # what is in MXNet's way, where the command found something
+
+if not _commanded():
+    import_mxnet()
+elif _asked_for_little(sys.argv[1:]):
+    alone = True
+else:
+    problem = _import_for_command()
+    alone = problem is not None

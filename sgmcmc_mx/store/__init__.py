@@ -3,5 +3,7 @@ from .folder import FolderStore
 from .joining import JoinedSamples, as_samples, join
 from .reading import StoredSamples, load
 from .samples import MemoryStore, Sample
+from .verifying import BadFile, verify
 
-__all__ = ["FolderStore", "JoinedSamples", "MemoryStore", "Sample", "StoredSamples", "as_samples", "join", "load"]
+__all__ = ["BadFile", "FolderStore", "JoinedSamples", "MemoryStore", "Sample", "StoredSamples", "as_samples", "join",
+           "load", "verify"]

@@ -1,0 +1,41 @@
+"""A page on a run of the command."""
+from __future__ import annotations
+
+import os
+from typing import Any, Optional, Tuple
+
+from ...fitting.arrays import parted
+from ...reporting import report
+from ..console import note
+from .examples import REGRESSION, labels_of
+from .files import read_data
+from .run import StoredRun, opened, prepared, training_data
+
+__all__ = ["reported"]
+
+
+def reported(store: str, path: Optional[str], labels: Optional[str], out: Optional[str], network: Optional[str],
+             watch: Optional[int]) -> str:
+    """Write the page; returns where."""
+    run = opened(store, network)
+    x, y = _rows(run, path, labels)
+    classes = None if run.recipe.target["task"] == REGRESSION else run.recipe.target["classes"]
+    page = os.path.join(store, "report.html") if out is None else out
+    return str(report(store, x, y, path=page, net=run.net, likelihood=run.likelihood, classes=classes,
+                      title=f"{run.recipe.target['name']}, {store}", watch=watch))
+
+
+def _rows(run: StoredRun, path: Optional[str], labels: Optional[str]) -> Tuple[Any, Any]:
+    """Rows to be predicted: those given, or those that the training has held out."""
+    recipe = run.recipe
+    if path is not None:
+        data = read_data(path, labels)
+        return run.inputs(data), labels_of(data, recipe.target)
+    try:
+        data = training_data(recipe)
+    except (OSError, ValueError) as e:
+        note(f"nothing is predicted on this page: {e}; --data takes rows with the target")
+        return None, None
+    held_out = parted(prepared(recipe, data), labels_of(data, recipe.target), recipe.options["validation"],
+                      recipe.options["seed"]).held_out
+    return (None, None) if held_out is None else (held_out[0], held_out[-1])
