@@ -84,6 +84,8 @@ def test_means_and_standard_errors():
 @pytest.mark.parametrize("name", CONTESTS)
 def test_the_page_shows_what_the_results_are(name):
     one = importlib.import_module(f"records.{name}").CONTEST
+    if not (one.folder / "results.csv").exists():
+        pytest.skip(f"scripts/records {name} has not been run yet")
     assert page.table(one) in page.PAGE.read_text(), f"scripts/records {name} --page renews it"
     with open(one.folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
