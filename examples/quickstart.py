@@ -29,7 +29,7 @@ import numpy as np
 import sgmcmc_mx as sg
 
 BATCH, CHAINS, SAMPLES, HELD_OUT = 100, 4, 60, 500      # SAMPLES: of each chain
-PRIOR = {".*weight": sg.priors.Normal(variance=sg.priors.FanIn(30.0)), ".*bias": 1.0}
+PRIOR = {".*weight": sg.priors.Normal(variance=sg.priors.FanIn(100.0)), ".*bias": 1.0}
 
 
 def arguments() -> argparse.Namespace:

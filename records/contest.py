@@ -52,7 +52,7 @@ class Contest(NamedTuple):
 
     folder: Path
     title: str
-    build: Callable[..., gluon.HybridSequential]
+    build: Callable[..., gluon.nn.HybridSequential]
     parts: Dict[str, Callable[[int], Data]]
     budget: int
     choosing: Mapping[str, Sequence[int]]

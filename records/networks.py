@@ -12,7 +12,7 @@ __all__ = ["lenet", "mlp"]
 nn = gluon.nn
 
 
-def mlp(dropout: float = 0.0, hidden: Sequence[int] = (400, 400), outputs: int = 10) -> gluon.HybridSequential:
+def mlp(dropout: float = 0.0, hidden: Sequence[int] = (400, 400), outputs: int = 10) -> gluon.nn.HybridSequential:
     """Dense layers with ReLU: 784-400-400-10."""
     net = nn.HybridSequential()
     for units in hidden:
@@ -23,7 +23,7 @@ def mlp(dropout: float = 0.0, hidden: Sequence[int] = (400, 400), outputs: int =
     return net
 
 
-def lenet(dropout: float = 0.0) -> gluon.HybridSequential:
+def lenet(dropout: float = 0.0) -> gluon.nn.HybridSequential:
     """LeNet-5 with max pooling: two convolutions 5 x 5 (6 and 16 filters), dense 120, 84, 10; 61,706 weights."""
     net = nn.HybridSequential()
     net.add(nn.Conv2D(6, 5, padding=2, activation="relu"), nn.MaxPool2D(2, 2),

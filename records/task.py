@@ -28,7 +28,7 @@ class Task(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
-    build: Callable[..., gluon.HybridSequential]
+    build: Callable[..., gluon.nn.HybridSequential]
     budget: int
     batch_size: int = 100
 
@@ -53,7 +53,7 @@ class Method(NamedTuple):
     grid: List[Setting]
 
 
-def initialised(task: Task, seed: int, **options: Any) -> gluon.HybridSequential:
+def initialised(task: Task, seed: int, **options: Any) -> gluon.nn.HybridSequential:
     """A network of the task with initial weights that follow from the seed."""
     mx.random.seed(seed)
     np.random.seed(seed % 2 ** 32)

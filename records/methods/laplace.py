@@ -18,7 +18,7 @@ __all__ = ["METHOD"]
 DRAWS = 100
 
 
-def features(net: gluon.HybridSequential, x: np.ndarray) -> np.ndarray:
+def features(net: gluon.nn.HybridSequential, x: np.ndarray) -> np.ndarray:
     """What the last layer sees, and a column of ones."""
     rows = []
     for piece in in_pieces(x):

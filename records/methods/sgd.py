@@ -14,7 +14,7 @@ __all__ = ["METHOD", "predictor", "probabilities", "train", "trained"]
 MOMENTUM = 0.9
 
 
-def train(task: Task, net: gluon.HybridSequential, steps: int, seed: int, *, wd: float, lr: float = 0.1,
+def train(task: Task, net: gluon.nn.HybridSequential, steps: int, seed: int, *, wd: float, lr: float = 0.1,
           final_lr: float = 0.0) -> gluon.Trainer:
     """So many steps of SGD, the learning rate from ``lr`` to ``final_lr`` along half a cosine."""
     schedule = mx.lr_scheduler.CosineScheduler(max_update=steps, base_lr=lr, final_lr=final_lr)
@@ -24,7 +24,7 @@ def train(task: Task, net: gluon.HybridSequential, steps: int, seed: int, *, wd:
     return trainer
 
 
-def go_on(task: Task, net: gluon.HybridSequential, trainer: gluon.Trainer, steps: int,
+def go_on(task: Task, net: gluon.nn.HybridSequential, trainer: gluon.Trainer, steps: int,
           batches: sg.data.ArrayLoader) -> None:
     """So many steps more."""
     loss_fn, done = sg.likelihoods.Categorical(), 0
@@ -40,19 +40,19 @@ def go_on(task: Task, net: gluon.HybridSequential, trainer: gluon.Trainer, steps
     mx.nd.waitall()
 
 
-def trained(task: Task, setting: Setting, seed: int, **options) -> gluon.HybridSequential:
+def trained(task: Task, setting: Setting, seed: int, **options) -> gluon.nn.HybridSequential:
     """A network trained as the setting says, for its ``share`` of the budget."""
     net = initialised(task, seed, **options)
     train(task, net, round(setting["share"] * task.budget), seed, wd=setting["wd"], lr=setting.get("lr", 0.1))
     return net
 
 
-def probabilities(net: gluon.HybridSequential, x: np.ndarray) -> np.ndarray:
+def probabilities(net: gluon.nn.HybridSequential, x: np.ndarray) -> np.ndarray:
     """Class probabilities of the network as it is."""
     return np.concatenate([mx.nd.softmax(net(piece)).asnumpy() for piece in in_pieces(x)])
 
 
-def predictor(net: gluon.HybridSequential) -> Predictor:
+def predictor(net: gluon.nn.HybridSequential) -> Predictor:
     return lambda x: probabilities(net, x)
 
 

@@ -14,11 +14,11 @@ RANK = 20           # deviations that are kept (K in the paper)
 DRAWS = 30          # networks that are averaged
 
 
-def flat(net: gluon.HybridSequential) -> np.ndarray:
+def flat(net: gluon.nn.HybridSequential) -> np.ndarray:
     return np.concatenate([p.data().asnumpy().ravel() for p in net.collect_params().values()])
 
 
-def put(net: gluon.HybridSequential, w: np.ndarray) -> None:
+def put(net: gluon.nn.HybridSequential, w: np.ndarray) -> None:
     start = 0
     for p in net.collect_params().values():
         size = int(np.prod(p.shape))

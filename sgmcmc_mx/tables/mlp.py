@@ -27,7 +27,7 @@ class Mlp(NamedTuple):
     activation: str
     log_sigma: bool = False     # whether one log sigma for all inputs comes behind the outputs
 
-    def __call__(self) -> gluon.HybridSequential:
+    def __call__(self) -> gluon.nn.HybridSequential:
         net, width = gluon.nn.HybridSequential(), self.inputs
         block = _BLOCKS.get(self.activation)
         for units in self.hidden:
