@@ -161,7 +161,9 @@ def _inputs(found: Evidence) -> Row:
     """A network that has collapsed says the same of every input, and so the same of labels that are dealt out anew."""
     told: Any = found.told
     sees = told.gain > SEES * told.error and told.gain > 0
-    verdict = WELL if sees else IGNORED if told.examples >= ENOUGH else "not known"
+    # A gain that is more than its error is no sign of a collapse, only of too few examples to tell.
+    unclear = told.examples < ENOUGH or told.gain > told.error > 0
+    verdict = WELL if sees else "not known" if unclear else IGNORED
     return _row("inputs", "Do predictions look at inputs? Nats gained", told.gain, verdict,
                 f"an example, against labels dealt out anew, +- {told.error:.2g}")
 
