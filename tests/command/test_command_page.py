@@ -19,7 +19,7 @@ def test_the_page_runs(tmp_path):
     script = re.sub(r"(budget(?: =)?) \d+", r"\1 1", script)
     script = script.replace("--store runs/mix", "--store runs/mix --chains 2")
     path = os.pathsep.join([str(Path(COMMAND).parent), os.environ["PATH"]])
-    done = subprocess.run(["bash", "-e", "-u", "-o", "pipefail", "-c", script], cwd=tmp_path, env=environment(PATH=path),
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment(PATH=path),
                           capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip().endswith("weights") and "all as they were written" in done.stdout
@@ -32,5 +32,6 @@ def test_every_option_of_the_page_is_there():
     """A name on the page that the command does not know would mislead."""
     text = PAGE.read_text(encoding="utf-8")
     done = subprocess.run([COMMAND, "train", "--help"], stdout=subprocess.PIPE, text=True, timeout=600)
-    known = set(re.findall(r"--[a-z-]+", done.stdout)) | {"--interval", "--keep", "--watch", "--json", "--debug"}
+    known = set(re.findall(r"--[a-z-]+", done.stdout))
+    known |= {"--data", "--interval", "--keep", "--watch", "--json", "--debug"}
     assert set(re.findall(r"--[a-z]+[a-z-]*", text)) <= known
