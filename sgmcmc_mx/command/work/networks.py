@@ -21,7 +21,7 @@ class LeNet(NamedTuple):
 
     outputs: int
 
-    def __call__(self) -> gluon.HybridSequential:
+    def __call__(self) -> gluon.nn.HybridSequential:
         net = gluon.nn.HybridSequential()
         net.add(gluon.nn.Conv2D(6, 5, padding=2, activation="relu"), gluon.nn.MaxPool2D(2),
                 gluon.nn.Conv2D(16, 5, activation="relu"), gluon.nn.MaxPool2D(2),
