@@ -97,7 +97,14 @@ def _told(words: List[str], message: str, code: int) -> int:
     return code
 
 
+class _Plainly(logging.Handler):
+    """Log lines as warnings are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn_plainly(self.format(record))
+
+
 def _tell_plainly() -> None:
     """Warnings and log lines without the line of source that they come from."""
     warnings.showwarning = warn_plainly
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.basicConfig(format="%(message)s", handlers=[_Plainly()])
