@@ -12,10 +12,11 @@ import click
 
 from .. import _compat
 
-__all__ = ["answer", "common", "note", "on_terminal", "table", "work", "wrapped"]
+__all__ = ["answer", "common", "note", "on_terminal", "table", "warn_plainly", "work", "wrapped"]
 
 _WIDEST = 100
 _NARROWEST = 40
+_CLEAR = "\r\x1b[K"     # what stands in a terminal's line
 
 
 def common(command: Callable) -> Callable:
@@ -41,6 +42,13 @@ def note(text: str) -> None:
     """Tell on the standard error what was settled without being asked."""
     for line in text.splitlines():
         click.echo(wrapped(line), err=True)
+
+
+def warn_plainly(message: Any, *where: Any, **more: Any) -> None:
+    """In place of ``warnings.showwarning``: without the line of source, and over a bar that may stand there."""
+    if on_terminal():
+        click.echo(_CLEAR, err=True, nl=False)
+    note(f"warning: {message}")
 
 
 def wrapped(line: str) -> str:

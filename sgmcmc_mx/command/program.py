@@ -7,13 +7,14 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import click
 
 from .._compat import COMMAND
 from .._version import __version__
 from .check import check
+from .console import warn_plainly
 from .doctor import doctor
 from .info import info
 from .predict import predict
@@ -96,9 +97,14 @@ def _told(words: List[str], message: str, code: int) -> int:
     return code
 
 
+class _Plainly(logging.Handler):
+    """Log lines as warnings are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn_plainly(self.format(record))
+
+
 def _tell_plainly() -> None:
     """Warnings and log lines without the line of source that they come from."""
-    def show(message: Any, category: type, *where: Any, **more: Any) -> None:
-        click.echo(f"warning: {message}", err=True)
-    warnings.showwarning = show
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    warnings.showwarning = warn_plainly
+    logging.basicConfig(format="%(message)s", handlers=[_Plainly()])

@@ -131,10 +131,11 @@ def test_debug_shows_the_traceback(place, capsys):
 def test_code_that_a_store_names_is_not_run(place, capsys):
     """A store may come from elsewhere; functions that it names run only where the user writes their names."""
     write("mine_of_the_store.py", "from mxnet import gluon\nopen('ran', 'w').close()\n\n\ndef net():\n"
-                                  "    net = gluon.nn.HybridSequential()\n    net.add(gluon.nn.Dense(2))\n"
+                                  "    net = gluon.nn.HybridSequential()\n    net.add(gluon.nn.Dense(3))\n"
                                   "    return net\n")
     name = "mine_of_the_store:net"
-    code, told = said(capsys, "train", "good.csv", "--store", "a", "--network", name, "--budget", "60 steps", *SHORT)
+    code, told = said(capsys, "train", "good.csv", "--target", "colour", "--store", "a", "--network", name, "--budget",
+                      "60 steps", *SHORT)
     assert code == 0, told.err
     (place / "ran").unlink()
     code, told = said(capsys, "predict", "a", "good.csv")

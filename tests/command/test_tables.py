@@ -3,6 +3,7 @@ import csv
 import gzip
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -145,6 +146,15 @@ def test_data_that_changed_are_not_gone_on_with(place, capsys):
     table("moved.csv")
     code, found = answered(capsys, "resume", "a", "--budget", "90 steps", "--data", "moved.csv")
     assert code == 0 and found["steps"] == [90, 90]
+
+
+def test_a_run_needs_no_arviz(place, capsys, monkeypatch):
+    """It brings the verdicts, and is an extra; the run is done all the same, and says what is missing."""
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    assert run(["train", "good.csv", "--store", "a", *QUICK, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["verdicts"] is None and json.loads(told.out)["held_out"]["rows"] == 6
+    assert "sgmcmc_mx[arviz]" in told.err
 
 
 def test_images_by_a_convolutional_network(place, capsys):

@@ -73,4 +73,5 @@ class Terminal:
     @property
     def shown(self):
         """The lines as they stand at the end: a bar that moves writes over itself."""
-        return [re.split(r"\r+", line.rstrip("\r"))[-1] for line in self.text.split("\n")]
+        text = re.sub(r"\x1b\[[A-Z]", "", self.text)
+        return [re.split(r"\r+", line.rstrip("\r"))[-1] for line in text.split("\n")]

@@ -85,7 +85,7 @@ def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) 
 
 
 def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
-    scores, summary = _scores(recipe, found), None if found.held_out is None else found.summary()
+    scores, summary = _scores(recipe, found), _summary(found)
     steps, samples, failures = found.runs.steps, len(found.runs.samples), found.runs.failures
     content = {"store": str(folder), "target": recipe.target["name"], "task": recipe.target["task"],
                "chains": len(steps), "steps": steps, "samples": samples, "seconds": round(seconds, 1),
@@ -99,6 +99,17 @@ def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
              for k, failure in failures.items()]
     rows += [] if scores is None else [("held out", _shown(scores))]
     return Trained(plain(content), table(rows) + ("" if summary is None else f"\n\n{_verdicts(summary)}"))
+
+
+def _summary(found: Fit) -> Optional[Summary]:
+    """The verdicts, where rows are held out and ArviZ is there: the run itself needs neither."""
+    if found.held_out is None:
+        return None
+    try:
+        return found.summary()
+    except ImportError as e:
+        note(f"whether the chains can be trusted is not said: {e}")
+        return None
 
 
 def _shown(scores: Dict[str, Any]) -> str:
