@@ -125,13 +125,16 @@ DASK = ["distributed>=2023.5"]
 # parts. It does not always bring h5py, which writes netCDF, and 0.17 imports what SciPy 1.13 has no more.
 ARVIZ = ["arviz<1", "h5py", 'scipy<1.13; python_version < "3.10"']
 
+SKLEARN = ["scikit-learn>=1.2"]
+
 TEST = [
     "pytest>=7.0",
     "pytest-randomly>=3.12",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.2",
     "hypothesis>=6.0",
-    "scikit-learn>=1.0",
+    *SKLEARN,
+    "pandas>=1.3",  # frames that estimators are given
     "scipy>=1.6",
     *DASK,
     "loky>=3.0",
@@ -174,7 +177,7 @@ setup(
         "tqdm>=4.50",
         "jinja2>=3.0",
     ],
-    extras_require={"arviz": ARVIZ, "dask": DASK, "test": TEST},
+    extras_require={"arviz": ARVIZ, "dask": DASK, "sklearn": SKLEARN, "test": TEST},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

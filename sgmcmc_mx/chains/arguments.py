@@ -44,10 +44,10 @@ class Plan(NamedTuple):
 def checked_plan(build: Any, chains: Any, steps: Any, executor: Any, max_workers: Any, seed: Any, warm_start: Any,
                  threads: Any, context: Any, restarts: Any, progress: Any, weights: Any) -> Plan:
     """All arguments, or an error that names the one that is wrong."""
-    _check_build(build)
+    side_by_side = isinstance(executor, str) and executor == VECTORIZED
+    _check_build(build, not side_by_side)
     chains = integer("chains", chains, "a number of chains, such as chains=4", low=1)
     steps = integer("steps", steps, "steps of each chain, such as steps=5000", low=1)
-    side_by_side = isinstance(executor, str) and executor == VECTORIZED
     if not side_by_side:
         _check_executor(executor)
     threads = integer("threads", threads, "threads of each chain; threads=1 as long as there are as many chains as "
@@ -65,9 +65,11 @@ def checked_plan(build: Any, chains: Any, steps: Any, executor: Any, max_workers
                 described(warm_start), threads, _contexts(context), restarts, bool(progress), side_by_side)
 
 
-def _check_build(build: Any) -> None:
+def _check_build(build: Any, is_sent: bool) -> None:
     if isinstance(build, type) or not callable(build):
         raise TypeError(f"build must be a function of a chain, got {build!r:.80}; {_BUILD}")
+    if not is_sent:
+        return
     try:
         pickle.dumps(build)
     except Exception as e:

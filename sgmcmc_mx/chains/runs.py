@@ -155,6 +155,11 @@ class Runs(Sequence):
             activation = setup.likelihood if activation is None else activation
         return predict(net, self.samples, data, activation, **options)
 
+    def in_memory(self) -> Runs:
+        """The same, which need their folder no more."""
+        chains = [chain if isinstance(chain, MemoryStore) else _read(chain) for chain in self]
+        return Runs(None, self.header, self._progress, chains, self._make, self._weights)
+
     def __iter__(self) -> Iterator[Samples]:
         return (self[k] for k in range(len(self)))
 
@@ -162,6 +167,13 @@ class Runs(Sequence):
         where = "" if self.path is None else f"{str(self.path)!r}, "
         failed = f", {len(self.failures)} failed" if self.failures else ""
         return f"{type(self).__name__}({where}{len(self)} chains of {self.header['steps']} steps{failed})"
+
+
+def _read(chain: Any) -> MemoryStore:
+    samples = list(chain)
+    for sample in samples:
+        len(sample)     # the file is read at the first look
+    return MemoryStore(samples, chain.inputs)
 
 
 def runs_of(folder: Path, header: Dict[str, Any], make: Optional[Callable[[], ChainSetup]] = None,

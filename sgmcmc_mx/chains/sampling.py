@@ -13,7 +13,6 @@ import mxnet as mx
 from .._check import warn
 from .._generators import generators_kept
 from ..errors import StoreError
-from ..store import MemoryStore
 from ..store.reading import MANIFEST, folder_of
 from . import books
 from .arguments import Plan, checked_plan
@@ -122,7 +121,7 @@ def sample_chains(build: Callable[[Chain], ChainSetup], chains: int = 4, *, step
         Calling(plan, folder, None if isinstance(executor, str) else executor).run()
         runs = runs_of(folder, header, lambda: _made(plan), weights)
         if store is None:
-            runs = _in_memory(runs)
+            runs = runs.in_memory()
     _report(runs)
     return runs
 
@@ -158,19 +157,6 @@ def _made(plan: Plan) -> ChainSetup:
     """A network as the chains have, in this process, whose generators stand as they stood (but for MXNet's)."""
     with generators_kept():
         return set_up(plan.build, chain_of(plan.seed, 0, plan.context(0), plan.threads))
-
-
-def _in_memory(runs: Runs) -> Runs:
-    """The same without the folder."""
-    chains = [chain if isinstance(chain, MemoryStore) else _read(chain) for chain in runs]
-    return Runs(None, runs.header, runs._progress, chains, runs._make, runs._weights)
-
-
-def _read(chain: Any) -> MemoryStore:
-    samples = list(chain)
-    for sample in samples:
-        len(sample)     # the file is read at the first look
-    return MemoryStore(samples, chain.inputs)
 
 
 def _report(runs: Runs) -> None:

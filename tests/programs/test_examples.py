@@ -126,6 +126,13 @@ def test_quickstart_is_repeatable(quickstart, tmp_path):
     assert len(first) == 3 and first == again != other      # without seconds
 
 
+def test_table(tmp_path):
+    output = run("table.py", "--quick", "--chains", "2", cwd=tmp_path).stdout
+    assert len(re.findall(r"between -?\d+ and \d+, the mean \d+; it was \d+", output)) == 3, output
+    assert re.search(r"111 rows not seen: RMSE \d+\.\d, R2 -?\d.\d+, NLL \d.\d+, \d+% in their interv", output), output
+    assert pictures(tmp_path / "pictures" / "table") == {"intervals"}
+
+
 def test_interrupted(tmp_path):
     """A run in one go, and one in two, end with the same predictions."""
     options = ("interrupted.py", "--burn-in", "0", "--epochs")     # a sample after 100 steps, one after 200

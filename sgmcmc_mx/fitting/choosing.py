@@ -1,0 +1,75 @@
+"""What a fit chooses by itself: the network among several, the sampler's step and prior, burn-in and thinning."""
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+
+from .._check import warn
+from .._generators import generators_kept, seed_generators
+from ..tuning import suggest
+from .network import Maker
+from .training import Trained
+
+__all__ = ["SUGGEST", "Settings", "chosen_settings", "collecting", "given_params", "usual_pilot"]
+
+SUGGEST = "suggest"
+BURN_IN = 4             # one step in so many is burn-in
+PILOT = 300             # steps of the pilot chain, and of one for a short budget
+SHORT, PER_SECOND = 30, 5
+
+Params = Dict[str, Any]
+
+
+class Settings(NamedTuple):
+    """Arguments of the sampler, and a sentence of reason for each that was chosen."""
+
+    params: Params
+    reasons: Dict[str, str]
+
+
+def given_params(params: Optional[Mapping[str, Any]], prior: Any) -> Tuple[Params, bool]:
+    """The sampler's arguments with the prior among them, and whether the prior is to be chosen."""
+    if params is not None and not isinstance(params, Mapping):
+        raise TypeError(f"optimizer_params must be a dictionary of arguments by name, got {params!r:.200}; write "
+                        "{'friction': 0.05}, or leave it out")
+    given = dict(params or {})
+    settled = [name for name in ("wd", "prior") if name in given]
+    if isinstance(prior, str) and prior == SUGGEST:
+        return given, not settled
+    if prior is None:
+        return given, False
+    if settled:
+        raise ValueError(f"prior={prior!r:.80} is given beside optimizer_params with {settled[0]!r}; write one of them")
+    return {**given, "prior": prior}, False
+
+
+def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params, suggest_prior: bool,
+                    pilot: int, seed: int) -> Settings:
+    """What :func:`sgmcmc_mx.suggest` proposes where the training has led; nothing is asked where all is given."""
+    if "learning_rate" in given and not suggest_prior:
+        return Settings(given, {})
+    data = maker.data
+    out = data.held_out if suggest_prior else None
+    if suggest_prior and out is None:
+        raise ValueError("prior='suggest' is chosen by what is held out, and validation is 0; write validation=0.1, or "
+                         "a prior such as prior=1.0")
+    with generators_kept():
+        seed_generators(seed)
+        found_by = suggest(found.setup.net, maker.likelihood, data.shown, optimizer, given,
+                           batch_size=min(maker.batch_size, len(data)), pilot=pilot, layout=maker.layout,
+                           prior=SUGGEST if suggest_prior else None, held_out=out)
+    if found_by.warm_start:
+        warn(f"the chain may not stay where the training has led: {found_by.reasons['warm_start']}")
+    names = [*found_by.optimizer_params, *(["wd"] if suggest_prior else [])]
+    reasons = {name: found_by.reasons[name] for name in names if name in found_by.reasons and name not in given}
+    return Settings(dict(found_by.optimizer_params), reasons)
+
+
+def usual_pilot(seconds: Optional[float]) -> int:
+    """Steps of the pilot chain, which a short budget has to pay for."""
+    return PILOT if seconds is None else int(min(PILOT, max(SHORT, PER_SECOND * seconds)))
+
+
+def collecting(steps: int, samples: int) -> Tuple[int, int]:
+    """Burn-in and thinning of a run of so many steps that is to give so many samples."""
+    burn_in = steps // BURN_IN
+    return burn_in, max(1, (steps - burn_in) // samples)

@@ -1,0 +1,219 @@
+"""sg.fit: hold out, train, ask for advice, run chains, till the budget is spent."""
+from __future__ import annotations
+
+import concurrent.futures as futures
+import os
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+
+import mxnet as mx
+
+from .._check import choice, flag, integer
+from .._network import Loss
+from ..batches.layout import BatchLayout
+from ..chains import WarmStart
+from ..kernels.seeds import checked_seed
+from ..priors import PriorLike
+from ..samplers import Sampler
+from .arrays import Validation, parted
+from .budget import Budget, Clock, Given, checked_budget
+from .choosing import SUGGEST, Params, chosen_settings, collecting, given_params, usual_pilot
+from .fitted import Chosen, Fit
+from .folder import Folder
+from .network import Maker, Network, candidates
+from .running import Running, seconds_a_step, usual_executor
+from .training import Start, Trained, held_out_log_p, keep, trained, usual_start
+
+__all__ = ["fit"]
+
+AUTO = "auto"
+SHORTEST = 200      # steps of a chain whose time is over before it begins
+
+
+def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y: Any = None, *,
+        validation: Validation = 0.1, chains: int = 4, budget: Given = 60, samples: int = 100,
+        store: Union[None, str, os.PathLike] = None, seed: int = 0, prior: Union[None, PriorLike] = SUGGEST,
+        optimizer: str = "sgnht", optimizer_params: Optional[Mapping[str, Any]] = None, batch_size: int = 100,
+        warm_start: Union[None, str, WarmStart] = AUTO, pilot: Optional[int] = None,
+        executor: Union[None, str, futures.Executor] = None, context: Optional[mx.Context] = None,
+        layout: Optional[BatchLayout] = None, progress: bool = False) -> Fit:
+    """From a network and its data to chains and their predictions, in one call.
+
+    A part of the data is held out. Each chain's network is trained, with early stopping; at the first one's weights
+    :func:`sgmcmc_mx.suggest` proposes step and prior; then :func:`sgmcmc_mx.sample_chains` samples till the budget
+    is spent. ``docs/five_lines.md`` shows it.
+
+    Parameters
+    ----------
+    net : gluon.Block, callable, or dictionary of them
+        The network, which stays as it is: chains have copies. Where it is initialised they begin at its weights, else
+        each chain draws its own. Or a function without arguments that returns a network; if it stands at the top of a
+        module, chains may run in processes of their own. Of several by name the one is taken that predicts the
+        held-out part best after its training.
+    likelihood : Likelihood or gluon.loss.Loss
+        -log p, one value an example.
+    x, y : arrays
+        Examples along the first axis. A network of several inputs takes a tuple of arrays as x. Without y the last
+        array of x has the labels.
+    validation : float or tuple of arrays, default 0.1
+        The fraction that is held out, drawn by the seed, or the examples themselves, ``(x_val, y_val)``. No chain sees
+        them. 0: none, and then nothing can be chosen by them.
+    chains : int, default 4
+    budget : float or str, default 60
+        Seconds for all of it, the training included; or ``'2 min'``; or ``'5000 steps'`` of each chain, burn-in
+        included and training not: then the same seed gives the same samples. However short the time, each chain makes
+        60 steps or more.
+    samples : int, default 100
+        Of each chain; :meth:`Fit.resume` adds to them.
+    store : str or os.PathLike, optional
+        A folder for the chains. The same call goes on with what is there: to as many steps as the budget says, or for
+        as many seconds more. ``sg.load`` reads it. Default: a temporary one.
+    seed : int, default 0
+    prior : 'suggest', None or what a sampler takes, default 'suggest'
+        ``'suggest'``: the precision of a Gaussian by what short chains predict of the held-out part; it costs some
+        thousand steps by MXNet's operators. A number, ``'fan_in'``, an object of :mod:`sgmcmc_mx.priors`. None: the
+        sampler's ``wd``.
+    optimizer, optimizer_params : optional
+        The sampler, and those of its arguments that are settled. ``suggest`` is not asked where they have a
+        ``learning_rate``, and the prior is given.
+    batch_size : int, default 100
+        At most.
+    warm_start : 'auto', WarmStart or None, default 'auto'
+        ``'auto'``: Adam at .005, at most 10,000 steps and at most three tenths of the seconds, until the likelihood of
+        a tenth of what the chain sees has not grown for 1,000 steps; the best weights are taken. None: no training.
+    pilot : int, optional
+        As for :func:`sgmcmc_mx.suggest`. Default: 300; of a budget below a minute 5 a second, at least 30.
+    executor : optional
+        As for :func:`sgmcmc_mx.sample_chains`. Default: side by side in this process, where the network is a stack of
+        dense layers, or is a Block that no other process could build; else processes.
+    context : mxnet.Context, optional
+        Default: ``mx.cpu()``.
+    layout : BatchLayout, optional
+        Which entries are inputs, where the network does not say so.
+    progress : bool, default False
+        Show a bar while chains run.
+
+    Returns
+    -------
+    Fit
+        ``.predict(x, interval=.9)``, ``.summary()``, ``.runs``, ``.chosen``, ``.resume('2 min')``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is wrong, or the store holds another fit.
+
+    Examples
+    --------
+    >>> net = gluon.nn.HybridSequential()
+    >>> net.add(gluon.nn.Dense(50, 'relu'), gluon.nn.Dense(10))
+    >>> found = sg.fit(net, sg.likelihoods.Categorical(), x, y, budget=60)
+    >>> probs = found.predict(x_test)
+    """
+    clock, limit = Clock(), checked_budget(budget)
+    chains = integer("chains", chains, "a number of chains, such as chains=4", low=1)
+    samples = integer("samples", samples, "samples of each chain, such as samples=100", low=1)
+    batch_size = integer("batch_size", batch_size, "examples in a batch, such as batch_size=100", low=1)
+    choice("optimizer", optimizer, [name for name, its in mx.optimizer.Optimizer.opt_registry.items()
+                                    if issubclass(its, Sampler)])
+    flag("progress", progress, "True shows one bar for all chains")
+    if context is not None and not isinstance(context, mx.Context):
+        raise TypeError(f"context must be a context of MXNet, got {context!r:.80}; write mx.gpu(0)")
+    if warm_start is not None and warm_start != AUTO and not isinstance(warm_start, WarmStart):
+        raise TypeError(f"warm_start must be 'auto', a WarmStart or None, got {warm_start!r:.80}; write "
+                        "sg.WarmStart('adam', epochs=20)")
+    seed = checked_seed(seed)
+    given, suggest_prior = given_params(optimizer_params, prior)
+    data = parted(x, y, validation, seed)
+    makers = {name: Maker(one, likelihood, data, batch_size, layout) for name, one in candidates(net).items()}
+    call = _Call(makers, Folder(store), chains, seed, context or mx.cpu(), limit, clock)
+    pilot = usual_pilot(limit.seconds) if pilot is None else pilot
+    kept = call.folder.read()
+    if kept is None:
+        kept = call.begin(optimizer, given, suggest_prior, warm_start, pilot, samples, executor)
+    return call.go_on(kept, optimizer, given, executor, progress)
+
+
+class _Call:
+    """One call of :func:`fit`, whose arguments are right."""
+
+    def __init__(self, makers: Dict[str, Maker], folder: Folder, chains: int, seed: int, context: mx.Context,
+                 budget: Budget, clock: Clock) -> None:
+        self._makers, self.folder, self._chains, self._seed = makers, folder, chains, seed
+        self._context, self._budget, self._clock = context, budget, clock
+
+    def begin(self, optimizer: str, given: Params, suggest_prior: bool, warm_start: Any, pilot: int, samples: int,
+              executor: Any) -> Dict[str, Any]:
+        """Train all chains' networks and choose the settings; what is chosen is kept in the folder."""
+        self.folder.begin()
+        name, found, start = self._best_network(warm_start)
+        maker = self._makers[name]
+        keep(found, self.folder.start(0))
+        steps = [found.steps] + [self._trained(maker, start, k) for k in range(1, self._chains)]
+        settings = chosen_settings(found, maker, optimizer, given, suggest_prior, pilot, self._seed)
+        maker.settings = {"optimizer": optimizer, "optimizer_params": settings.params}
+        length = self._budget.steps or self._steps_in_time(maker, found, executor)
+        burn_in, thin = collecting(length, samples)
+        kept = {**self._about(maker), "network": name, "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
+                "params": {key: value for key, value in settings.params.items() if key not in given},
+                "warm_start": steps, "reasons": settings.reasons}
+        self.folder.write(kept)
+        return kept
+
+    def go_on(self, kept: Dict[str, Any], optimizer: str, given: Params, executor: Any, progress: bool) -> Fit:
+        """Run the chains."""
+        maker = self._makers.get(kept["network"])
+        mine = {**self._about(maker or next(iter(self._makers.values()))), "optimizer": optimizer}
+        for name, value in mine.items():
+            if kept[name] != value:
+                raise ValueError(f"{name}={value!r} is given, and the fit in {self.folder.path} was begun with {name}="
+                                 f"{kept[name]!r}; write that, or another store")
+        if maker is None:
+            raise ValueError(f"net has no network {kept['network']!r}, which the fit in {self.folder.path} has chosen; "
+                             "give the same ones, or write to another store")
+        params = {**kept["params"], **given}
+        maker.settings = {"optimizer": optimizer, "optimizer_params": params, "burn_in": kept["burn_in"],
+                          "thin": kept["thin"]}
+        first = trained(maker, str(self.folder.start(0)), self._seed, 0, self._context)
+        executor = usual_executor(maker, first) if executor is None else executor
+        running = Running(maker, self.folder, self._chains, self._seed, executor, self._context, progress)
+        if self._budget.steps is None:
+            running.seconds = seconds_a_step(maker, first, self._chains, executor)
+            running.go(self._budget, self._clock)
+        else:
+            running.go(Budget(steps=max(0, self._budget.steps - running.steps)), self._clock)
+        held_out = 0 if maker.data.held_out is None else len(maker.data.held_out[0])
+        return Fit(running, Chosen(kept["network"], optimizer, params, kept["burn_in"], kept["thin"], maker.batch_size,
+                                   len(maker.data), held_out, kept["warm_start"], kept["reasons"]), self._budget)
+
+    def _about(self, maker: Maker) -> Dict[str, Any]:
+        """What a fit that goes on has to have in common with the one that began."""
+        return {"examples": len(maker.data), "batch_size": maker.batch_size, "seed": self._seed,
+                "data": maker.data.fingerprint()}
+
+    def _best_network(self, warm_start: Any) -> Tuple[str, Trained, Start]:
+        """Of several the one that predicts the held-out part best, and the training that all chains have."""
+        found: List[Tuple[float, str, Trained, Start]] = []
+        for name, maker in self._makers.items():
+            start = warm_start
+            if start == AUTO:
+                trainings = self._chains + len(self._makers) - 1
+                start = usual_start(maker, self._context, self._budget.seconds, trainings)
+            its = trained(maker, start, self._seed, 0, self._context)
+            if len(self._makers) == 1:
+                return name, its, start
+            if maker.data.held_out is None:
+                raise ValueError("net is several networks, of which one is chosen by what is held out, and validation "
+                                 "is 0; write validation=0.1, or one network")
+            density = held_out_log_p(its, maker.data.held_out, self._context, maker.batch_size)
+            found.append((density, name, its, start))
+        return max(found, key=lambda each: each[0])[1:]
+
+    def _trained(self, maker: Maker, start: Start, index: int) -> int:
+        found = trained(maker, start, self._seed, index, self._context)
+        keep(found, self.folder.start(index))
+        return found.steps
+
+    def _steps_in_time(self, maker: Maker, found: Trained, executor: Any) -> int:
+        executor = usual_executor(maker, found) if executor is None else executor
+        left = max(0.0, (self._budget.seconds or 0.0) - self._clock())
+        return max(SHORTEST, int(left / seconds_a_step(maker, found, self._chains, executor)))

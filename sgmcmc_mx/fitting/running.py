@@ -1,0 +1,110 @@
+"""The chains of a fit on their way, till a number of steps or a moment."""
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Optional
+
+import mxnet as mx
+
+from ..chains import Runs, sample_chains
+from ..chains.arguments import VECTORIZED
+from ..chains.books import read_header
+from ..chains.processes import cores
+from ..errors import DivergenceError
+from ..gradients.native import fitting_stack
+from ..trainer import BayesianTrainer
+from .budget import Budget, Clock
+from .folder import Folder
+from .network import Maker
+from .training import Trained
+
+__all__ = ["Running", "seconds_a_step", "usual_executor"]
+
+SHARE = 0.75        # of the time that is left, for the next stretch of steps
+ENOUGH = 0.04       # of the budget: what is left then is not begun
+_TRIAL = 0.3        # seconds in which the speed of a chain is measured
+_FIRST = 8          # steps
+
+
+class Running:
+    """Several chains in a folder, which can be asked to go on."""
+
+    def __init__(self, maker: Maker, folder: Folder, chains: int, seed: int, executor: Any, context: Any,
+                 progress: bool) -> None:
+        self.maker, self.folder, self.chains, self.seed = maker, folder, chains, seed
+        self.executor, self.context, self.progress = executor, context, progress
+        self.steps, self.seconds = 0, 0.0       # of each chain; that a step of all of them takes
+        self._runs: Optional[Runs] = None
+        header = read_header(folder.path)
+        if header is not None:
+            self.steps = header["steps"]
+
+    @property
+    def runs(self) -> Runs:
+        """The chains as they are."""
+        if self._runs is None:
+            self._runs = self._to(self.steps)
+        return self._runs
+
+    def go(self, budget: Budget, clock: Clock) -> None:
+        """Make steps: so many more, or until the clock shows the end of the budget."""
+        if budget.steps is not None:
+            self._runs = self._to(self.steps + budget.steps)
+            return
+        least = self._least()
+        while True:
+            left = budget.seconds - clock()     # type: ignore[operator]
+            more = int(SHARE * left / self.seconds)
+            enough = left < ENOUGH * budget.seconds or more < self.maker.settings["thin"]   # type: ignore[operator]
+            if self.steps >= least and enough:
+                return
+            began = clock()
+            more = max(more, least - self.steps, 1)
+            self._runs = self._to(self.steps + more)
+            self.seconds = max((clock() - began) / more, 1e-9)
+
+    def _least(self) -> int:
+        """Steps for samples enough to be looked at, however short the time is."""
+        return self.maker.settings["burn_in"] + 8 * self.maker.settings["thin"]
+
+    def _to(self, steps: int) -> Runs:
+        starts = [str(self.folder.start(k)) for k in range(self.chains)]
+        runs = sample_chains(self.maker, self.chains, steps=steps, executor=self.executor, seed=self.seed,
+                             store=self.folder.path, warm_start=starts, context=self.context, progress=self.progress)
+        self.steps = steps
+        return runs.in_memory() if self.folder.is_own else runs
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_runs": None, "executor": self.executor if self._is_plain else None}
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.executor is None or isinstance(self.executor, str)
+
+
+def usual_executor(maker: Maker, found: Trained) -> Optional[str]:
+    """Side by side in this process, where that is one operation, or where no other process can make the network."""
+    setup = found.setup
+    is_stack = not isinstance(fitting_stack(setup.net, setup.likelihood, setup.data), str)
+    return VECTORIZED if is_stack or not maker.is_made else None
+
+
+def seconds_a_step(maker: Maker, found: Trained, chains: int, executor: Any) -> float:
+    """What a step of all chains takes, as a short chain of its own shows it."""
+    params = {**maker.settings["optimizer_params"], "num_data": len(maker.data)}
+    trainer = BayesianTrainer(found.setup.net, maker.settings["optimizer"], params, maker.likelihood, burn_in=10**9,
+                              seed=0, kvstore=None)
+    data, steps, taken, done = maker.data.loader(maker.batch_size), _FIRST, 0.0, _FIRST
+    trainer.sample(data, steps, layout=maker.layout)
+    while taken < _TRIAL:
+        began, before = time.monotonic(), trainer.num_steps
+        with contextlib.suppress(DivergenceError):      # the chains go on with half the step then
+            trainer.sample(data, before + steps, layout=maker.layout)
+        mx.nd.waitall()
+        taken, done, steps = time.monotonic() - began, trainer.num_steps - before, 4 * steps
+        if done < steps // 4:
+            break
+    apart = executor != VECTORIZED or trainer.gradient_road == "native"
+    at_once = min(chains, cores()) if apart else 1
+    return taken / max(1, done) * -(-chains // at_once)

@@ -1,0 +1,97 @@
+"""What the estimators share: columns, scales, the call of sg.fit, and what comes after it."""
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from ..chains import WarmStart
+from ..diagnostics.table import Summary
+from ..fitting import Chosen, Fit, fit
+from ..fitting.budget import Given
+from ..likelihoods import Likelihood
+from ..priors import PriorLike
+from .checking import checked, checked_with_labels
+from .columns import encoder_for, is_frame
+from .mlp import CHOOSE, networks
+
+__all__ = ["Bayesian"]
+
+
+class Bayesian(BaseEstimator):
+    """An average over networks of dense layers, for rows of numbers."""
+
+    fit_: Fit
+    encoder_: Any
+
+    def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, activation: str = CHOOSE, chains: int = 4,
+                 budget: Given = 60, samples: int = 100, seed: int = 0,
+                 prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: int = 100,
+                 optimizer: str = "sgnht", optimizer_params: Optional[Dict[str, Any]] = None,
+                 training: Union[None, str, WarmStart] = "auto",
+                 store: Union[None, str, os.PathLike] = None, progress: bool = False) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.chains = chains
+        self.budget = budget
+        self.samples = samples
+        self.seed = seed
+        self.prior = prior
+        self.validation = validation
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
+        self.training = training
+        self.store = store
+        self.progress = progress
+
+    @property
+    def chosen_(self) -> Chosen:
+        """What was settled before the chains began; ``print`` it."""
+        return self._fitted().chosen
+
+    def summary(self, **options: Any) -> Summary:
+        """Whether the chains can be trusted, by the rows held out; see :func:`sgmcmc_mx.diagnostics.summary`."""
+        return self._fitted().summary(**options)
+
+    def resume(self, budget: Optional[Given] = None) -> Any:
+        """Go on with the same rows and settings: more seconds or steps. Default: as many as ``budget`` says."""
+        self._fitted().resume(self.budget if budget is None else budget)
+        return self
+
+    # ---------------------------------------------------------------- for those that inherit
+
+    def _sample(self, x: np.ndarray, y: np.ndarray, likelihood: Likelihood, outputs: int,
+                log_sigma: bool = False) -> None:
+        """Fit the chains to rows that are prepared."""
+        nets = networks(x.shape[1], self.hidden, outputs, self.activation, log_sigma)
+        self.fit_ = fit(nets, likelihood, x, y, validation=self.validation, chains=self.chains, budget=self.budget,
+                        samples=self.samples, store=self.store, seed=self.seed, prior=self.prior,
+                        optimizer=self.optimizer, optimizer_params=self.optimizer_params, batch_size=self.batch_size,
+                        warm_start=self.training, progress=self.progress)
+
+    def _fitted(self) -> Fit:
+        check_is_fitted(self, "fit_")
+        return self.fit_
+
+    def _rows_and_labels(self, x: Any, y: Any, numeric: bool) -> Tuple[np.ndarray, Any]:
+        """Inputs of the network, and labels that are checked; what is learned of the columns is kept."""
+        self.encoder_ = encoder_for(x) if is_frame(x) else None
+        rows, labels = checked_with_labels(self, x, y, numeric=numeric, by_columns=self.encoder_ is not None)
+        if self.encoder_ is None:
+            self.encoder_ = StandardScaler()
+        return np.asarray(self.encoder_.fit_transform(rows), dtype=np.float32), labels
+
+    def _rows(self, x: Any) -> np.ndarray:
+        """Inputs of the network, of rows as those of the fit."""
+        self._fitted()
+        by_columns = not isinstance(self.encoder_, StandardScaler)
+        if by_columns and not is_frame(x):
+            raise TypeError(f"X is a {type(x).__name__}, and the estimator was fitted to a frame with categories or "
+                            "missing values; give a frame with the same columns")
+        rows = checked(self, x, by_columns=by_columns)
+        return np.asarray(self.encoder_.transform(rows), dtype=np.float32)
