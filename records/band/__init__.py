@@ -10,8 +10,8 @@ from .truth import Length
 __all__ = ["QUICK", "RECORD", "Record"]
 
 RECORD = Record(Path(__file__).parent, {"curve": 400_000, "moons": 100_000},
-                {"curve": Length(4, 250, 100, 0.6), "moons": Length(4, 600, 150, 1.0)})
+                {"curve": Length(4, 200, 80, 0.6), "moons": Length(4, 600, 150, 1.0)})
 
 # So short that nothing of it is true: to see that all runs.
-QUICK: Dict[str, Any] = {"budgets": {"curve": 4_000, "moons": 4_000},
+QUICK: Dict[str, Any] = {"budgets": {"curve": 1_000, "moons": 1_000},
                          "lengths": {"curve": Length(2, 10, 10, 0.1), "moons": Length(2, 10, 10, 0.2)}}

@@ -16,24 +16,25 @@ BANDS = ((0.005, 0.995, "#cfe3f3"), (0.05, 0.95, "#94c1e3"), (0.25, 0.75, "#4a8f
 
 
 def draw(folder: Path, path: Path) -> None:
-    """The picture from the predictions that are kept in ``folder``."""
+    """The picture from the predictions that are kept in ``folder``: a row for each problem of which there is HMC."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     found: Dict[str, np.ndarray] = kept.read(folder / "predictions.npz")
-    fig, axes = plt.subplots(2, len(SHOWN), figsize=(10, 6), sharex="row", sharey="row", layout="constrained")
-    colours = None
-    for k, (name, title) in enumerate(SHOWN.items()):
-        if f"curve/{name}" in found:
-            curve(axes[0, k], PROBLEMS["curve"], found[f"curve/{name}"])
-        if f"moons/{name}" in found:
-            colours = plane(axes[1, k], PROBLEMS["moons"], found[f"moons/{name}"])
-        axes[0, k].set_title(title)
-    axes[0, 0].set_ylabel("y; 50, 90 and 99 % of it")
-    if colours is not None:
-        fig.colorbar(colours, ax=axes[1], label="probability of the lower moon", ticks=[0, 0.25, 0.5, 0.75, 1])
+    parts = [part for part in PROBLEMS if f"{part}/hmc" in found]
+    fig, axes = plt.subplots(len(parts), len(SHOWN), figsize=(10, 3 * len(parts)), sharex="row", sharey="row",
+                             squeeze=False, layout="constrained")
+    for row, part in zip(axes, parts):
+        colours = None
+        for ax, name in zip(row, SHOWN):
+            if f"{part}/{name}" in found:
+                colours = (plane if part == "moons" else curve)(ax, PROBLEMS[part], found[f"{part}/{name}"])
+        if colours is not None:
+            fig.colorbar(colours, ax=row, label="probability of the lower moon", ticks=[0, 0.25, 0.5, 0.75, 1])
+    for ax, title in zip(axes[0], SHOWN.values()):
+        ax.set_title(title)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=90)
     plt.close(fig)
@@ -51,7 +52,8 @@ def curve(ax: Any, problem: Problem, cells: np.ndarray) -> None:
         ax.fill_between(x, quantile(low), quantile(high), color=colour, lw=0)
     ax.plot(x, quantile(0.5), color="black", lw=1.2)
     ax.plot(problem.x, problem.y, "o", color="#d55e00", ms=3.5, mec="white", mew=0.4)
-    ax.set(ylim=(-4.0, 4.0), xlabel="x")
+    ax.set(ylim=(-4.0, 4.0), xlabel="x", ylabel="50, 90, 99 % of y")
+    ax.label_outer()
 
 
 def plane(ax: Any, problem: Problem, cells: np.ndarray) -> Any:
@@ -61,6 +63,6 @@ def plane(ax: Any, problem: Problem, cells: np.ndarray) -> Any:
     shown = ax.pcolormesh(a, b, p, cmap="PuOr", vmin=0.0, vmax=1.0, shading="gouraud")
     ax.contour(a, b, p, levels=[0.1, 0.5, 0.9], colors="black", linewidths=[0.7, 1.4, 0.7],
                linestyles=["--", "-", "--"])
-    for c, (mark, colour) in enumerate((("o", "#b35806"), ("^", "#542788"))):
-        ax.plot(*problem.x[problem.y == c].T, mark, color=colour, ms=3.5, mec="white", mew=0.4)
+    for c, (mark, colour) in enumerate((("o", "#fdb863"), ("^", "#b2abd2"))):
+        ax.plot(*problem.x[problem.y == c].T, mark, color=colour, ms=3.5, mec="black", mew=0.5)
     return shown

@@ -14,7 +14,7 @@ from ..networks import mlp
 __all__ = ["PROBLEMS", "Problem", "moons", "observations"]
 
 NOISE = 0.25                            # of the curve's observations, known to every method
-CELL = NOISE / 4.0                      # width of a cell of y
+CELL = NOISE / 8.0                      # width of a cell of y
 Y = np.arange(-10.0, 10.0, CELL) + CELL / 2.0
 TOGETHER = 200                          # samples whose densities are formed at a time
 
