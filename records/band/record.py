@@ -124,7 +124,8 @@ def _line(shown: str, part: str, method: str, rows: List[ledger.Row]) -> str:
     if PROBLEMS[part].outputs == 1:
         cells[0] = ""       # a curve has no classes to agree in
     title = WAYS[method].title if method in WAYS else (
-        f"HMC, a half against the other (R-hat {float(rows[0]['rhat']):.3f}, {float(rows[0]['acceptance']):.2f} accepted)")
+        f"HMC, a half against the other (R-hat {float(rows[0]['rhat']):.3f}, "
+        f"{float(rows[0]['acceptance']):.2f} accepted)")
     seconds = np.mean([float(row["core_seconds"]) for row in rows])
     numbers = [f"{float(rows[0][column]):,.0f}" for column in ("gradients", "passes")]
     return " | ".join([f"| {shown}", title, *cells, *numbers, f"{seconds:,.0f}", f"{len(rows)} |"])
