@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from typing import Callable, Dict
+import tempfile
+from pathlib import Path
+from typing import Callable, Dict, Sequence
 
-from . import page
+from . import band, page
+from .band import picture
 from .contest import Choice, Contest
 from .methods import METHODS
 
@@ -20,15 +23,16 @@ def main(arguments=None) -> int:
         "(choices.csv), then every method is judged once on test data for each seed (results.csv). What is in the "
         "files is not made again; delete a row to have it made. At the end docs/records.md is renewed.")
     add = parser.add_argument
-    add("name", choices=("all", *CONTESTS), help="which record")
+    add("name", choices=("all", *CONTESTS, "band"), help="which record")
     add("--parts", metavar="PART,...", help="some parts of it")
-    add("--methods", metavar="METHOD,...", help=f"some of: {', '.join(METHODS)}")
+    add("--methods", metavar="METHOD,...", help=f"some of: {', '.join(METHODS)}; of band: "
+        f"{', '.join(band.RECORD.methods)}")
     add("--seeds", metavar="SEED,...", default="0,1,2", help="default %(default)s")
     add("--page", action="store_true", help="only renew docs/records.md from the results that are there")
     add("--quick", action="store_true", help="one seed of every method with a hundredth of the gradients and no "
         "choice, kept nowhere, to see that it runs")
     options = parser.parse_args(arguments)
-    chosen = CONTESTS if options.name == "all" else (options.name,)
+    chosen = CONTESTS if options.name == "all" else (options.name,) if options.name in CONTESTS else ()
     contests: Dict[str, Contest] = {name: importlib.import_module(f"records.{name}").CONTEST for name in chosen}
     for name, contest in contests.items():
         if not options.page:
@@ -37,6 +41,8 @@ def main(arguments=None) -> int:
         page.write(contests)
         if "little_data" in contests:
             page.draw(contests["little_data"], page.PAGE.parent / "pictures" / "little_data.png")
+    if options.name in ("all", "band"):
+        run_band(options)
     return 0
 
 
@@ -54,6 +60,24 @@ def run(contest: Contest, options: argparse.Namespace, say: Callable[[str], None
             for seed in map(int, options.seeds.split(",")):
                 if not contest.judged(part, method, seed):
                     say(str(contest.judge(part, method, choice, seed)))
+
+
+def run_band(options: argparse.Namespace) -> None:
+    """The record against HMC, which is no contest on test data."""
+
+    def go(record: band.Record, seeds: Sequence[int]) -> None:
+        record.run(options.parts.split(",") if options.parts else record.parts,
+                   options.methods.split(",") if options.methods else record.methods, seeds,
+                   lambda line: print(f"band: {line}", flush=True))
+
+    if options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            go(band.Record(Path(folder), **band.QUICK), [0])
+        return
+    if not options.page:
+        go(band.RECORD, [int(seed) for seed in options.seeds.split(",")])
+    page.renew({"band": band.RECORD.table()})
+    picture.draw(band.RECORD.folder, page.PAGE.parent / "pictures" / "moons_band.png")
 
 
 if __name__ == "__main__":

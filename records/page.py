@@ -11,7 +11,7 @@ from . import ledger
 from .contest import Contest
 from .methods import METHODS
 
-__all__ = ["PAGE", "draw", "mean_and_error", "table", "write"]
+__all__ = ["PAGE", "draw", "mean_and_error", "renew", "table", "write"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "records.md"
 COLUMNS = {"error": ("error %", 2), "nll": ("NLL", 4), "ece": ("ECE", 4), "raw_nll": ("NLL before", 4),
@@ -19,13 +19,18 @@ COLUMNS = {"error": ("error %", 2), "nll": ("NLL", 4), "ece": ("ECE", 4), "raw_n
 
 
 def write(contests: Dict[str, Contest]) -> None:
+    """Renew the tables of records on classes."""
+    renew({name: table(contest) for name, contest in contests.items()})
+
+
+def renew(tables: Dict[str, str]) -> None:
     """Renew what stands between the marks of each record. The text around them stays."""
     text = PAGE.read_text()
-    for name, contest in contests.items():
+    for name, shown in tables.items():
         begin, end = f"<!-- begin: scripts/records {name} -->\n", f"<!-- end: {name} -->"
         if begin in text:
             head, rest = text.split(begin)
-            text = head + begin + table(contest) + end + rest.split(end, 1)[1]
+            text = head + begin + shown + end + rest.split(end, 1)[1]
     PAGE.write_text(text)
 
 

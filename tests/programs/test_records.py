@@ -1,12 +1,15 @@
 """Records: that every method runs, that test data do not choose settings, and that the page shows the results."""
 import csv
 import importlib
+import math
 
 import numpy as np
 import pytest
 
 import sgmcmc_mx as sg
-from records import ledger, page
+from records import band, ledger, page
+from records.band.problems import CELL, NOISE, PROBLEMS, densities, moons
+from records.band.truth import Length, apart
 from records.contest import Choice, Contest, Data, sharpened
 from records.main import CONTESTS
 from records.methods import METHODS
@@ -90,3 +93,50 @@ def test_the_page_shows_what_the_results_are(name):
     with open(one.folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(float(r["gradients"]) <= one.budget for r in rows)
+
+
+def test_the_page_shows_what_was_held_against_hmc():
+    assert band.RECORD.table() in page.PAGE.read_text(), "scripts/records band --page renews it"
+
+
+def test_total_variation_of_two_curves_is_that_of_two_normal_distributions():
+    """Means 0 and d, both of standard deviation s: erf(d / (2 sqrt 2 s)).
+
+    The midpoint rule is off by the bend of |p - q| where the two cross: at most cells squared, times |p' - q'|, over 8.
+    """
+    for d in (0.1, 0.37, 1.0):
+        found = apart(densities(np.zeros((1, 3, 1))), densities(np.full((1, 3, 1), d)))[0]
+        slopes = d / NOISE ** 2 * math.exp(-0.5 * (0.5 * d / NOISE) ** 2) / (NOISE * math.sqrt(2.0 * math.pi))
+        exact = math.erf(d / (2.0 * math.sqrt(2.0) * NOISE))
+        assert found == pytest.approx(exact, abs=CELL ** 2 * slopes / 8.0 + 1e-9)
+
+
+def test_a_mixture_of_samples_has_all_its_mass_and_the_likelihood_of_its_formula():
+    problem, random = PROBLEMS["curve"], np.random.RandomState(0)
+    out = random.standard_normal((300, 5, 1))
+    cells = densities(out)
+    np.testing.assert_allclose(cells.sum(axis=1), 1.0, atol=1e-9)
+    y = random.standard_normal((5, 1))
+    z = (y - out) / NOISE
+    exact = -np.log((np.exp(-0.5 * z ** 2) / (NOISE * np.sqrt(2.0 * np.pi))).mean(axis=0)).mean()
+    assert problem.nll(cells, y) == pytest.approx(exact, abs=0.03)      # a cell is an eighth of the noise
+
+
+def test_moons_are_two_and_each_reaches_into_the_other():
+    x, y = moons(400, noise=0.0)
+    for c, centre in ((0, (0.0, 0.0)), (1, (1.0, 0.5))):
+        np.testing.assert_allclose(np.linalg.norm(x[y == c] - np.array(centre), axis=1), 1.0, atol=1e-5)
+    assert x[y == 0, 1].min() > -1e-6 and x[y == 1, 1].max() < 0.5 + 1e-6
+    assert (y == 1).mean() == 0.5
+
+
+@pytest.mark.parametrize("part", ["curve", "moons"])
+def test_a_sampler_is_nearer_to_hmc_than_one_network(tmp_path, part):
+    record = band.Record(tmp_path, {part: 24_000}, {part: Length(2, 20, 20, 0.3)})
+    record.run([part], ["sgnht", "sgd"], [0], lambda line: None)
+    rows = {row["method"]: row for row in ledger.read(tmp_path / "results.csv")}
+    assert float(rows["sgnht"]["tv"]) < float(rows["sgd"]["tv"])
+    assert rows["sgnht"]["gradients"] == "24000" and float(rows["hmc"]["acceptance"]) > 0.5
+    again = (tmp_path / "results.csv").read_text()
+    record.run([part], ["sgnht", "sgd"], [0], lambda line: None)        # what is there is not made again
+    assert (tmp_path / "results.csv").read_text() == again
