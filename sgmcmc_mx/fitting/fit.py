@@ -16,11 +16,11 @@ from ..priors import PriorLike
 from ..samplers import Sampler
 from .arrays import Validation, parted
 from .budget import Budget, Clock, Given, checked_budget
-from .choosing import SUGGEST, Params, chosen_settings, collecting, given_params, usual_pilot
+from .choosing import SUGGEST, Params, Settings, chosen_settings, collecting, given_params, usual_pilot
 from .fitted import Chosen, Fit
 from .folder import Folder
 from .network import Maker, Network, candidates
-from .running import Running, seconds_a_step, usual_executor
+from .running import Running, halvings, seconds_a_step, usual_executor
 from .training import Start, Trained, held_out_log_p, keep, trained, usual_start
 
 __all__ = ["fit"]
@@ -152,6 +152,7 @@ class _Call:
         steps = [found.steps] + [self._trained(maker, start, k) for k in range(1, self._chains)]
         settings = chosen_settings(found, maker, optimizer, given, suggest_prior, pilot, self._seed)
         maker.settings = {"optimizer": optimizer, "optimizer_params": settings.params}
+        self._shortened(maker, found, settings, given)
         length = self._budget.steps or self._steps_in_time(maker, found, executor)
         burn_in, thin = collecting(length, samples)
         kept = {**self._about(maker), "network": name, "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
@@ -213,6 +214,15 @@ class _Call:
         found = trained(maker, start, self._seed, index, self._context)
         keep(found, self.folder.start(index))
         return found.steps
+
+    @staticmethod
+    def _shortened(maker: Maker, found: Trained, settings: Settings, given: Params) -> None:
+        """Halve a step that was chosen, and not given, until a chain holds."""
+        times = 0 if "learning_rate" in given or "learning_rate" not in settings.params else halvings(maker, found)
+        if times:
+            settings.params["learning_rate"] /= 2 ** times
+            settings.reasons["learning_rate"] = (f"halved {times} times, for a chain blew up at more: "
+                                                 f"{settings.reasons.get('learning_rate', '')}")
 
     def _steps_in_time(self, maker: Maker, found: Trained, executor: Any) -> int:
         executor = usual_executor(maker, found) if executor is None else executor

@@ -19,12 +19,14 @@ from .folder import Folder
 from .network import Maker
 from .training import Trained
 
-__all__ = ["Running", "seconds_a_step", "usual_executor"]
+__all__ = ["Running", "halvings", "seconds_a_step", "usual_executor"]
 
 SHARE = 0.75        # of the time that is left, for the next stretch of steps
 ENOUGH = 0.04       # of the budget: what is left then is not begun
 _TRIAL = 0.3        # seconds in which the speed of a chain is measured
 _FIRST = 8          # steps
+_HOLDS = 500        # steps that a chain has to hold
+_HALVINGS = 6
 
 
 class Running:
@@ -88,6 +90,30 @@ def usual_executor(maker: Maker, found: Trained) -> Optional[str]:
     setup = found.setup
     is_stack = not isinstance(fitting_stack(setup.net, setup.likelihood, setup.data), str)
     return VECTORIZED if is_stack or not maker.is_made else None
+
+
+def halvings(maker: Maker, found: Trained) -> int:
+    """How often the step has to be halved for a chain to hold from where the training has led.
+
+    A pilot chain of a short budget sees little of the way, and samples that were drawn while a chain blows up are no
+    samples. The network is left with the weights that it had.
+    """
+    params = maker.settings["optimizer_params"]
+    start = {p.name: p.data().copy() for p in found.setup.net.collect_params().values()}
+    for count in range(_HALVINGS + 1):
+        shorter = {**params, "num_data": len(maker.data), "learning_rate": params["learning_rate"] / 2 ** count}
+        trainer = BayesianTrainer(found.setup.net, maker.settings["optimizer"], shorter, maker.likelihood,
+                                  burn_in=10**9, seed=0, kvstore=None)
+        try:
+            trainer.sample(maker.data.loader(maker.batch_size), _HOLDS, layout=maker.layout)
+            held = True
+        except DivergenceError:
+            held = False
+        for p in found.setup.net.collect_params().values():
+            p.set_data(start[p.name])
+        if held:
+            return count
+    return _HALVINGS
 
 
 def seconds_a_step(maker: Maker, found: Trained, chains: int, executor: Any) -> float:
