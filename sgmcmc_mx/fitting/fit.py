@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import concurrent.futures as futures
+import math
 import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
@@ -26,6 +27,7 @@ from .training import Start, Trained, held_out_log_p, keep, trained, usual_start
 __all__ = ["fit"]
 
 AUTO = "auto"
+TRIAL = 0.02        # of a budget in seconds, for each trial of a step
 SHORTEST = 200      # steps of a chain whose time is over before it begins
 
 
@@ -215,10 +217,12 @@ class _Call:
         keep(found, self.folder.start(index))
         return found.steps
 
-    @staticmethod
-    def _shortened(maker: Maker, found: Trained, settings: Settings, given: Params) -> None:
+    def _shortened(self, maker: Maker, found: Trained, settings: Settings, given: Params) -> None:
         """Halve a step that was chosen, and not given, until a chain holds."""
-        times = 0 if "learning_rate" in given or "learning_rate" not in settings.params else halvings(maker, found)
+        if "learning_rate" in given or "learning_rate" not in settings.params:
+            return
+        seconds = math.inf if self._budget.seconds is None else TRIAL * self._budget.seconds
+        times = halvings(maker, found, seconds, self._seed)
         if times:
             settings.params["learning_rate"] /= 2 ** times
             settings.reasons["learning_rate"] = (f"halved {times} times, for a chain blew up at more: "

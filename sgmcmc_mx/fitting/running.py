@@ -3,14 +3,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import mxnet as mx
 
+from .._generators import generators_kept, seed_generators
 from ..chains import Runs, sample_chains
 from ..chains.arguments import VECTORIZED
 from ..chains.books import read_header
 from ..chains.processes import cores
+from ..data import ArrayLoader
 from ..errors import DivergenceError
 from ..gradients.native import fitting_stack
 from ..trainer import BayesianTrainer
@@ -25,8 +27,9 @@ SHARE = 0.75        # of the time that is left, for the next stretch of steps
 ENOUGH = 0.04       # of the budget: what is left then is not begun
 _TRIAL = 0.3        # seconds in which the speed of a chain is measured
 _FIRST = 8          # steps
-_HOLDS = 500        # steps that a chain has to hold
-_HALVINGS = 6
+_HOLDS = 500        # steps that a chain has to hold,
+_LOOK = 50          # and after which the clock is looked at
+_HALVINGS = 6       # at most
 
 
 class Running:
@@ -92,36 +95,50 @@ def usual_executor(maker: Maker, found: Trained) -> Optional[str]:
     return VECTORIZED if is_stack or not maker.is_made else None
 
 
-def halvings(maker: Maker, found: Trained) -> int:
+def halvings(maker: Maker, found: Trained, seconds: float, seed: int) -> int:
     """How often the step has to be halved for a chain to hold from where the training has led.
 
     A pilot chain of a short budget sees little of the way, and samples that were drawn while a chain blows up are no
-    samples. The network is left with the weights that it had.
+    samples. A chain is tried for some hundreds of steps, or so many ``seconds``. The network is left with the weights
+    that it had.
     """
-    params = maker.settings["optimizer_params"]
+    rate = maker.settings["optimizer_params"]["learning_rate"]
     start = {p.name: p.data().copy() for p in found.setup.net.collect_params().values()}
-    for count in range(_HALVINGS + 1):
-        shorter = {**params, "num_data": len(maker.data), "learning_rate": params["learning_rate"] / 2 ** count}
-        trainer = BayesianTrainer(found.setup.net, maker.settings["optimizer"], shorter, maker.likelihood,
-                                  burn_in=10**9, seed=0, kvstore=None)
-        try:
-            trainer.sample(maker.data.loader(maker.batch_size), _HOLDS, layout=maker.layout)
-            held = True
-        except DivergenceError:
-            held = False
-        for p in found.setup.net.collect_params().values():
-            p.set_data(start[p.name])
-        if held:
-            return count
+    with generators_kept():
+        for count in range(_HALVINGS):
+            seed_generators(seed)
+            held = _holds(maker, found, seconds, learning_rate=rate / 2**count)
+            for p in found.setup.net.collect_params().values():
+                p.set_data(start[p.name])
+            if held:
+                return count
     return _HALVINGS
+
+
+def _holds(maker: Maker, found: Trained, seconds: float, **params: Any) -> bool:
+    clock, (trainer, data) = Clock(), _short_chain(maker, found, **params)
+    try:
+        for steps in range(_LOOK, _HOLDS + 1, _LOOK):
+            trainer.sample(data, steps, layout=maker.layout)
+            mx.nd.waitall()
+            if clock() > seconds:
+                break
+    except DivergenceError:
+        return False
+    return True
+
+
+def _short_chain(maker: Maker, found: Trained, **params: Any) -> Tuple[BayesianTrainer, ArrayLoader]:
+    """A chain that collects nothing, with the settings that were chosen but for ``params``, and its minibatches."""
+    options = {**maker.settings["optimizer_params"], "num_data": len(maker.data), **params}
+    trainer = BayesianTrainer(found.setup.net, maker.settings["optimizer"], options, maker.likelihood, burn_in=10**9,
+                              seed=0, kvstore=None)
+    return trainer, maker.data.loader(maker.batch_size)
 
 
 def seconds_a_step(maker: Maker, found: Trained, chains: int, executor: Any) -> float:
     """What a step of all chains takes, as a short chain of its own shows it."""
-    params = {**maker.settings["optimizer_params"], "num_data": len(maker.data)}
-    trainer = BayesianTrainer(found.setup.net, maker.settings["optimizer"], params, maker.likelihood, burn_in=10**9,
-                              seed=0, kvstore=None)
-    data, steps, taken, done = maker.data.loader(maker.batch_size), _FIRST, 0.0, _FIRST
+    (trainer, data), steps, taken, done = _short_chain(maker, found), _FIRST, 0.0, _FIRST
     trainer.sample(data, steps, layout=maker.layout)
     while taken < _TRIAL:
         began, before = time.monotonic(), trainer.num_steps
