@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-import time
+import math
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,9 +11,11 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 import numpy as np
 from mxnet import gluon
 
+from sgmcmc_mx.metrics.calibrating import TemperatureScaling
+
 from . import ledger
 from .methods import METHODS
-from .task import Outcome, Setting, Task
+from .task import Outcome, Setting, Task, timed
 
 __all__ = ["Contest", "Data"]
 
@@ -126,16 +128,12 @@ class Contest(NamedTuple):
 
     @staticmethod
     def _fit(method: str, task: Task, setting: Setting, seed: int) -> Tuple[Outcome, float]:
-        start = time.process_time()
-        outcome = METHODS[method].fit(task, setting, seed)
-        return outcome, time.process_time() - start
+        return timed(METHODS[method].fit, task, setting, seed)
 
 
 def sharpened(probs: np.ndarray, temperature: float) -> np.ndarray:
-    """p^(1/t), normalised."""
-    logs = np.log(np.maximum(probs.astype(np.float64), 1e-45)) / temperature
-    logs -= logs.max(axis=1, keepdims=True)
-    return np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
+    """p^(1/t), normalised, at a temperature that was fitted to other examples."""
+    return TemperatureScaling(temperature, math.nan, math.nan)(probs)
 
 
 def scores(probs: np.ndarray, labels: np.ndarray) -> Dict[str, float]:

@@ -1,7 +1,8 @@
 """What every method is given: data, a network to build, and how many gradients it may take."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+import time
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple, TypeVar
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
@@ -9,12 +10,13 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-__all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "in_pieces", "initialised"]
+__all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "in_pieces", "initialised", "loader", "timed"]
 
 Setting = Dict[str, Any]
 Predictor = Callable[[np.ndarray], np.ndarray]      # inputs to class probabilities
 
 PIECE = 1000        # examples a forward pass
+Found = TypeVar("Found")
 
 
 class Task(NamedTuple):
@@ -73,3 +75,10 @@ def in_pieces(x: np.ndarray) -> Iterator[mx.nd.NDArray]:
 def loader(task: Task, seed: int) -> sg.data.ArrayLoader:
     """Minibatches of the task, reshuffled every epoch."""
     return sg.data.ArrayLoader(task.x, task.y, batch_size=task.batch_size, seed=seed)
+
+
+def timed(fit: Callable[..., Found], *arguments: Any) -> Tuple[Found, float]:
+    """What it returns, and the seconds that all cores together took."""
+    start = time.process_time()
+    found = fit(*arguments)
+    return found, time.process_time() - start

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from .. import ledger
 from ..page import mean_and_error
-from ..task import Setting
+from ..task import Setting, timed
 from . import kept
 from .problems import PROBLEMS, Problem
 from .truth import Length, apart, hmc
@@ -112,9 +111,8 @@ class Record:
 
 
 def _fit(problem: Problem, method: str, setting: Setting, budget: int, seed: int) -> Tuple[Found, float]:
-    start = time.process_time()
-    found = WAYS[method].fit(problem, setting, budget, seed)
-    return found, time.process_time() - start
+    return timed(WAYS[method].fit, problem, setting, budget, seed)
+
 
 def _line(shown: str, part: str, method: str, rows: List[ledger.Row]) -> str:
     cells = []
