@@ -13,7 +13,7 @@ from ..likelihoods.activations import Activation
 from ..prediction.averaging import Prediction
 from ..trainer import BayesianTrainer
 from .average import AverageMetric
-from .scalars import Scalars
+from .scalars import Scalars, checked_scalars
 
 __all__ = ["SamplingHandler"]
 
@@ -70,12 +70,9 @@ class SamplingHandler(TrainBegin, BatchEnd, EpochEnd, TrainEnd):
             given = sorted([*trainer, *(["options"] if options is not None else [])])
             raise ValueError(f"{given[0]} is given, and no sampler; write SamplingHandler('sgnht', ...), or give it to "
                              "the BayesianTrainer that the Estimator has")
-        if scalars is not None and not isinstance(scalars, Scalars):
-            raise TypeError(f"scalars must be a Scalars, got {type(scalars).__name__}; write "
-                            "sgmcmc_mx.estimator.Scalars(writer)")
         self._sampler, self._options, self._given = sampler, options, trainer
         self._x, self._y = _halves(held_out)
-        self._activation, self._scalars = activation, scalars
+        self._activation, self._scalars = activation, checked_scalars(scalars)
         # No attribute's name may have "metric" in it, or the Estimator wants to know of them.
         self._scores: List[Any] = [s if isinstance(s, mx.metric.EvalMetric) else AverageMetric(s) for s in scores]
         self._every = integer("every", every, "epochs between scores, such as every=5", low=1)

@@ -12,7 +12,7 @@ from .._version import __version__
 from ..samplers import Sampler
 from ..store import FolderStore, MemoryStore, Sample
 from ..trainer.readings import friction_of
-from .scalars import Scalars
+from .scalars import Scalars, checked_scalars
 
 __all__ = ["ModuleSamples"]
 
@@ -49,10 +49,7 @@ class ModuleSamples:
                  scalars: Optional[Scalars] = None) -> None:
         self._burn_in = integer("burn_in", burn_in, "batches before the first sample, such as burn_in=500", low=0)
         self._thin = integer("thin", thin, "batches between samples, such as thin=20", low=1)
-        if scalars is not None and not isinstance(scalars, Scalars):
-            raise TypeError(f"scalars must be a Scalars, got {type(scalars).__name__}; write "
-                            "sgmcmc_mx.estimator.Scalars(writer)")
-        self._scalars, self.count = scalars, 0
+        self._scalars, self.count = checked_scalars(scalars), 0
         self.samples: Union[MemoryStore, FolderStore] = MemoryStore()
         if store is not None:
             self.samples = store if isinstance(store, FolderStore) else FolderStore(store, signals=False)

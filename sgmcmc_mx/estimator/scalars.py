@@ -7,7 +7,7 @@ from .._check import integer
 from ..store.samples import scalar
 from ..trainer.readings import friction_of
 
-__all__ = ["Scalars"]
+__all__ = ["Scalars", "checked_scalars"]
 
 
 class Scalars:
@@ -69,3 +69,11 @@ def _readings(sampler: Any, potential: Any) -> Iterator[Tuple[str, Optional[floa
     for name, temperature in each.items():
         yield f"temperature/{name}", scalar(temperature)
     yield "friction", scalar(friction_of(sampler))
+
+
+def checked_scalars(scalars: Any) -> Optional[Scalars]:
+    """What was given for ``scalars``, if it is one, or None."""
+    if scalars is not None and not isinstance(scalars, Scalars):
+        raise TypeError(f"scalars must be a Scalars, got {type(scalars).__name__}; write "
+                        "sgmcmc_mx.estimator.Scalars(writer)")
+    return scalars

@@ -15,8 +15,8 @@ from .._network import check_block
 from ..likelihoods.activations import Activation
 from ..prediction import Regression, predict
 from ..prediction.networks import Places
-from ..store import as_samples
 from . import heads, onnx_file
+from .given import known, samples_of
 from .graphs import Traced, named, traced, unrolled
 
 __all__ = ["Exported", "export"]
@@ -110,8 +110,7 @@ def export(runs: Any, net: gluon.Block, path: Union[str, os.PathLike], activatio
     flag("onnx", onnx, "True writes path.onnx too")
     if onnx and data is None:
         raise ValueError("data is not given, and onnx=True needs the shapes of inputs; write data=x[:10]")
-    setup = getattr(runs, "setup", None)
-    activation = getattr(setup, "likelihood", None) if activation is None else activation
+    activation = known(runs, "likelihood", activation)
     head = heads.head_of(_given(activation), axis, noise_std)
     asked = _checked_quantiles(quantiles, head, noise_std)
     samples = _with_weights(runs)
@@ -178,10 +177,7 @@ def _given(activation: Any) -> Any:
 
 def _with_weights(runs: Any) -> Any:
     """The samples, of which there must be some, with weights of a network in them."""
-    samples = as_samples(runs)
-    if not hasattr(samples, "weights") or not hasattr(samples, "__getitem__"):
-        raise TypeError(f"runs must be a sequence of samples, got {type(samples).__name__}; write "
-                        "sgmcmc_mx.load('runs/a') or trainer.samples")
+    samples = samples_of(runs)
     if not len(samples):
         raise ValueError("there are no samples to average over; take more steps, or a larger part of them")
     if getattr(samples, "inputs", None) is not None:

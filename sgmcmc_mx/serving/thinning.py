@@ -16,8 +16,9 @@ from .._check import choice, integer
 from .._version import __version__
 from ..batches.inputs import Inputs
 from ..likelihoods.activations import Activation
-from ..store import FolderStore, JoinedSamples, as_samples
+from ..store import FolderStore, JoinedSamples
 from .functions import features, gram_of
+from .given import known, samples_of
 from .nearest import corrected, exchanged, greedy, simplex_weights
 
 __all__ = ["ThinnedSamples", "thin"]
@@ -121,18 +122,12 @@ def thin(runs: Any, m: int, data: Inputs, activation: Optional[Activation] = Non
     >>> sg.export(few, net, 'model', 'softmax')
     """
     choice("weights", weights, ("fitted", "equal"))
-    setup = getattr(runs, "setup", None)
-    net = getattr(setup, "net", None) if net is None else net
-    activation = getattr(setup, "likelihood", None) if activation is None else activation
+    net, activation = known(runs, "net", net), known(runs, "likelihood", activation)
     if net is None or activation is None:
         what = "net" if net is None else "activation"
         raise ValueError(f"{what} is not given, and these samples know none; write sgmcmc_mx.thin(samples, {m!r}, x, "
                          "'softmax', net=net)")
-    samples = as_samples(runs)
-    if not hasattr(samples, "weights") or not hasattr(samples, "__getitem__"):
-        raise TypeError(f"runs must be a sequence of samples, got {type(samples).__name__}; write "
-                        "sgmcmc_mx.load('runs/a') or trainer.samples")
-    samples = samples[:]        # as they are now, where a chain goes on
+    samples = samples_of(runs)[:]       # as they are now, where a chain goes on
     m = integer("m", m, "how many samples to keep, such as m=20", low=1, high=len(samples))
     gram = gram_of(features(net, samples, data, activation, options), samples.weights)
     chosen, counted, distance = _nearest(gram, m, weights == "fitted")
