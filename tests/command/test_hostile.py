@@ -9,13 +9,6 @@ from small_tables import HEADER, SHORT, rows, table
 from sgmcmc_mx.command.program import run
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    table("good.csv")
-    return tmp_path
-
-
 def said(capsys, *words):
     code = run(list(map(str, words)))
     return code, capsys.readouterr()

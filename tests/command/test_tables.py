@@ -96,13 +96,6 @@ def test_a_parquet_file_is_the_same_table(tmp_path):
     assert read_data(str(tmp_path / "a.parquet")).columns == {"a": ["1.5", ""], "n": ["1", "2"], "c": ["u", ""]}
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    table("good.csv")
-    return tmp_path
-
-
 def answered(capsys, *words):
     code = run([*words, "--json"])
     return code, json.loads(capsys.readouterr().out)

@@ -1,8 +1,17 @@
 """Samples of a network without a chain: weights drawn at random, which count differently."""
 import mxnet as mx
 import numpy as np
+from mxnet import gluon
 
 import sgmcmc_mx as sg
+
+
+def mlp(units, *last):
+    """Four inputs, six hidden units; what comes behind the outputs."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(6, activation="tanh", in_units=4), gluon.nn.Dense(units, in_units=6), *last)
+    net.initialize(mx.init.Xavier())
+    return net
 
 
 def drawn(net, number, seed=0, scale=0.5, still=()):

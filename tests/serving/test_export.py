@@ -7,20 +7,13 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
-from drawn_samples import drawn
+from drawn_samples import drawn, mlp
 from mxnet import gluon
 
 import sgmcmc_mx as sg
 
 L = sg.likelihoods
 X = np.random.RandomState(0).randn(9, 4).astype(np.float32)
-
-
-def mlp(units, *last):
-    net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Dense(6, activation="tanh", in_units=4), gluon.nn.Dense(units, in_units=6), *last)
-    net.initialize(mx.init.Xavier())
-    return net
 
 
 def read(exported, *inputs):

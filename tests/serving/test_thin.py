@@ -2,7 +2,7 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from drawn_samples import drawn
+from drawn_samples import drawn, mlp
 from mxnet import gluon
 
 import sgmcmc_mx as sg
@@ -11,13 +11,6 @@ from sgmcmc_mx.serving.nearest import corrected, exchanged, greedy, simplex_weig
 
 L = sg.likelihoods
 X = np.random.RandomState(0).randn(40, 4).astype(np.float32)
-
-
-def mlp(units, *last):
-    net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Dense(6, activation="tanh", in_units=4), gluon.nn.Dense(units, in_units=6), *last)
-    net.initialize(mx.init.Xavier())
-    return net
 
 
 def far(net, some, all_, activation="softmax"):
