@@ -28,7 +28,7 @@ FRICTION = 0.05, 0.2    # below: little is gained where minibatches heat; above:
 HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the same, of variances
 TEPID = 0.05            # the same of the mean variance over directions, which is the configurational temperature
 MODEST = 0.05           # a where the step can be chosen: alpha / 2 is then 3 %, and only eta / a matters to speed
-SHORTER = 12            # times that a step is shortened by a tenth
+SHORTER, COOLER = 12, 24    # times that a step is shortened by a tenth, for one limit and for the other
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
 CARRIED = 0.9           # of a, what SGHMC is told to take out of it: numbers are rounded afterwards
 MARGIN = 1.5            # how much faster a treatment of each weight by itself must be
@@ -242,11 +242,20 @@ def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: 
     noisiest = noise.most if treatment == "element" else noise.mean
     heat = 2.0 * T * _room(a) / noisiest if noisiest and within else math.inf
     step = Step(eta or min(widest, a / need if need else math.inf, heat), a, treatment, told=told)
-    for _ in range(0 if eta else SHORTER):      # what the step itself adds
-        if off(step, noise, T) <= UNEVEN and abs(heat_of(step, noise, T) - 1.0) <= TEPID:
-            break
-        step = step._replace(eta=0.9 * step.eta)
+    for is_near, times in ((lambda s: off(s, noise, T) <= UNEVEN, SHORTER), (lambda s: _is_tepid(s, noise, T), COOLER)):
+        for _ in range(0 if eta else times):    # what the step itself adds
+            if is_near(step):
+                break
+            step = step._replace(eta=0.9 * step.eta)
     return step
+
+
+def _is_tepid(step: Step, noise: Noise, temperature: float) -> bool:
+    """Whether the configurational temperature is near T, or as near as friction's own error, which no step mends, lets
+    it be with half as much for the noise."""
+    found = heat_of(step, noise, temperature)
+    least = heat_of(step._replace(eta=1e-9 * step.eta), noise, temperature)
+    return abs(found - 1.0) <= TEPID or abs(found - least) <= TEPID / 2.0
 
 
 def _room(a: float) -> float:

@@ -578,3 +578,19 @@ def test_a_step_is_what_its_parts_say():
     ratio = variance_ratio(Step(1e-6, 0.05, "tensor"), noise, 1.0)
     alpha = 1 - math.sqrt(1 - 2 * 0.06)
     assert ratio[:2] == pytest.approx(np.array([0.055, 0.065]) / 0.06 * (1 - alpha / 2), rel=1e-9)
+
+
+@pytest.mark.parametrize("optimizer, friction, low, high", [
+    ("sgld", None, 1.04, 1.05), ("sghmc", None, 1.04, 1.05), ("sgnht", None, 0.95, 0.96), ("sgnht", 0.1, 0.922, 0.935)])
+def test_the_mean_variance_stays_within_a_twentieth(optimizer, friction, low, high):
+    """It is the configurational temperature. Nine directions in ten may be .81 to 1.21, all of them on one side.
+
+    The step is no shorter than it must be, either. The friction .1 alone makes it 1 - .1056 / 2 = .947, which no step
+    mends: noise may add half of a twentieth to that.
+    """
+    noise = Noise(np.full(50, 40.0), [50])
+    step = rules.choose(optimizer, noise, 1e-3, 1.0, friction=friction,
+                        treatment="none" if optimizer == "sghmc" else None)
+    variances = variance_ratio(step, noise, 1.0)
+    assert rules.heat_of(step, noise, 1.0) == pytest.approx(variances.mean())
+    assert low - 1e-9 <= variances.mean() <= high + 1e-9
