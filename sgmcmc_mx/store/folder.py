@@ -1,11 +1,12 @@
 """Samples in a folder: each is on the disk the moment it is acknowledged, and is read when it is asked for."""
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Collection, Optional, Tuple, Union, overload
+from typing import Any, Callable, Collection, List, Optional, Tuple, Union, overload
 
 import numpy as np
 from mxnet.util import is_np_shape
@@ -132,6 +133,7 @@ class FolderStore(StoredSamples):
                              "yours, with room") from e
         files.remove_leftovers(folder)
         self._finalizer = weakref.finalize(self, _finish, self._writer, self._lock)
+        _finalizers[:] = [f for f in _finalizers if f.alive] + [self._finalizer]
 
     def _keep_books(self, found: manifests.Manifest, inputs: Optional[Given]) -> None:
         super().__init__(self.path, found.header, found.entries, found.events, inputs)
@@ -297,6 +299,21 @@ class FolderStore(StoredSamples):
     def __reduce__(self) -> tuple:
         self.flush()
         return super().__reduce__()
+
+
+_finalizers: List[weakref.finalize] = []
+
+
+@atexit.register
+def _finish_all() -> None:
+    """Write what is left while MXNet's engine still runs.
+
+    Functions run at exit in the reverse of the order in which they were registered, and MXNet's, which ends its engine,
+    was registered before this one. That of ``weakref`` may have been before either, where another library had
+    something to finalize before MXNet was imported: arrays that are waited for then may never come.
+    """
+    for finalizer in reversed(_finalizers):
+        finalizer()
 
 
 def _finish(writer: Writer, lock: files.Lock) -> None:

@@ -4,11 +4,14 @@ import gc
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+import small_stores
 from runs import X, go, loader, network, trainer
 from small_stores import filled, process, sample
 
@@ -275,6 +278,37 @@ def test_the_disk_is_full_at_the_end_of_a_process(tmp_path):
     _, errors = p.communicate(timeout=50)
     assert p.returncode == 0 and "3 samples or checkpoints could not be written before the end" in errors
     assert "No space left" in errors and "Traceback" not in errors and steps(tmp_path / "a") == [0, 1]
+
+
+ENDS = """
+import atexit, sys, weakref
+register, ended = atexit.register, []
+def noted(function, *args, **options):
+    def call(*args, **options):
+        ended.append(f"{function.__module__}.{function.__qualname__}")
+        return function(*args, **options)
+    register(call, *args, **options)
+    return function
+class Thing: pass
+thing = Thing()
+register(lambda: print(*ended))     # the first to be registered is the last to be called
+atexit.register = noted
+weakref.finalize(thing, len, ())    # as a temporary folder, or a client of dask, does
+import small_stores, sgmcmc_mx as sg
+store = sg.FolderStore(sys.argv[1])
+for k in range(3): store.append(small_stores.sample(k))
+"""
+
+
+def test_a_process_ends_with_its_samples_before_mxnet_does(tmp_path):
+    """Arrays that are waited for after MXNet's engine has ended may never come: one process in a hundred hung."""
+    path = [os.path.dirname(small_stores.__file__), *filter(None, sys.path)]
+    done = subprocess.run([sys.executable, "-c", ENDS, str(tmp_path / "a")], stdout=subprocess.PIPE, text=True,
+                          timeout=300, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+    ends = done.stdout.split()
+    ours, mxnets, weakrefs = (next(k for k, name in enumerate(ends) if name.endswith(part))
+                              for part in ("._finish_all", "._notify_shutdown", "._exitfunc"))
+    assert ours < mxnets < weakrefs and steps(tmp_path / "a") == [0, 1, 2]
 
 
 def test_predict_streams_over_a_folder(tmp_path):
