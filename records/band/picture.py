@@ -31,6 +31,8 @@ def draw(folder: Path, path: Path) -> None:
         for ax, name in zip(row, SHOWN):
             if f"{part}/{name}" in found:
                 colours = (plane if part == "moons" else curve)(ax, PROBLEMS[part], found[f"{part}/{name}"])
+            else:
+                ax.text(0.5, 0.5, "not run yet", ha="center", va="center", transform=ax.transAxes)
         if colours is not None:
             fig.colorbar(colours, ax=row, label="probability of the lower moon", ticks=[0, 0.25, 0.5, 0.75, 1])
     for ax, title in zip(axes[0], SHOWN.values()):
