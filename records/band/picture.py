@@ -54,8 +54,7 @@ def curve(ax: Any, problem: Problem, cells: np.ndarray) -> None:
         ax.fill_between(x, quantile(low), quantile(high), color=colour, lw=0)
     ax.plot(x, quantile(0.5), color="black", lw=1.2)
     ax.plot(problem.x, problem.y, "o", color="#d55e00", ms=3.5, mec="white", mew=0.4)
-    ax.set(ylim=(-4.0, 4.0), xlabel="x", ylabel="50, 90, 99 % of y")
-    ax.label_outer()
+    ax.set(ylim=(-4.0, 4.0), xlabel="x: 50, 90 and 99 % of y")
 
 
 def plane(ax: Any, problem: Problem, cells: np.ndarray) -> Any:
