@@ -31,6 +31,8 @@ def draw(folder: Path, path: Path) -> None:
         for ax, name in zip(row, SHOWN):
             if f"{part}/{name}" in found:
                 colours = (plane if part == "moons" else curve)(ax, PROBLEMS[part], found[f"{part}/{name}"])
+            else:
+                ax.text(0.5, 0.5, "not run yet", ha="center", va="center", transform=ax.transAxes)
         if colours is not None:
             fig.colorbar(colours, ax=row, label="probability of the lower moon", ticks=[0, 0.25, 0.5, 0.75, 1])
     for ax, title in zip(axes[0], SHOWN.values()):
@@ -52,8 +54,7 @@ def curve(ax: Any, problem: Problem, cells: np.ndarray) -> None:
         ax.fill_between(x, quantile(low), quantile(high), color=colour, lw=0)
     ax.plot(x, quantile(0.5), color="black", lw=1.2)
     ax.plot(problem.x, problem.y, "o", color="#d55e00", ms=3.5, mec="white", mew=0.4)
-    ax.set(ylim=(-4.0, 4.0), xlabel="x", ylabel="50, 90, 99 % of y")
-    ax.label_outer()
+    ax.set(ylim=(-4.0, 4.0), xlabel="x: 50, 90 and 99 % of y")
 
 
 def plane(ax: Any, problem: Problem, cells: np.ndarray) -> Any:
