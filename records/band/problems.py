@@ -33,6 +33,7 @@ class Problem(NamedTuple):
     cells : from outputs (samples, inputs, outputs) to the average predictive distribution, (inputs, cells); a row sums
         to 1. Cells are classes, or for a curve short pieces of y.
     rate : learning rate of training over the number of examples. Times U's largest curvature it is about 1/2.
+    batch_size : examples in a minibatch. All 40 of the curve, for a part of so few is noise as large as what they say.
     """
 
     x: np.ndarray
@@ -42,6 +43,12 @@ class Problem(NamedTuple):
     grid: np.ndarray
     cells: Callable[[np.ndarray], np.ndarray]
     rate: float
+    batch_size: int
+
+    @property
+    def batch(self) -> int:
+        """Examples in a minibatch, which are no more than there are."""
+        return min(self.batch_size, len(self.x))
 
     def build(self, dropout: float = 0.0) -> gluon.HybridSequential:
         """The network, without weights."""
@@ -112,6 +119,6 @@ def plane(low: float, high: float, bottom: float, top: float, step: float) -> np
 
 PROBLEMS: Dict[str, Problem] = {
     "curve": Problem(*observations(), sg.likelihoods.Gaussian(sigma=NOISE), 1,
-                     np.linspace(-2.5, 2.5, 51, dtype=np.float32)[:, None], densities, 2e-5),
-    "moons": Problem(*moons(), sg.likelihoods.Categorical(), 2, plane(-2.0, 3.0, -1.5, 2.0, 0.125), classes, 3e-4),
+                     np.linspace(-2.5, 2.5, 51, dtype=np.float32)[:, None], densities, 2e-5, 40),
+    "moons": Problem(*moons(), sg.likelihoods.Categorical(), 2, plane(-2.0, 3.0, -1.5, 2.0, 0.125), classes, 3e-4, 20),
 }

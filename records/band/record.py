@@ -13,7 +13,7 @@ from ..task import Setting, timed
 from . import kept
 from .problems import PROBLEMS, Problem
 from .truth import Length, apart, hmc
-from .ways import BATCH_SIZE, WAYS, Found
+from .ways import WAYS, Found
 
 __all__ = ["Record"]
 
@@ -85,7 +85,7 @@ class Record:
         cells = found.predict(problem.grid)
         variation, agreement = apart(self.truth(part, print), cells)
         row = {"part": part, "method": method, "seed": seed, "tv": variation, "agreement": agreement,
-               "gradients": found.gradients, "passes": found.gradients * BATCH_SIZE / len(problem.x),
+               "gradients": found.gradients, "passes": found.gradients * problem.batch / len(problem.x),
                "core_seconds": seconds, "setting": json.dumps({**setting, **found.setting})}
         ledger.put(self.folder / "results.csv", KEY, row)
         if method in self.drawn and seed == 0:

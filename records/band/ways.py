@@ -16,7 +16,6 @@ from .problems import BIAS_PRECISION, PRIOR, VARIANCE, Problem
 
 __all__ = ["WAYS", "Found", "Way"]
 
-BATCH_SIZE = 20
 CHAINS = 4
 MEMBERS = 20        # of an ensemble; one network takes as much as a member does
 WARM = 0.1          # share of a chain's gradients that train the network before
@@ -50,8 +49,9 @@ class Way(NamedTuple):
 
 
 def batches(problem: Problem, seed: int) -> sg.data.ArrayLoader:
-    """Minibatches, each drawn from all examples."""
-    return sg.data.ArrayLoader(problem.x, problem.y, batch_size=BATCH_SIZE, replacement=True, seed=seed)
+    """Minibatches, each drawn from all examples; or all of them, as many times."""
+    return sg.data.ArrayLoader(problem.x, problem.y, batch_size=problem.batch,
+                               replacement=problem.batch < len(problem.x), seed=seed)
 
 
 def trained(problem: Problem, steps: int, seed: int, factor: float = 1.0) -> gluon.HybridSequential:
@@ -72,9 +72,13 @@ def trained(problem: Problem, steps: int, seed: int, factor: float = 1.0) -> glu
 
 
 def sampler(name: str) -> Callable[[Problem, Setting, int, int], Found]:
-    """Chains of a sampler at temperature 1 with the settings of ``sg.suggest``, each from a trained network."""
+    """Chains of a sampler at temperature 1 with the settings of ``sg.suggest``, each from a trained network.
+
+    A setting may have a ``batch_size`` in the place of the problem's.
+    """
 
     def fit(problem: Problem, setting: Setting, budget: int, seed: int) -> Found:
+        problem = problem._replace(**setting)
         each = budget // CHAINS
         warm = round(WARM * each)
         steps, chains, found = each - warm, [], None
@@ -83,7 +87,7 @@ def sampler(name: str) -> Callable[[Problem, Setting, int, int], Found]:
             net = trained(problem, warm, own)
             if found is None:       # one look at noise and curvature is for all chains
                 found = sg.suggest(net, problem.likelihood, (problem.x, problem.y), name, {"prior": PRIOR},
-                                   batch_size=BATCH_SIZE, steps=steps, pilot=min(PILOT, steps // 40))
+                                   batch_size=problem.batch, steps=steps, pilot=min(PILOT, steps // 40))
             burn_in = max(found.burn_in, math.ceil(FEWEST * steps))
             trainer = sg.BayesianTrainer(net, name, {"num_data": len(problem.x), **found.optimizer_params},
                                          problem.likelihood, burn_in=burn_in, thin=found.thin, seed=own)
@@ -119,7 +123,7 @@ def of_classes(name: str) -> Way:
     method = METHODS[name]
 
     def fit(problem: Problem, setting: Setting, budget: int, seed: int) -> Found:
-        task = Task(problem.x, problem.y, problem.build, min(budget, GLUON), BATCH_SIZE)
+        task = Task(problem.x, problem.y, problem.build, min(budget, GLUON), problem.batch)
         outcome = method.fit(task, setting, seed)
         return Found(outcome.predict, outcome.gradients, {})
 
@@ -129,6 +133,7 @@ def of_classes(name: str) -> Way:
 FACTORS: List[Setting] = [{"factor": factor} for factor in (1.0, 0.1, 0.01)]
 WAYS: Dict[str, Way] = {
     "sgnht": Way("SGNHT, T = 1", sampler("sgnht"), [{}]),
+    "noisy": Way("SGNHT on minibatches of 20", sampler("sgnht"), [{"batch_size": 20}], ("curve",)),
     "sghmc": Way("SGHMC, T = 1", sampler("sghmc"), [{}]),
     "sgld": Way("SGLD, T = 1", sampler("sgld"), [{}]),
     "ensemble": Way(f"deep ensemble of {MEMBERS}", ensemble(MEMBERS), FACTORS),
