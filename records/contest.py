@@ -45,10 +45,10 @@ class Contest(NamedTuple):
     title : what the page calls it.
     build : makes the network, with ``dropout=`` one that has it.
     parts : for each part of the record (a number of images, say) its data for a seed.
-    budget : gradients of minibatches that a method may take.
+    budget : gradients of minibatches that a method may take, for each part.
     choosing : seeds whose held-out examples choose the settings of a part.
     methods : which of them take part.
-    grids : settings to try in the place of a method's own.
+    grids : settings to try in the place of a method's own, for each part.
     held_out : share of the training examples that settings are chosen on.
     """
 
@@ -56,10 +56,10 @@ class Contest(NamedTuple):
     title: str
     build: Callable[..., gluon.nn.HybridSequential]
     parts: Dict[str, Callable[[int], Data]]
-    budget: int
+    budget: Mapping[str, int]
     choosing: Mapping[str, Sequence[int]]
     methods: Sequence[str] = tuple(METHODS)
-    grids: Mapping[str, List[Setting]] = {}
+    grids: Mapping[str, Mapping[str, List[Setting]]] = {}
     held_out: float = 0.2
     batch_size: int = 100
 
@@ -69,7 +69,7 @@ class Contest(NamedTuple):
         Every method's probabilities get a temperature of their own (:func:`sgmcmc_mx.calibrate`) on these examples.
         """
         choices = []
-        for setting in self.grid(method):
+        for setting in self.grid(part, method):
             rows = [self._kept(part, method, setting, seed) or self._try(part, method, setting, seed, say)
                     for seed in self.choosing[part]]
             sharpness = np.exp(np.mean([np.log(float(row["calibration"])) for row in rows]))
@@ -82,8 +82,8 @@ class Contest(NamedTuple):
               budget: Optional[int] = None) -> Dict[str, Any]:
         """Train on all training examples, look at the test examples once."""
         data = self.parts[part](seed)
-        outcome, seconds = self._fit(method, Task(data.x, data.y, self.build, budget or self.budget, self.batch_size),
-                                     choice.setting, seed)
+        task = Task(data.x, data.y, self.build, budget or self.budget[part], self.batch_size)
+        outcome, seconds = self._fit(method, task, choice.setting, seed)
         probs = outcome.predict(data.x_test)
         raw = scores(probs, data.y_test)
         found = scores(sharpened(probs, choice.calibration), data.y_test)
@@ -94,9 +94,9 @@ class Contest(NamedTuple):
             ledger.put(self.folder / "results.csv", KEY, row)
         return row
 
-    def grid(self, method: str) -> List[Setting]:
+    def grid(self, part: str, method: str) -> List[Setting]:
         """The settings that are tried."""
-        return self.grids.get(method, METHODS[method].grid)
+        return self.grids.get(part, {}).get(method, METHODS[method].grid)
 
     def judged(self, part: str, method: str, seed: int) -> bool:
         """Whether the result is there."""
@@ -115,7 +115,7 @@ class Contest(NamedTuple):
         order = np.random.RandomState(seed).permutation(len(data.x))
         held = order[:round(self.held_out * len(order))]
         kept = order[len(held):]
-        task = Task(data.x[kept], data.y[kept], self.build, self.budget, self.batch_size)
+        task = Task(data.x[kept], data.y[kept], self.build, self.budget[part], self.batch_size)
         outcome, seconds = self._fit(method, task, setting, seed)
         probs = outcome.predict(data.x[held])
         calibration = sg.calibrate(probs, data.y[held]).temperature

@@ -53,8 +53,8 @@ def run(contest: Contest, options: argparse.Namespace, say: Callable[[str], None
     for part in parts:
         for method in methods:
             if options.quick:
-                first = Choice(contest.grid(method)[0], 1.0)
-                say(str(contest.judge(part, method, first, 0, budget=contest.budget // 100)))
+                first = Choice(contest.grid(part, method)[0], 1.0)
+                say(str(contest.judge(part, method, first, 0, budget=contest.budget[part] // 100)))
                 continue
             choice = contest.choose(part, method, say)
             for seed in map(int, options.seeds.split(",")):

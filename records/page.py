@@ -76,20 +76,21 @@ def draw(contest: Contest, path: Path) -> None:
 
     rows = ledger.read(contest.folder / "results.csv")
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+    sizes = [p for p in contest.parts if p.isdigit()]
     others = [method for method in contest.methods if method != "posterior"]
     for method in contest.methods:
         ours = method == "posterior"
         looks = {"color": "black", "marker": "P"} if ours else mark(others.index(method))
         for ax, column in zip(axes, ("error", "nll", "ece")):
-            sizes = [p for p in contest.parts if any(r["part"] == p and r["method"] == method for r in rows)]
+            seen = [p for p in sizes if any(r["part"] == p and r["method"] == method for r in rows)]
             found = [mean_and_error([float(r[column]) for r in rows if (r["part"], r["method"]) == (p, method)])
-                     for p in sizes]
-            ax.errorbar([float(p) for p in sizes], [m for m, _ in found], [e for _, e in found],
+                     for p in seen]
+            ax.errorbar([float(p) for p in seen], [m for m, _ in found], [e for _, e in found],
                         label=METHODS[method].title, lw=2.5 if ours else 1.2, zorder=3 if ours else 2, ms=5, capsize=2,
                         **looks)
     for ax, title in zip(axes, ("test error, %", "negative log likelihood, nats", "calibration error")):
         ax.set(xscale="log", xlabel="training images", title=title)
-        ax.set_xticks([float(p) for p in contest.parts], list(contest.parts))
+        ax.set_xticks([float(p) for p in sizes], sizes)
         ax.minorticks_off()
         ax.set_ylim(bottom=0)
     axes[0].legend(frameon=False, fontsize=8)

@@ -13,7 +13,9 @@ from ..networks import mlp
 
 __all__ = ["CONTEST"]
 
-SIZES = (500, 1000, 2000, 5000)
+# Minibatches that everyone may take. 5,000 images want more of them than 500; what so few come to is "short".
+BUDGETS = {"500": 6_000, "1000": 6_000, "2000": 6_000, "5000 short": 6_000, "5000": 20_000}
+CHAINS = 4          # with 20,000: fewer and longer ones
 
 
 def digits(size: int, seed: int) -> Data:
@@ -24,5 +26,8 @@ def digits(size: int, seed: int) -> Data:
 
 
 CONTEST = Contest(Path(__file__).parent, "Little data: 784-400-400-10 on 500 to 5,000 digits", mlp,
-                  {str(size): partial(digits, size) for size in SIZES}, budget=6_000,
-                  choosing={"500": (0, 1), "1000": (0, 1), "2000": (0,), "5000": (0,)})
+                  {part: partial(digits, int(part.split()[0])) for part in BUDGETS}, BUDGETS,
+                  choosing={"500": (0, 1), "1000": (0, 1), "2000": (0,), "5000 short": (0,), "5000": (0,)},
+                  grids={"5000": {"posterior": [{"prior": prior, "variance": variance, "lr": 0.02, "chains": CHAINS}
+                                                for prior, variance in (("normal", 30.0), ("normal", 100.0),
+                                                                        ("normal", 300.0), ("student", 100.0))]}})

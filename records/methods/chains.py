@@ -12,7 +12,7 @@ from . import sgd
 
 __all__ = ["COLD", "POSTERIOR", "prior_of"]
 
-CHAINS = 8
+CHAINS = 8          # where a setting does not say
 WARM = 0.2          # share of the gradients that SGD takes
 BURN_IN = 0.3       # share of the sampler's steps
 SAMPLES = 40        # of each chain
@@ -31,12 +31,13 @@ def prior_of(family: str, variance: float) -> Dict[str, Any]:
 
 def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     likelihood = sg.likelihoods.Categorical()
-    each = task.budget // CHAINS
+    count = setting.get("chains", CHAINS)
+    each = task.budget // count
     warm = round(WARM * each)
     steps = each - warm
     burn_in = round(BURN_IN * steps)
     chains = []
-    for k in range(CHAINS):
+    for k in range(count):
         own = 1000 * seed + k
         net = initialised(task, own)
         sgd.train(task, net, warm, own, wd=WARM_WD, final_lr=0.01)
@@ -51,7 +52,7 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     def predict(x: np.ndarray) -> np.ndarray:
         return np.mean([sg.predict(net, samples, x, likelihood) for net, samples in chains], axis=0)
 
-    return Outcome(predict, CHAINS * each)
+    return Outcome(predict, count * each)
 
 
 POSTERIOR = Method("posterior, T = 1", fit, [{"prior": prior, "variance": variance, "lr": 0.02}
