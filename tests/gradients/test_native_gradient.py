@@ -266,3 +266,35 @@ def test_it_is_held_against_mxnet(monkeypatch):
         first = stack.layers[0]._replace(activation=activation)
         assert "differs from MXNet's by" in differs(stack._replace(layers=(first, *stack.layers[1:])))
     assert "differs from MXNet's by" in differs(stack._replace(sigma=(0.55,)))
+
+
+def test_a_unit_at_its_kink_counts_little_where_examples_cancel():
+    """At a mode the gradient of all data is nearly nothing. One example that rounding puts on the other side of a
+    unit's kink is then more than all of it, and no fault; a wrong activation still is."""
+    from sgmcmc_mx.gradients import Gradients
+    from sgmcmc_mx.gradients.batches_of import BatchesOf
+
+    rng = np.random.RandomState(9)
+    net, likelihood = mlp((1, 50, 1), "relu"), sg.likelihoods.Gaussian(0.5)
+    weight, bias = (p for name, p in net.collect_params().items() if name.startswith(net[0].name))
+    x = np.repeat(rng.uniform(-2.0, 2.0, (20, 1)), 2, axis=0).astype("float32")
+    weight.data()[0], bias.data()[0] = 1.0, -float(x[0, 0])         # the first example lies at the first unit's kink
+    other_side = x.copy()
+    x[0], other_side[0] = x[0] + 1e-5, x[0] - 1e-5
+    y = net(mx.nd.array(x)).asnumpy() + np.tile([[1.0], [-1.0]], (20, 1)).astype("float32")    # each pair cancels
+    data = sg.data.ArrayLoader(x, y, batch_size=40, shuffle=False)
+    batches, gradients = BatchesOf(net, data, mx.cpu(), None), Gradients("test", net, likelihood)
+    stack = dense_stack(net, likelihood)
+
+    def differs(stack, inputs):
+        return NativeGradient(stack, Examples.of(inputs, y), 40).differs(gradients, batches, data)
+
+    assert differs(stack, x) is None and differs(stack, other_side) is None
+    found = []
+    for rows in (40, 1):
+        NativeGradient(stack, Examples.of(x, y), 40).run(np.arange(rows))
+        found.append(np.linalg.norm(np.concatenate([p.grad().asnumpy().ravel() for p in stack.params])))
+    assert 0.001 < found[0] / found[1] < 0.2        # that one unit is all that is left
+    for activation in ("sigmoid", "tanh", "identity"):
+        first = stack.layers[0]._replace(activation=activation)
+        assert "differs from MXNet's by" in differs(stack._replace(layers=(first, *stack.layers[1:])), x)
