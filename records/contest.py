@@ -82,8 +82,7 @@ class Contest(NamedTuple):
               budget: Optional[int] = None) -> Dict[str, Any]:
         """Train on all training examples, look at the test examples once."""
         data = self.parts[part](seed)
-        task = Task(data.x, data.y, self.build, budget or self.budget[part], self.batch_size)
-        outcome, seconds = self._fit(method, task, choice.setting, seed)
+        outcome, seconds = self.trained(part, method, data, choice.setting, seed, budget)
         probs = outcome.predict(data.x_test)
         raw = scores(probs, data.y_test)
         found = scores(sharpened(probs, choice.calibration), data.y_test)
@@ -93,6 +92,12 @@ class Contest(NamedTuple):
         if budget is None:
             ledger.put(self.folder / "results.csv", KEY, row)
         return row
+
+    def trained(self, part: str, method: str, data: Data, setting: Setting, seed: int,
+                budget: Optional[int] = None) -> Tuple[Outcome, float]:
+        """Of all training examples, with the part's budget where none is given; and the seconds it took."""
+        task = Task(data.x, data.y, self.build, budget or self.budget[part], self.batch_size)
+        return timed(METHODS[method].fit, task, setting, seed)
 
     def grid(self, part: str, method: str) -> List[Setting]:
         """The settings that are tried."""
@@ -115,8 +120,8 @@ class Contest(NamedTuple):
         order = np.random.RandomState(seed).permutation(len(data.x))
         held = order[:round(self.held_out * len(order))]
         kept = order[len(held):]
-        task = Task(data.x[kept], data.y[kept], self.build, self.budget[part], self.batch_size)
-        outcome, seconds = self._fit(method, task, setting, seed)
+        rest = data._replace(x=data.x[kept], y=data.y[kept])
+        outcome, seconds = self.trained(part, method, rest, setting, seed)
         probs = outcome.predict(data.x[held])
         calibration = sg.calibrate(probs, data.y[held]).temperature
         row = {"part": part, "method": method, "seed": seed, "setting": json.dumps(setting),
@@ -125,10 +130,6 @@ class Contest(NamedTuple):
         ledger.put(self.folder / "choices.csv", (*KEY, "setting"), row)
         say(", ".join(f"{name} {value}" for name, value in row.items()))
         return row
-
-    @staticmethod
-    def _fit(method: str, task: Task, setting: Setting, seed: int) -> Tuple[Outcome, float]:
-        return timed(METHODS[method].fit, task, setting, seed)
 
 
 def sharpened(probs: np.ndarray, temperature: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Dict, Sequence
 
-from . import band, page
+from . import band, page, shift
 from .band import picture
 from .contest import Choice, Contest
 from .methods import METHODS
@@ -23,7 +23,7 @@ def main(arguments=None) -> int:
         "(choices.csv), then every method is judged once on test data for each seed (results.csv). What is in the "
         "files is not made again; delete a row to have it made. At the end docs/records.md is renewed.")
     add = parser.add_argument
-    add("name", choices=("all", *CONTESTS, "band"), help="which record")
+    add("name", choices=("all", *CONTESTS, "band", "shift"), help="which record")
     add("--parts", metavar="PART,...", help="some parts of it")
     add("--methods", metavar="METHOD,...", help=f"some of: {', '.join(METHODS)}; of band: "
         f"{', '.join(band.RECORD.methods)}")
@@ -43,6 +43,8 @@ def main(arguments=None) -> int:
             page.draw(contests["little_data"], page.PAGE.parent / "pictures" / "little_data.png")
     if options.name in ("all", "band"):
         run_band(options)
+    if options.name in ("all", "shift"):
+        run_shift(options)
     return 0
 
 
@@ -78,6 +80,23 @@ def run_band(options: argparse.Namespace) -> None:
         go(band.RECORD, [int(seed) for seed in options.seeds.split(",")])
     page.renew({"band": band.RECORD.table()})
     picture.draw(band.RECORD.folder, page.PAGE.parent / "pictures" / "moons_band.png")
+
+
+def run_shift(options: argparse.Namespace) -> None:
+    """The record on other images, whose networks and choices are those of little data."""
+    methods = options.methods.split(",") if options.methods else shift.RECORD.methods
+
+    def say(line: str) -> None:
+        print(f"shift: {line}", flush=True)
+
+    if options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            shift.Record(Path(folder), shift.RECORD.contest, shift.RECORD.part).run(methods, [0], say, budget=60)
+        return
+    if not options.page:
+        shift.RECORD.run(methods, [int(seed) for seed in options.seeds.split(",")], say)
+    page.renew({"shift": shift.RECORD.table()})
+    shift.RECORD.draw(page.PAGE.parent / "pictures" / "shift.png")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import sgmcmc_mx as sg
-from records import band, ledger, page
+from records import band, ledger, page, shift
 from records.band.problems import CELL, NOISE, PROBLEMS, densities, moons
 from records.band.truth import Length, apart
 from records.contest import Choice, Contest, Data, sharpened
 from records.main import CONTESTS
 from records.methods import METHODS
 from records.networks import mlp
+from records.shift.images import turned
 
 
 def clouds(count, seed):
@@ -31,7 +32,7 @@ def contest(folder, test_labels=None, **options):
     x, y = clouds(120, 0)
     x_test, y_test = clouds(400, 1)
     data = Data(x, y, x_test, y_test if test_labels is None else test_labels(y_test))
-    return Contest(folder, "clouds", network, {"120": lambda seed: data}, budget=200, choosing={"120": (0, 1)},
+    return Contest(folder, "clouds", network, {"120": lambda seed: data}, budget={"120": 200}, choosing={"120": (0, 1)},
                    batch_size=20, **options)
 
 
@@ -44,7 +45,7 @@ def test_a_method_learns(tmp_path, method):
 
 
 def test_test_data_choose_nothing(tmp_path):
-    grids = {"sgd": [{"share": 1.0, "wd": wd} for wd in (0.0, 0.3)]}
+    grids = {"120": {"sgd": [{"share": 1.0, "wd": wd} for wd in (0.0, 0.3)]}}
     chosen = []
     for name, labels in (("true", None), ("wrong", lambda y: 1 - y)):
         folder = tmp_path / name
@@ -57,7 +58,7 @@ def test_test_data_choose_nothing(tmp_path):
 
 
 def test_what_was_tried_is_not_tried_again(tmp_path, monkeypatch):
-    one = contest(tmp_path, grids={"sgd": [{"share": 0.5, "wd": 0.0}]})
+    one = contest(tmp_path, grids={"120": {"sgd": [{"share": 0.5, "wd": 0.0}]}})
     first = one.choose("120", "sgd", lambda line: None)
     monkeypatch.setitem(METHODS, "sgd", METHODS["sgd"]._replace(fit=None))
     again = one.choose("120", "sgd", lambda line: None)
@@ -92,11 +93,26 @@ def test_the_page_shows_what_the_results_are(name):
     assert page.table(one) in page.PAGE.read_text(), f"scripts/records {name} --page renews it"
     with open(one.folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert all(float(r["gradients"]) <= one.budget for r in rows)
+    assert all(float(r["gradients"]) <= one.budget[r["part"]] for r in rows)
 
 
 def test_the_page_shows_what_was_held_against_hmc():
     assert band.RECORD.table() in page.PAGE.read_text(), "scripts/records band --page renews it"
+
+
+def test_images_turned_by_a_right_angle_are_the_same_pixels_elsewhere():
+    x = np.random.RandomState(0).uniform(size=(3, 784)).astype(np.float32)
+    images = x.reshape(-1, 28, 28)
+    for quarters in range(4):
+        expected = np.rot90(images, quarters, (1, 2)).reshape(3, -1)
+        np.testing.assert_allclose(turned(x, 90.0 * quarters), expected, atol=1e-5)
+    assert (turned(x, 45.0).reshape(-1, 28, 28)[:, 0, 0] == 0.0).all()     # nothing was there
+
+
+def test_the_page_shows_what_was_asked_of_other_images():
+    if not (shift.RECORD.folder / "results.csv").exists():
+        pytest.skip("scripts/records shift has not been run yet")
+    assert shift.RECORD.table() in page.PAGE.read_text(), "scripts/records shift --page renews it"
 
 
 def test_total_variation_of_two_curves_is_that_of_two_normal_distributions():
