@@ -21,6 +21,7 @@ __all__ = ["Outcome", "outcome"]
 LONGEST = {"native": 600000, "mxnet": 8000}      # steps of a chain
 RELAXATIONS = {True: 2000, False: 200}   # of the flattest direction; many where widths are held against exact ones
 SAMPLES = 1600
+BLOCKS = 20     # of a chain, for the error of a mean
 EVERY = {True: 1, False: 4}     # of the samples, one that a full gradient is formed at
 
 
@@ -34,6 +35,7 @@ class Outcome(NamedTuple):
     curvature: float
     kinetic: float
     configurational: float
+    error: float        # of the configurational temperature: one standard error
     narrowest: float
     widest: float
     diverged: bool
@@ -64,8 +66,8 @@ def outcome(name: str, seed: int) -> Outcome:
         trainer.sample(data, steps)
     except sg.DivergenceError:
         diverged = True
-    found = (math.nan,) * 4 if diverged else (
-        float(np.mean([s.temperature for s in trainer.samples])), configurational(trainer, x, y, problem, mode),
+    found = (math.nan,) * 5 if diverged else (
+        float(np.mean([s.temperature for s in trainer.samples])), *configurational(trainer, x, y, problem, mode),
         *widths(trainer, x, y, problem))
     return Outcome(advice.learning_rate, advice.friction, advice.thermostat or "", float(advice.noise.mean()),
                    advice.curvature[1], *found, diverged, steps, (steps - burn_in) / advice.relaxation, seconds)
@@ -84,8 +86,12 @@ def _train(problem: Problem, net: gluon.Block, likelihood: Any, x: np.ndarray, y
 
 
 def configurational(trainer: sg.BayesianTrainer, x: np.ndarray, y: np.ndarray, problem: Problem,
-                    mode: Dict[str, mx.nd.NDArray]) -> float:
-    """(w - mode) . grad U / (d T) over samples, grad U on all data: 1 for any fixed place in the mode's stead."""
+                    mode: Dict[str, mx.nd.NDArray]) -> Tuple[float, float]:
+    """(w - w0) . grad U / (d T) over samples, grad U on all data, and its standard error.
+
+    Its mean is 1 for any fixed w0. How far it scatters depends on w0: least about the mode where the posterior has one,
+    and about 0 where the chain goes from one mode to others. Of these two that with the smaller error is returned.
+    """
     inputs, labels, likelihood, seen = mx.nd.array(x), mx.nd.array(y), problem.likelihood(), []
     params = [p for p in trainer.net.collect_params().values() if p.grad_req != "null"]
     size = sum(p.data().size for p in params)
@@ -94,9 +100,16 @@ def configurational(trainer: sg.BayesianTrainer, x: np.ndarray, y: np.ndarray, p
             with autograd.record():
                 loss = likelihood(trainer.net(inputs), labels).sum()
             loss.backward()
-            slopes = ((p.data() - mode[p.name]) * (p.grad() + problem.sampler["wd"] * p.data()) for p in params)
-            seen.append(sum(float(slope.sum().asscalar()) for slope in slopes) / size)
-    return float(np.mean(seen))
+            slopes = [(p.data(), p.grad() + problem.sampler["wd"] * p.data(), mode[p.name]) for p in params]
+            seen.append([sum(float((place * slope).sum().asscalar()) / size for place, slope in places) for places in
+                         ([(w - start, slope) for w, slope, start in slopes], [(w, slope) for w, slope, _ in slopes])])
+    return min((mean_and_error(values) for values in np.array(seen).T), key=lambda pair: pair[1])
+
+
+def mean_and_error(values: np.ndarray) -> Tuple[float, float]:
+    """Of a chain, by the means of BLOCKS stretches of it."""
+    means = [stretch.mean() for stretch in np.array_split(values, BLOCKS)]
+    return float(values.mean()), float(np.std(means, ddof=1) / BLOCKS ** 0.5)
 
 
 def widths(trainer: sg.BayesianTrainer, x: np.ndarray, y: np.ndarray, problem: Problem) -> Tuple[float, float]:

@@ -18,8 +18,8 @@ from .problems import PROBLEMS
 __all__ = ["run"]
 
 STARTS = 10
-HEADER = ["problem", "learning rate", "longest / shortest", "V", "kinetic T", "configurational T", "sd / exact",
-          "relaxations of the flattest direction", "diverged", "seconds to ask"]
+HEADER = ["problem", "learning rate", "longest / shortest", "V", "kinetic T", "configurational T", "its standard error",
+          "sd / exact", "relaxations of the flattest direction", "diverged", "seconds to ask"]
 
 
 def run(report, pace) -> None:
@@ -52,7 +52,7 @@ def _row(name: str, each: List[Outcome]) -> tuple:
     exact = PROBLEMS[name].exact
     return (name, _range([o.learning_rate for o in each]), _ratio([o.learning_rate for o in each]),
             _range([o.noise for o in each]), _range([o.kinetic for o in each]),
-            _range([o.configurational for o in each]),
+            _range([o.configurational for o in each]), _range([o.error for o in each]),
             _range([o.narrowest for o in each] + [o.widest for o in each]) if exact else "",
             _range([o.relaxations for o in each]), sum(o.diverged for o in each), _range([o.seconds for o in each]))
 
