@@ -174,7 +174,7 @@ def diagnosed(runs) -> None:
     with tempfile.TemporaryDirectory() as folder:
         print(sg.report(chains, *data(), classes=list("abc"), path=Path(folder) / "a.html", **options))
     print(sg.diagnostics.temperatures(chains, data(), gradients=16, directions=2, **options))
-    print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=32, starts=2))
+    print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=32, starts=4))
     calibrated = sg.diagnostics.sbc(lambda net, labels, seed: chains[0], network(), data()[0], CLASSES, simulations=20)
     print(calibrated, sg.plot.sbc(calibrated.ranks, calibrated.draws, calibrated.quantities))
     print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))
