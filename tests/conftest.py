@@ -4,9 +4,14 @@ import gc
 import os
 import random
 import signal
+import sys
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before MXNet: waiting threads must not hold cores others need
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")   # NumPy's own threads: matrices of tests are small
+if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0" and "OMP_NUM_THREADS" not in os.environ:
+    # Processes share the cores: a second thread in each costs a sixth more of them. One process has what users have.
+    os.environ["OMP_NUM_THREADS"] = os.environ["SGMCMC_MX_TESTS_THREADS"] = "1"     # the latter says whose word it is
 
 from sgmcmc_mx import _compat  # noqa: E402, F401, I001 (before any test module imports mxnet)
 
@@ -37,12 +42,28 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
+    _freeze()
+
+
+_seen = {"module": None, "imported": 0}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What tests have imported since, and the fixtures of the last file, are no garbage to look for either."""
+    if item.fspath != _seen["module"] or len(sys.modules) != _seen["imported"]:
+        _seen["module"] = item.fspath
+        _freeze()
+
+
+def _freeze():
     """Gluon's loaders collect garbage each time one is made, which takes 0.2 s over all that was imported by now.
 
     What is frozen is not looked at again; what tests leave is.
     """
     gc.collect()
     gc.freeze()
+    _seen["imported"] = len(sys.modules)
 
 
 def _gpus():

@@ -1,5 +1,6 @@
 """Chains on dask, a scheduler and workers in real processes: workers that are killed, cut off, and put to sleep."""
 import _thread
+import functools
 import json
 import os
 import re
@@ -14,12 +15,14 @@ from mxnet import nd
 from small_chains import (
     STEPS,
     AtOnce,
+    Gate,
     X,
     assert_same_chains,
     await_samples,
     await_that,
     build,
-    build_slow,
+    build_held_in,
+    claim_of,
     lock_of,
     network,
 )
@@ -49,25 +52,28 @@ def cluster(tmp_path_factory):
 @pytest.fixture
 def client(cluster):
     """A client of a cluster with three workers that are well: one more than there are chains."""
-    with Client(cluster.address, timeout=20) as connected:
+    with Client(cluster.address, timeout=200) as connected:
         for _ in range(1 + CHAINS - len(connected.nthreads())):
             cluster.worker()
-        connected.wait_for_workers(1 + CHAINS, timeout=60)
+        connected.wait_for_workers(1 + CHAINS, timeout=300)
         yield connected
 
 
-def sample(client, folder, meanwhile, made=build_slow, **options):
-    """Chains on dask, and what happens to them meanwhile."""
-    failed = []
+def sample(client, folder, meanwhile, made=None, **options):
+    """Chains on dask, and what happens to them meanwhile; they are held halfway until it has."""
+    gate, failed = Gate(folder), []
 
     def happen():
         try:
             meanwhile()
         except BaseException as e:      # pytest does not hear of it on this thread
             failed.append(e)
+        finally:
+            gate.open()
     other = threading.Thread(target=happen)
     other.start()
-    runs = sg.sample_chains(made, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5, store=folder, **options)
+    runs = sg.sample_chains(made or gate, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5, store=folder,
+                            **options)
     other.join()
     if failed:
         raise failed[0]
@@ -120,13 +126,17 @@ def test_a_worker_that_is_cut_off(cluster, client, line, tmp_path, whole):
     cluster.retire()
     for address in (cluster.address, line.address):
         cluster.worker(address)
-    client.wait_for_workers(CHAINS, timeout=60)
+    client.wait_for_workers(CHAINS, timeout=300)
 
     def cut():
         await_samples(folder / "chain-00", 1)
         await_samples(folder / "chain-01", 1)
         before.extend(lock_of(folder / f"chain-0{k}") for k in range(CHAINS))
+        lost = before.index(cluster.workers[-1].pid)
+        claim = claim_of(folder / f"chain-0{lost}")
         line.cut()
+        Gate(folder).open(1 - lost)     # its worker is the only one left
+        await_that(lambda: claim_of(folder / f"chain-0{lost}") != claim, "another attempt")
     runs = sample(client, folder, cut)
     lost = before.index(cluster.workers[-1].pid)
     assert_gone_on_with(runs, whole, lost)
@@ -159,9 +169,11 @@ def test_a_client_that_is_cut_off(cluster, client, line, tmp_path, whole):
 
     def cut():
         await_samples(folder / "chain-01", 1)
+        claims = claims_of(folder)
         line.cut()
         line.mend()
-    with Client(line.address, timeout=20) as other:
+        await_that(lambda: claims_of(folder) != claims, "another attempt")
+    with Client(line.address, timeout=200) as other:
         runs = sample(other, folder, cut)
     met = [k for k in range(CHAINS) if any(e["kind"] == "resumed" for e in runs[k].events)]
     assert met
@@ -177,15 +189,15 @@ def test_ctrl_c(client, tmp_path, whole):
         await_samples(folder / "chain-01", 1)
         _thread.interrupt_main()
     with pytest.raises(KeyboardInterrupt):
-        sample(client, folder, interrupt)
+        sample(client, folder, interrupt, functools.partial(build_held_in, folder))
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["runs.json"]
     places = [json.loads((folder / f"chain-0{k}" / "progress.json").read_text()) for k in range(CHAINS)]
     assert all(place["phase"] == "stopped" and 0 < place["step"] < STEPS for place in places)
     assert_gone_on_with(sample(client, folder, lambda: None, build), whole)
 
 
-def claim_of(folder):
-    return json.loads((folder / "claim.json").read_text())
+def claims_of(folder):
+    return [claim_of(folder / f"chain-0{k}") for k in range(CHAINS)]
 
 
 def test_two_calls_at_once(client, tmp_path, whole):
@@ -195,7 +207,7 @@ def test_two_calls_at_once(client, tmp_path, whole):
     def call_again():
         await_samples(folder / "chain-00", 1)
         await_samples(folder / "chain-01", 1)
-        later.append(sg.sample_chains(build_slow, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5,
+        later.append(sg.sample_chains(build, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5,
                                       store=folder))
     with pytest.raises(sg.StoreError, match=r"in use by another call of sample_chains, which has begun chain \d again "
                                             r"\(process \d+ on .*write to another folder"):
@@ -217,7 +229,7 @@ def test_a_scheduler_that_is_gone(tmp_path, whole):
     with Cluster(tmp_path / "cluster") as cluster, Client(cluster.address, timeout=3) as client:
         for _ in range(CHAINS):
             cluster.worker()
-        client.wait_for_workers(CHAINS, timeout=60)
+        client.wait_for_workers(CHAINS, timeout=300)
 
         def kill():
             await_samples(folder / "chain-00", 1)

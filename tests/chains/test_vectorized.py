@@ -1,13 +1,22 @@
 """Chains side by side in one process: each is what it is alone, is kept and gone on with, and fails alone."""
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
 import small_chains
 from forks import Process
-from small_chains import STEPS, AtOnce, X, assert_same, build, build_dense, build_dense_failing, build_without_dropout
+from small_chains import (
+    STEPS,
+    AtOnce,
+    X,
+    assert_same,
+    await_that,
+    build,
+    build_dense,
+    build_dense_failing,
+    build_without_dropout,
+)
 
 import sgmcmc_mx as sg
 
@@ -97,9 +106,18 @@ def test_no_such_executor(executor):
 
 
 SCRIPT = """
-import sys
+import os, signal, sys
 import sgmcmc_mx as sg
 from small_chains import build_dense_long
+heard, written = os.pipe()
+os.set_blocking(written, False)
+signal.set_wakeup_fd(written)
+taken, append = [], sg.FolderStore.append
+def held(*args):    # before the 13th sample of some 70 it waits for the signal, so that its end cannot come first
+    taken.append(args)
+    len(taken) == 13 and os.read(heard, 1)
+    return append(*args)
+sg.FolderStore.append = held
 try:
     sg.sample_chains(build_dense_long, 3, steps=int(sys.argv[2]), seed=5, store=sys.argv[1], executor="vectorized")
 except KeyboardInterrupt:
@@ -118,13 +136,9 @@ def test_ended_from_outside(number, tmp_path, long_one):
     """Gone on with from their checkpoints: the same samples, none lost and none twice."""
     folder = tmp_path / "runs"
     process = Process(SCRIPT, folder, 12000)
-    for _ in range(6000):
-        kept = [len(list((folder / f"chain-0{k}").glob("*.params"))) for k in range(3)]
-        if min(kept) > 2:
-            break
-        time.sleep(0.005)
+    await_that(lambda: all(len(list((folder / f"chain-0{k}").glob("sample-*"))) > 2 for k in range(3)), "samples")
     os.kill(process.pid, number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == {signal.SIGINT: 7}.get(number, -number), said
     before = sg.load(folder)
     assert all(0 < len(chain) < len(long_one[0]) for chain in before)

@@ -21,7 +21,7 @@ VERDICTS = {"none": "well mixed", "stuck": "chains disagree", "mode": "chains di
             "burn-in": "start not forgotten", "cold": "too cold", "hot": "step too large"}
 ROWS = {"stuck": "moving", "mode": "rhat", "slow": "bulk_ess", "burn-in": "start", "cold": "temperature",
         "hot": "temperature"}
-SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
 
 
 def asked(model, runs, **options):

@@ -49,6 +49,8 @@ class Process:
         if cls._server is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             env = {**os.environ, "PYTHONPATH": os.pathsep.join([HERE, *filter(None, sys.path)])}
+            if env.pop("SGMCMC_MX_TESTS_THREADS", None):    # for this process alone
+                del env["OMP_NUM_THREADS"]
             server = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(theirs.fileno())], env=env,
                                       pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             theirs.close()
@@ -100,15 +102,33 @@ def run(code, *arguments, timeout=300, **options):
 
 
 def serve(handle):
-    """Fork a process for every order. Returns in the processes, with the code to run, and (nothing) at the end."""
-    orders = socket.socket(fileno=handle)
+    """Fork a process for every order. Returns in the processes, with the code to run, and (nothing) at the end.
+
+    One thread does it all. A thread beside it could hold a lock (of the allocator, say) at the moment of a fork, and
+    the new process would wait for it for ever.
+    """
+    orders, forked = socket.socket(fileno=handle), {}
+    heard, told = os.pipe()         # a byte for every signal: the end of a process is waited for together with orders
+    os.set_blocking(told, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     while True:
+        ready = select.select([orders, heard], [], [])[0]
+        if heard in ready:
+            os.read(heard, MOST)
+            answer(forked)
+        if orders not in ready:
+            continue
         order, rights, _, _ = orders.recvmsg(MOST, socket.CMSG_SPACE(4 * array.array("i").itemsize))
         if not order:
             return ""
         handles = array.array("i", rights[0][2])
         process = os.fork()
         if process == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for mine in (heard, told, *forked.values()):
+                os.close(mine)
             code, folder, environment, *arguments = json.loads(order)
             orders.close()
             os.environ.update(environment)
@@ -121,17 +141,24 @@ def serve(handle):
             return code
         for mine in handles[:3]:
             os.close(mine)
-        os.write(handles[3], b"%d\n" % process)
-        threading.Thread(target=_answer, args=(process, handles[3]), daemon=True).start()
+        forked[process] = handles[3]
+        tell(handles[3], process)
 
 
-def _answer(process, handle):
-    status = os.waitpid(process, 0)[1]
-    try:
-        os.write(handle, b"%d\n" % status)
-    except BrokenPipeError:     # nobody waits for it
-        pass
-    os.close(handle)
+def answer(forked):
+    """Tell who waits for a process how it ended, for all that have."""
+    while forked:
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process == 0:
+            return
+        handle = forked.pop(process)
+        tell(handle, status)
+        os.close(handle)
+
+
+def tell(handle, number):
+    with contextlib.suppress(BrokenPipeError):      # nobody waits for it
+        os.write(handle, b"%d\n" % number)
 
 
 if __name__ == "__main__":

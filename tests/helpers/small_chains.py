@@ -32,23 +32,12 @@ def build(chain, dataset=None, learning_rate=0.05, **options):
                          **{"burn_in": 3, "thin": 4, "checkpoint_every": 5, **options})
 
 
-class Slow(gluon.data.ArrayDataset):
-    def __getitem__(self, index):
-        time.sleep(0.02)
-        return super().__getitem__(index)
+class Held(gluon.data.ArrayDataset):
+    """Holds its chain halfway until ``told()`` returns: what is to happen to the chain happens before its end."""
 
-
-def build_slow(chain):
-    """The same chain at a pace at which something can happen to it."""
-    return build(chain, Slow(X, Y))
-
-
-class Held(Slow):
-    """Holds its chain halfway until ``told()`` returns, so that it cannot come to its end before it is told to end."""
-
-    def __init__(self, told):
+    def __init__(self, told, items=BATCH * STEPS // 2):
         super().__init__(X, Y)
-        self._told, self._left = told, BATCH * STEPS // 2
+        self._told, self._left = told, items
 
     def __getitem__(self, index):
         self._left -= 1
@@ -68,6 +57,43 @@ def build_held(chain):
 def build_held_in(folder, chain):
     """The same chain. It is told by a file in the folder of all chains."""
     return build(chain, Held(lambda: await_that(lambda: any(folder.glob("stop-*")), "the end of the call")))
+
+
+class Gate:
+    """Builds the same chain, which is held until its gate is opened or another process has claimed it.
+
+    ``folder`` is that of all chains. ``items=`` holds a chain elsewhere than halfway, after so many.
+    """
+
+    def __init__(self, folder, **items):
+        self._folder, self._items = folder, items
+
+    def __call__(self, chain):
+        def told():
+            self._place("held", chain.index).touch()
+            await_that(lambda: self._is_open(chain), "the gate")
+        return build(chain, Held(told, **self._items))
+
+    def await_held(self, index):
+        """Until a process has come so far with this chain."""
+        await_that(self._place("held", index).exists, f"chain {index}")
+
+    def open(self, *indices):
+        """Let these chains go on, or all."""
+        for index in indices or range(10):
+            self._place("open", index).touch()
+
+    def _place(self, what, index):
+        return self._folder.with_name(f"{self._folder.name}-{what}-{index}")
+
+    def _is_open(self, chain):
+        claimed = self._folder / f"chain-{chain.index:02d}"
+        return self._place("open", chain.index).exists() or claim_of(claimed)["process"] != os.getpid()
+
+
+def claim_of(folder):
+    """Which attempt a chain belongs to; OSError where it belongs to none."""
+    return json.loads((folder / "claim.json").read_text())
 
 
 def build_raising(chain):
@@ -190,13 +216,13 @@ def lock_of(folder):
     return json.loads((folder / "lock").read_text())["process"]
 
 
-def await_samples(folder, number, seconds=60):
+def await_samples(folder, number, seconds=300):
     """Until a chain has acknowledged so many samples."""
     await_that(lambda: (folder / "manifest.jsonl").read_text().count('"sample"') >= number,
                f"{number} samples of {folder.name}", seconds)
 
 
-def await_that(condition, what, seconds=60):
+def await_that(condition, what, seconds=300):
     """Until something is so; a file that is not there yet is waited for."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -142,8 +142,9 @@ def other_likelihoods() -> None:
 
 
 def tuned() -> None:
-    net, pair = network(), data()
-    suggestion = sg.suggest(net, CLASSES, pair, batch_size=10, steps=50, batches=4, pilot=20)
+    net, pair = gluon.nn.Dense(3, in_units=4), data()
+    net.initialize(mx.init.Xavier())
+    suggestion = sg.suggest(net, CLASSES, pair, batch_size=10, steps=50, batches=4, pilot=5)
     trainer = sg.BayesianTrainer(net, suggestion.optimizer, suggestion.optimizer_params, CLASSES,
                                  **suggestion.trainer_params)
     variates = sg.ControlVariates(net, CLASSES, pair, update_every=3)
@@ -173,7 +174,7 @@ def diagnosed(runs) -> None:
     with tempfile.TemporaryDirectory() as folder:
         print(sg.report(chains, *data(), classes=list("abc"), path=Path(folder) / "a.html", **options))
     print(sg.diagnostics.temperatures(chains, data(), gradients=16, directions=2, **options))
-    print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=64, starts=4))
+    print(sg.diagnostics.step_halving(chains, *data(), setup=runs.setup, steps=32, starts=4))
     calibrated = sg.diagnostics.sbc(lambda net, labels, seed: chains[0], network(), data()[0], CLASSES, simulations=20)
     print(calibrated, sg.plot.sbc(calibrated.ranks, calibrated.draws, calibrated.quantities))
     print(sg.diagnostics.total_variation(chains, data()[0], **options), sg.diagnostics.mcse(chains, of="potential"))

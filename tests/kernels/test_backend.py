@@ -170,6 +170,7 @@ def plain_library(tmp_path_factory):
     (folder / "src" / "kernels.c").write_text(text.replace("#define SG_DISPATCH 1\n", "#define SG_DISPATCH 0\n"))
     here = os.path.join(os.path.dirname(build.__file__), "src")
     command = [word.replace(here, str(sources)) for word in build.command(str(folder / "_step.so"))]
+    command[command.index("-O3")] = "-O1"       # asked for its name only
     subprocess.run(command, check=True)
     return str(folder / "_step.so")
 

@@ -42,14 +42,14 @@ def defaults():
 
 
 def sampled(axes, many):
-    """All combinations for one step; for ``many`` every other: with each combination of the rest one of the two types.
+    """All combinations for one step; for ``many`` every third, so that all pairs of values are among them.
 
-    The others are run with --slow. ``axes`` end in the type.
+    The others are run with --slow.
     """
     cases = []
     for steps, ulps in many:
         for places in itertools.product(*(range(len(axis)) for axis in axes)):
-            left_out = steps > 1 and sum(places) % 2
+            left_out = steps > 1 and sum(places) % 3
             cases.append(pytest.param(*(axis[i] for axis, i in zip(axes, places)), steps, ulps,
                                       marks=pytest.mark.slow if left_out else ()))
     return cases
@@ -58,39 +58,54 @@ def sampled(axes, many):
 TYPES = ("float32", "float64")
 
 
+def natively(make, steps=1):
+    """Every array after the native step. One step is made with every instruction set, which all give the same bits."""
+    names, expected = native.instruction_sets() if steps == 1 else (native.instruction_set(),), None
+    for name in names:
+        native.instruction_set(name)
+        got = run(native, make(), steps)
+        expected = expected or got
+        for key in got:
+            np.testing.assert_array_equal(got[key], expected[key], err_msg=f"{key} {name}")
+    return expected
+
+
+@pytest.mark.any_isa
 @pytest.mark.parametrize("kind, estimate, clip, dtype, steps, ulps", sampled(
     (KINDS, (None, 0.0, 0.3), (None, 0.4), TYPES), [(1, 5), (10, 10)]))
 def test_as_the_readable_backend(kind, estimate, clip, dtype, steps, ulps):
-    results = []
-    for backend in (native, ndarray):
-        tensors = [tensor(s, kind, dtype, estimate, ordinal=i) for i, s in enumerate(SHAPES)]
-        results.append(run(backend, job(tensors, kind, clip), steps))
-    assert_close(*results, ulps)
+    def made():
+        return job([tensor(s, kind, dtype, estimate, ordinal=i) for i, s in enumerate(SHAPES)], kind, clip)
+
+    assert_close(natively(made, steps), run(ndarray, made(), steps), ulps)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("integrator, kind, extra, dtype, steps, ulps", sampled(
     (INTEGRATORS, KINDS, ("plain", "estimate", "scaled"), TYPES), [(1, 6), (10, 14)]))
 def test_integrators_and_preconditioners_as_the_readable_backend(integrator, kind, extra, dtype, steps, ulps):
-    results = []
-    for backend in (native, ndarray):
+    def made():
         tensors = [tensor(s, kind, dtype, 0.3 if extra == "estimate" else None, ordinal=i, scaled=extra == "scaled")
                    for i, s in enumerate(SHAPES)]
-        results.append(run(backend, job(tensors, kind, integrator=integrator), steps))
-    assert_close(*results, ulps)
+        return job(tensors, kind, integrator=integrator)
+
+    assert_close(natively(made, steps), run(ndarray, made(), steps), ulps)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("law, arrays, kind, dtype, steps, ulps", sampled(
     (LAWS[1:], ((False, False), (True, False), (False, True), (True, True)), KINDS, TYPES), [(1, 6), (5, 14)]))
 def test_priors_as_the_readable_backend(law, arrays, kind, dtype, steps, ulps):
     """Every integrator and what else a step has comes by turns; the pull is formed before, in the same way for all."""
     extras = {"euler": {"estimate": 0.3}, "aboba": {}, "badodab": {"scaled": True}}
     integrator = INTEGRATORS[(LAWS.index(law) + KINDS.index(kind) + sum(arrays)) % 3]
-    results = []
-    for backend in (native, ndarray):
+
+    def made():
         tensors = [with_prior(tensor(s, kind, dtype, ordinal=i, **(extras[integrator] if i % 2 else {})), law, *arrays)
                    for i, s in enumerate(SHAPES)]
-        results.append(run(backend, job(tensors, kind, 0.4, integrator=integrator), steps))
-    assert_close(*results, ulps)
+        return job(tensors, kind, 0.4, integrator=integrator)
+
+    assert_close(natively(made, steps), run(ndarray, made(), steps), ulps)
 
 
 def pulled(law, x, dtype="float64", **numbers):
@@ -197,6 +212,7 @@ def test_no_noise_is_sgd_with_momentum():
 # ---------------------------------------------------------------- the noise
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("stream", [noise.STEP, noise.MOMENTUM])
 def test_integer_stream(stream):
     for name in native.instruction_sets():
@@ -224,9 +240,14 @@ def test_normals_are_those_of_the_reference():
     assert np.abs(ours - noise.normal(640_000, SEED, 9, 3)).max() < 1.5e-6
 
 
+@pytest.mark.any_isa
 def test_normals_have_the_moments_and_the_law():
     n = 10_000_000
-    x = native.normal(n, 20, 5, 1).astype(float)
+    x = native.normal(n, 20, 5, 1)
+    for name in native.instruction_sets():
+        native.instruction_set(name)
+        np.testing.assert_array_equal(native.normal(n, 20, 5, 1), x, err_msg=name)
+    x = x.astype(float)
     for power, mean in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
         z = ((x ** power).mean() - mean) / ((x ** power).std() / math.sqrt(n))
         assert abs(z) < 5, power
@@ -294,6 +315,7 @@ def large(kind, integrator="euler"):
                integrator=integrator)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("law", LAWS[1:])
 @pytest.mark.parametrize("dtype", TYPES)
 def test_bits_of_priors_do_not_depend_on_the_processor(law, dtype):
@@ -309,6 +331,7 @@ def test_bits_of_priors_do_not_depend_on_the_processor(law, dtype):
             np.testing.assert_array_equal(got[key], expected[key], err_msg=f"{key} {name}")
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_bits_do_not_depend_on_threads_or_processor(kind, integrator):
@@ -534,6 +557,7 @@ def test_wrong_sizes_are_refused(name):
 # ---------------------------------------------------------------- the engine and processes
 
 
+@pytest.mark.any_isa
 def test_pushes_do_not_wait_and_arrays_may_go():
     """A step on what is not computed yet, whose arrays are dropped before it runs."""
     for _ in range(20):
@@ -639,6 +663,7 @@ def script(body, engine=HERE):
     return done.stdout.split()
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("engine", ["ThreadedEnginePerDevice", "NaiveEngine"])
 def test_engines_and_forks_agree(engine):
     """NaiveEngine runs a step on Python's own thread, whose OpenMP threads a fork leaves behind."""
@@ -662,6 +687,7 @@ def test_engines_and_forks_agree(engine):
     assert forked == [plain] * 4
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "del j", "import atexit; atexit.register(native.step, j)"])
 def test_exit_with_work_pending(end):
     script(f"""

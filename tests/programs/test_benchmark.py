@@ -114,10 +114,10 @@ def test_a_block_sees_other_processes():
 
     if clock.machine_seconds() is None:
         pytest.skip("no /proc/stat")
-    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    busy = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
     try:
-        time.sleep(0.3)
+        busy.stdout.readline()
         assert not clock.timed(lambda calls: time.sleep(0.5), 1).clean
     finally:
         busy.kill()
-        busy.wait()
+        busy.communicate()

@@ -43,12 +43,10 @@ def test_roles_are_started_and_lines_are_named():
 
 
 def test_the_status_is_that_of_who_failed_and_all_are_stopped(tmp_path):
-    script = f"echo $$ >> {tmp_path}/pids; [ $DMLC_ROLE = server ] && sleep 1 && exit 42; sleep 100"
-    start = time.monotonic()
+    script = f"echo $$ >> {tmp_path}/pids; [ $DMLC_ROLE = server ] && sleep 1 && exit 42; sleep 1000000"
     done = launch("--workers", 2, *shell(script))
     assert done.returncode == 42
     assert "launch | server 0 has failed with status 42; the others are stopped" in done.stderr
-    assert time.monotonic() - start < 10
     none_is_left(tmp_path, 4)
 
 
@@ -99,10 +97,9 @@ def test_a_process_that_does_not_listen_is_ended(tmp_path):
     shutil.copytree(ROOT / "scripts" / "_launch", copy / "_launch")
     (copy / "launch").write_text(LAUNCH.read_text().replace("GRACE = 12.0", "GRACE = 1.0"))
     script = (f"trap '' TERM; echo $$ >> {tmp_path}/pids; [ $DMLC_ROLE = worker ] && sleep 1 && exit 3; "
-              "sleep 60; sleep 60")
-    start = time.monotonic()
+              "sleep 1000000; sleep 1000000")
     done = subprocess.run([sys.executable, str(copy / "launch"), "--workers", "1", *shell(script)], capture_output=True)
-    assert done.returncode == 3 and time.monotonic() - start < 12
+    assert done.returncode == 3
     none_is_left(tmp_path, 3)
 
 

@@ -1,6 +1,5 @@
 """A page is renewed while a process samples, and left alone when it has ended."""
 import itertools
-import time
 
 import pytest
 from forks import Process
@@ -55,9 +54,7 @@ def test_from_before_the_first_sample_to_the_last(tmp_path):
 
 def test_chains_that_are_done_are_looked_at_once(tmp_path):
     runs = sampled(tmp_path / "run", chains=2, samples=9)
-    began = time.monotonic()
-    place = sg.report(runs, FLAT, path=tmp_path / "a.html", watch=300)
-    assert time.monotonic() - began < 250
+    place = sg.report(runs, FLAT, path=tmp_path / "a.html", watch=10**6)    # a second look would be days away
     html, refreshes = looked_at(place)
     assert refreshes == [] and "2 chains, 18 samples" in html.text
 

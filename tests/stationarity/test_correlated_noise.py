@@ -91,7 +91,7 @@ def problem():
     return Correlated()
 
 
-def averages(problem, exact, optimizer, rate, burn, steps, walkers=1000, groups=1, **options):
+def averages(problem, exact, optimizer, rate, burn, steps, walkers=600, groups=1, **options):
     """Averages over time of walkers that start in the law itself: if it is another one, they leave it while they burn
     in.
     """
@@ -168,7 +168,7 @@ def test_epochs_of_batches_that_do_not_cancel_are_batches_with_replacement(probl
 @pytest.mark.parametrize("friction, rate", [(0.05, 0.026), pytest.param(0.2, 0.026, marks=pytest.mark.slow)])
 def test_one_thermostat(problem, friction, rate):
     alpha, exact = problem.law.sgnht(rate / problem.N, friction)
-    found = averages(problem, exact, "sgnht", rate, 800, 1200, walkers=100, groups=15, friction=friction,
+    found = averages(problem, exact, "sgnht", rate, 800, 1200, walkers=60, groups=15, friction=friction,
                      thermostat="tensor", gradient_noise=at_rest(problem, alpha, rate, friction))
     assert_lawful(found, exact, problem, groups=True)
     assert_agrees({"alpha": found["alpha"].ravel()}, {"alpha": alpha[0]})
@@ -224,7 +224,7 @@ def test_sgld(problem):
 def test_one_thermostat_is_right_on_all_data_and_with_control_variates(kind, atol):
     problem = kind()
     alpha, exact = problem.law.sgnht(0.026 / problem.N, 0.05)
-    found = averages(problem, exact, "sgnht", 0.026, 600, 900, walkers=100, groups=12, friction=0.05,
+    found = averages(problem, exact, "sgnht", 0.026, 600, 900, walkers=60, groups=12, friction=0.05,
                      thermostat="tensor", gradient_noise=at_rest(problem, alpha, 0.026, 0.05))
     assert_lawful(found, exact, problem, groups=True)
     np.testing.assert_allclose(ratios(exact, problem.H), 1.0, atol=atol)
@@ -274,7 +274,7 @@ def test_the_laws_reject(mutant, problem, monkeypatch):
 def check(problem):
     rate, friction = 0.026, 0.2
     exact = problem.law.sghmc(rate / problem.N, friction)
-    found = averages(problem, exact, "sghmc", rate, 600, 600, walkers=5000, friction=friction)
+    found = averages(problem, exact, "sghmc", rate, 600, 600, walkers=1500, friction=friction)
     return scores(found, exact, problem)
 
 

@@ -83,7 +83,7 @@ def quantities(flat, precisions):
     return np.stack([lam, x.mean(1), (x ** 2).mean(1), (np.abs(x) < 0.3).mean(1)])
 
 
-def by_sampler(name, T, steps=1500):
+def by_sampler(name, T, steps=900):
     sampler = mx.optimizer.create("sghmc", num_data=N, learning_rate=ETA * N, friction=0.2, integrator="badodab",
                                   temperature=T, prior=PRIORS[name][0](), seed=3,
                                   param_idx2name={i: f"w{i}" for i in range(TENSORS)})

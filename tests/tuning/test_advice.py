@@ -14,7 +14,7 @@ from sgmcmc_mx.tuning.rules import Noise, Step
 from sgmcmc_mx.tuning.ways import Way, cheapest, ways
 
 Categorical, Gaussian = sg.likelihoods.Categorical, sg.likelihoods.Gaussian
-SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
 
 
 def three_classes():
@@ -76,7 +76,7 @@ def test_auto_turns_control_variates_on_where_they_are_the_cure(correlated):
 
 
 def test_auto_leaves_a_network_its_plain_batches():
-    s = sg.suggest(trained(0), Categorical(), three_classes(), "auto", batch_size=50, pilot=60)
+    s = sg.suggest(trained(0), Categorical(), three_classes(), "auto", batch_size=50, pilot=20)
     assert (s.optimizer, s.control_variates, s.batch_size) == ("sgnht", False, 50)
     assert len({(way.optimizer, way.batch_size, way.control_variates) for way in s.ways}) == len(s.ways) >= 6
     mx.optimizer.create(s.optimizer, **s.optimizer_params)
@@ -121,9 +121,9 @@ def test_a_start_that_is_far_away_is_told():
 def test_a_step_that_blows_up_from_here_is_told():
     """And what is proposed does not: four chains of four are sound."""
     net, data = far_away()
-    bad = sg.suggest(net, Gaussian(0.3), data, "sgnht", {"learning_rate": 3.0}, batch_size=30, pilot=60)
+    bad = sg.suggest(net, Gaussian(0.3), data, "sgnht", {"learning_rate": 3.0}, batch_size=30, pilot=20)
     assert bad.warm_start and ("BLOWS UP" in str(bad) or "still falling" in str(bad))
-    good = sg.suggest(net, Gaussian(0.3), data, batch_size=30, pilot=60)
+    good = sg.suggest(net, Gaussian(0.3), data, batch_size=30, pilot=20)
     for seed in range(4):
         net.initialize(mx.init.Normal(0.5), force_reinit=True)
         trainer = sg.BayesianTrainer(net, good.optimizer, {**good.optimizer_params, "seed": seed}, Gaussian(0.3))
@@ -182,7 +182,7 @@ def test_the_density_is_that_of_the_average():
     x, y = rng.normal(size=(40, 3)).astype("float32"), rng.normal(size=(40, 1)).astype("float32")
     net = gluon.nn.Dense(1, in_units=3, use_bias=False)
     net.initialize(mx.init.Zero())
-    s = sg.suggest(net, Gaussian(3.0), (x, y), batch_size=10, pilot=60, prior="suggest", held_out=(x, y))
+    s = sg.suggest(net, Gaussian(3.0), (x, y), batch_size=10, pilot=20, prior="suggest", held_out=(x, y))
     found = {tried.precision: tried.log_density for tried in s.priors}
     alone = -0.5 * np.log(2 * np.pi * 9.0) - (y ** 2).mean() / 18.0
     assert found[300.0] == pytest.approx(alone, abs=0.01)

@@ -80,10 +80,10 @@ def test_the_prior_is_part_of_the_curvature():
 
 
 def fitted_exactly(seed, inputs=30, examples=500, batch=50):
-    """A regression without noise in y, at the weights that fit it: (network, batches, V in the posterior).
+    """A regression without noise in y, at the weights that fit it: (network, data, V in the posterior).
 
     No example has a residual there, so no two batches differ. In the posterior w is away by a covariance S, and a batch
-    drawn with replacement has the noise that the fourth moments of the inputs give.
+    drawn without replacement has the noise that the fourth moments of the inputs give.
     """
     rng = np.random.default_rng(seed)
     x, w = rng.standard_normal((examples, inputs)).astype("float32"), rng.standard_normal(inputs)
@@ -91,13 +91,13 @@ def fitted_exactly(seed, inputs=30, examples=500, batch=50):
     net = gluon.nn.Dense(1, in_units=inputs, use_bias=False)
     net.initialize()
     net.weight.set_data(nd.array(w[None]))
-    rows = [rng.integers(0, examples, batch) for _ in range(200)]
     X = x.astype(float)
     A, S = X.T @ X / examples, np.linalg.inv(X.T @ X + np.eye(inputs))
     away = S @ w                        # the prior's pull on the mode
     M = S + np.outer(away, away)
-    V = examples ** 2 / batch * (((X ** 2).T @ np.einsum("ni,ij,nj->n", X, M, X)) / examples - np.diag(A @ M @ A))
-    return net, [(nd.array(x[i]), nd.array(y[i])) for i in rows], V.mean()
+    drawn = examples ** 2 / batch * (examples - batch) / (examples - 1)
+    V = drawn * (((X ** 2).T @ np.einsum("ni,ij,nj->n", X, M, X)) / examples - np.diag(A @ M @ A))
+    return net, (x, y), V.mean()
 
 
 def test_a_pilot_leaves_the_mode():
@@ -106,12 +106,12 @@ def test_a_pilot_leaves_the_mode():
     It ends in one draw of the posterior, whose noise is off by a third or so: over four problems, within a factor of 2.
     """
     def ratio(seed, pilot):
-        net, batches, exact = fitted_exactly(seed)
-        s = sg.suggest(net, Gaussian(), batches, "sgnht", {"num_data": 500}, batches=20, pilot=pilot)
+        net, data, exact = fitted_exactly(seed)
+        s = sg.suggest(net, Gaussian(), data, "sgnht", batch_size=50, batches=20, pilot=pilot)
         return s.noise.mean() / exact
 
     assert ratio(0, pilot=0) < 1e-6
-    ratios = [ratio(seed, pilot=150) for seed in range(4)]
+    ratios = [ratio(seed, pilot=60) for seed in range(4)]
     assert 0.5 < np.exp(np.mean(np.log(ratios))) < 2.0, ratios
 
 
@@ -311,7 +311,7 @@ def test_noise_that_is_alike_in_all_weights_is_no_more_than_friction_carries(par
     y = (x.sum(1, keepdims=True) + 0.5 * rng.randn(400, 1)).astype("float32")
     net = gluon.nn.Dense(1, in_units=4, use_bias=False)
     net.initialize()
-    s = sg.suggest(net, sg.likelihoods.Gaussian(0.5), (x, y), "sghmc", params, pilot=30)
+    s = sg.suggest(net, sg.likelihoods.Gaussian(0.5), (x, y), "sghmc", params, pilot=10)
     assert s._step.treatment == "mean" and "more than it can carry" not in str(s)
     mx.optimizer.create(s.optimizer, **s.optimizer_params)
 
@@ -401,13 +401,13 @@ def test_a_loader_that_reshuffles_is_told_where_it_matters():
         net = gluon.nn.Dense(1, in_units=4, use_bias=False)
         net.initialize()
         return str(sg.suggest(net, sg.likelihoods.Gaussian(0.5), data, "sgnht",
-                              {"thermostat": "global", "friction": 0.05, "learning_rate": 0.004}, batch_size=40,
+                              {"thermostat": "global", "friction": 0.05, "learning_rate": 0.004}, batch_size=100,
                               batches=8, pilot=8))
 
-    told = "reshuffled epoch's batches cancel over its 10 steps"
-    assert told in advice(gluon.data.DataLoader(dataset, 40, shuffle=True))
-    assert told in advice(sg.data.ResumableLoader(dataset, 40))
-    assert told not in advice(gluon.data.DataLoader(dataset, 40)) and told not in advice((x, y))
+    told = "reshuffled epoch's batches cancel over its 4 steps"
+    assert told in advice(gluon.data.DataLoader(dataset, 100, shuffle=True))
+    assert told in advice(sg.data.ResumableLoader(dataset, 100))
+    assert told not in advice(gluon.data.DataLoader(dataset, 100)) and told not in advice((x, y))
 
 
 # ---------------------------------------------------------------- used
@@ -416,7 +416,7 @@ def test_a_loader_that_reshuffles_is_told_where_it_matters():
 def test_the_trainer_takes_it(optimizer):
     net, data = classifier()
     loss = sg.likelihoods.Categorical()
-    s = sg.suggest(net, loss, data, optimizer, {"wd": 2.0}, batch_size=50, steps=40, batches=8, pilot=15)
+    s = sg.suggest(net, loss, data, optimizer, {"wd": 2.0}, batch_size=50, steps=40, batches=8, pilot=5)
     trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss, seed=0, **s.trainer_params)
     assert trainer.optimizer.num_data == 200 and trainer.optimizer.wd == 2.0
     for i in range(40):
@@ -452,7 +452,7 @@ def test_nothing_of_the_network_is_changed():
     mx.random.seed(7)
     mxnets = nd.random.uniform(shape=3).asnumpy()
     mx.random.seed(7)
-    sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=15)
+    sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=5)
     np.testing.assert_array_equal(nd.random.uniform(shape=3).asnumpy(), mxnets)
     for a, b in zip(before[:2], state()[:2]):
         for u, v in zip(a, b):
@@ -483,7 +483,7 @@ def test_what_is_given_is_kept_and_judged():
 
 def test_the_same_advice_every_time():
     net, data = classifier()
-    one, two = (sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=15)
+    one, two = (sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=5)
                 for _ in range(2))
     for s in (one, two):
         s.reasons.pop("seconds")        # which the machine decides

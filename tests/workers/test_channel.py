@@ -32,7 +32,7 @@ class Three:
                 peer.connection.shutdown(socket.SHUT_RDWR)
             peer.connection.close()
 
-    def lost(self, rank, within=5.0):
+    def lost(self, rank, within=100.0):
         """What a worker says of a loss."""
         end = time.monotonic() + within
         while not self.heard[rank] and time.monotonic() < end:
