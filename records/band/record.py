@@ -85,7 +85,8 @@ class Record:
         cells = found.predict(problem.grid)
         variation, agreement = apart(self.truth(part, print), cells)
         row = {"part": part, "method": method, "seed": seed, "tv": variation, "agreement": agreement,
-               "gradients": found.gradients, "passes": found.gradients * problem.batch / len(problem.x),
+               "gradients": found.gradients,
+               "passes": found.gradients * setting.get("batch_size", problem.batch) / len(problem.x),
                "core_seconds": seconds, "setting": json.dumps({**setting, **found.setting})}
         ledger.put(self.folder / "results.csv", KEY, row)
         if method in self.drawn and seed == 0:
