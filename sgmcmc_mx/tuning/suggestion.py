@@ -124,8 +124,9 @@ class Suggestion:
             f". Others: {'; '.join(others)}" if others else "")
         if way.control_variates:
             self.reasons["control_variates"] = (
-                "loss = cv.backward(x, y), cv = sgmcmc_mx.ControlVariates(net, loss, data) made where the weights are "
-                "now; without them these settings are wrong")
+                "sg.ChainSetup(..., control_variates=True) for chains that begin where the weights are now; or cv = "
+                "sg.ControlVariates(net, loss, data) made here, and trainer.sample(..., control_variates=cv) or "
+                "cv.backward(x, y) in a loop of one's own. Without them these settings are wrong")
         self.reasons["batch_size"] = "examples in a batch"
 
     # ---------------------------------------------------------------- settings
