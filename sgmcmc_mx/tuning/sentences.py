@@ -6,7 +6,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from .rules import UNEVEN, Noise, Step, choose, ends, slow_variance_ratio, variance_ratio
+from .rules import TREATMENTS, UNEVEN, Noise, Step, choose, ends, slow_variance_ratio, variance_ratio
 
 __all__ = ["APART", "SAFE", "Sentences", "bias_of", "is_given"]
 
@@ -21,6 +21,8 @@ class Sentences:
     learning_rate: float
     friction: Optional[float]
     thermostat: Optional[str]
+    subtract_noise: Optional[bool]
+    learn: Optional[int]
     control_variates: bool
     batch_size: int
     burn_in: int
@@ -47,29 +49,47 @@ class Sentences:
         reasons = {"learning_rate": self._about_step()}
         if self.friction is not None:
             reasons["friction"] = self._about_friction()
-        if self._family != "sgld":
-            reasons["thermostat" if self.thermostat else "gradient_noise"] = self._about_noise()
+        if self._step.treatment != "langevin":
+            reasons[self._treated] = self._about_noise()
+        if self.learn is not None:
+            reasons["learn"] = "burn_in of sasghmc itself, in which it learns its scales; samples are right after them"
         reasons["burn_in"], reasons["thin"] = self._about_burn_in(), self._about_thin()
         for name in reasons:
             if is_given(self._given, name):
                 reasons[name] = "(given) " + reasons[name]
         return reasons
 
+    @property
+    def _is_scaled(self) -> bool:
+        """Whether each weight's step is divided by the size of its gradient."""
+        return self._family in ("psgld", "sasghmc")
+
+    @property
+    def _treated(self) -> str:
+        """The argument that says how noise is met."""
+        if self.thermostat:
+            return "thermostat"
+        return "gradient_noise" if self.subtract_noise is None else "subtract_noise"
+
     def _about_step(self) -> str:
         stiff, k = self._step.eta * self.curvature[1], self.curvature[1]
         limit = self._limit / k * self._N
-        text = f"eta k = {stiff:.2g} at U's largest curvature, k = {k:.2g}"
+        scaled = " of w / sqrt(M), M what the sampler multiplies its step by" if self._is_scaled else ""
+        text = f"eta k = {stiff:.2g} at U's largest curvature{scaled}, k = {k:.2g}"
         if stiff >= 0.9 * self._limit:
             return f"{text}: the chain blows up from {limit:.2g}; write {SAFE / k * self._N:.1g}"
         text += (f": standard deviations {100 * ((1 - stiff / 4) ** -0.5 - 1):.0f} % too large there, and unstable "
                  f"from {limit:.2g}")
         if not is_given(self._given, "learning_rate") and stiff < 0.2:
             text += "; minibatch noise allows no more"
-        if self._family == "sgld":
+        if self._step.treatment == "langevin":
             text += f". Minibatches heat it: {self._spread()}{self._about_control_variates()}"
             if _biased(self.bias):
-                free = choose("sgld", self._V, k, self._T)
-                text += f". BIASED: write learning_rate={free.eta * self._N:.2g} or larger batches"
+                free = choose(self._family, self._V, k, self._T)
+                shorter = free.eta < 0.95 * self._step.eta
+                text += (f". BIASED: write learning_rate={free.eta * self._N:.2g} or larger batches" if shorter else
+                         ". BIASED: its scale follows the gradient, so that it lingers where that is large, and a "
+                         "shorter step is no cure; write sgld, or smaller batches, whose noise drowns it")
         return text
 
     def _about_friction(self) -> str:
@@ -77,6 +97,8 @@ class Sentences:
         low, high = self._V.ends
         text = (f"minibatches add eta V / (2 T) = {b * self._V.mean:.2g} on average and {b * low:.2g} to "
                 f"{b * high:.2g} for nine directions in ten")
+        if self._is_scaled:
+            text = f"in units of w / sqrt(M) {text}"
         if self.thermostat:
             noisiest = self._V.most if self.thermostat == "element" else self._V.mean
             load = 2.0 * (self._step.friction + b * noisiest)
@@ -87,33 +109,35 @@ class Sentences:
         return text
 
     def _about_noise(self) -> str:
-        shared, alone = ("global", "element") if self.thermostat else ("mean", "estimate")
+        shared, alone = TREATMENTS[self._family]
         words = {"global": "one for all weights", "tensor": "one for each tensor", "element": "one for each weight",
                  "none": "minibatch noise is not taken out", "mean": "the mean over weights is taken out of all",
-                 "estimate": "each weight's own is estimated and taken out"}
+                 "estimate": "each weight's own is estimated and taken out",
+                 "believed": "all of E[g^2] is taken out, as if the mean gradient were noise, too"}
         told = self._step.told
         what = words[self._step.treatment] if told is None else f"V = {told:.3g} is taken out of all weights"
         text = f"{what}: {self._spread()}"
         if self._step.treatment == alone:
             low, high, _ = bias_of(self._step._replace(treatment=shared), self._V, self._T)
-            text += f" (all weights alike: {low:.2f} to {high:.2f})"
+            text += f" ({'left in' if self.subtract_noise else 'all weights alike'}: {low:.2f} to {high:.2f})"
         if _biased(self.bias):
-            text += self._what_would_do(alone)
+            text += self._what_would_do(shared if self.subtract_noise else alone)
         return text + self._about_epochs() + self._about_control_variates()
 
-    def _what_would_do(self, alone: str) -> str:
-        """What keeps nine directions in ten within 10 %, where the settings given do not."""
-        name = "thermostat" if self.thermostat else "gradient_noise"
+    def _what_would_do(self, other: str) -> str:
+        """What keeps nine directions in ten within 10 %, where the settings given do not; perhaps another treatment."""
+        name = self._treated
         ways = []
-        if not _biased(bias_of(self._step._replace(treatment=alone), self._V, self._T)):
-            ways.append(f"{name}={alone!r}")
+        if not _biased(bias_of(self._step._replace(treatment=other), self._V, self._T)):
+            ways.append(f"{name}={other!r}" if self.subtract_noise is None else f"{name}={not self.subtract_noise}")
         free = choose(self._family, self._V, self.curvature[1], self._T, friction=self.friction,
                       treatment=self._step.treatment)
         if free.eta < 0.95 * self._step.eta:
             ways.append(f"learning_rate={free.eta * self._N:.2g}")
             larger = math.ceil(self.batch_size * self._step.eta / free.eta)
             ways.append(f"batches of {larger:,}" if larger < self._N else "all data at every step (sg.HMC)")
-        ways.append("where the posterior is narrow sg.ControlVariates")
+        if not self._is_scaled:
+            ways.append("where the posterior is narrow sg.ControlVariates")
         low, high, _ = self.bias
         why = ("" if math.isnan(high) else "directions that minibatches heat less than others freeze; "
                if 1.0 - low > high - 1.0 else "minibatches heat some directions more than is taken out of them; ")

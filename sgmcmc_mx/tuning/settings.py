@@ -14,17 +14,19 @@ from ..batches.layout import BatchLayout
 from ..data import ResumableLoader
 from ..full_data.potential import prior_laws
 from ..gradients import Gradients
-from ..samplers import SGHMC
+from ..samplers import SASGHMC, SGHMC
 from .measure import Measurement
 from .outlook import outlook, starts_here
 from .prior_choice import Tried, best_precision
 from .rules import Noise, Step, choose, friction_in_force, relaxation
+from .scales import scaling_of
 from .suggestion import Suggestion, family
 from .survey import Survey, surveyed
 from .ways import cheapest, ways
 
 __all__ = ["suggest"]
 
+SCALED = "psgld", "sasghmc"       # divide each weight's step by the size of its gradient
 FOLLOW_UP = "sgnhtp", "msgnht", "msgnht_s_aboba", "msgnht_s_badodab", "msgnhtp_s_badodab"      # are sgnht, too
 
 
@@ -50,6 +52,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
       .05 (to .2 where the step is given); where each weight by itself is better met, it gets a thermostat of its own
       (``sghmc``: an estimate). Where weights are correlated it is not: docs/correlated_noise.md.
     * 2 a + eta V / T stays well below 1, where a thermostat has no fixed point.
+    * ``psgld`` and ``sasghmc`` multiply each weight's step by M, one over the size of its gradient. All is measured and
+      foretold in x = w / sqrt(M), where they are SGLD and SGHMC. So is what an M adds that follows the gradient, and
+      what ``sasghmc`` takes out without looking at how much there is.
     * burn_in: the relaxation time of the flattest direction, about alpha / (eta k), k the prior's precision where the
       data say nothing, or three times what a thermostat takes to answer, mu alpha / (eta T); but not more than an
       eighth of ``steps``. thin: as leaves 400 samples of ``steps`` (else a fiftieth of the relaxation time), but not
@@ -64,7 +69,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     data : (x, y), DataLoader, DataIter or list of (x, y)
         The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use. A
         DataLoader that reshuffles every epoch is told of, where that makes a chain too cold.
-    optimizer : 'sgnht', 'sghmc', 'sgld' or a follow-up's name, such as 'msgnht'; or 'auto'
+    optimizer : 'sgnht', 'sghmc', 'sgld', 'psgld', 'sasghmc' or a follow-up's name, such as 'msgnht'; or 'auto'
         ``'auto'`` chooses among ``sgnht``, ``sghmc`` without ``gradient_noise`` and ``sgld``, with and without control
         variates, with batches as given, 4 and 16 times as large: what keeps nine directions in ten within 10 % and goes
         through the posterior in the least passes over the data, or, where none keeps them, what comes nearest. What is
@@ -72,7 +77,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         ``batch_size`` of what it returns: settings for the one are wrong without it.
     optimizer_params : dict, optional
         Arguments of the sampler that are settled (``wd`` or ``prior``, ``temperature``, ...). A ``learning_rate``,
-        ``friction``, ``thermostat`` or ``gradient_noise`` among them is kept, and judged.
+        ``friction``, ``thermostat``, ``gradient_noise`` or ``subtract_noise`` among them is kept, and judged.
     batch_size : int, default 100
         Examples in a batch, where ``data`` is a pair of arrays.
     steps : int, optional
@@ -111,7 +116,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     >>> print(s)
     >>> trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss_fn, **s.trainer_params)
     """
-    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", "auto", *FOLLOW_UP))
+    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", *SCALED, "auto", *FOLLOW_UP))
     if steps is not None:
         steps = integer("steps", steps, "the length of the run, or None", low=10)
     batches = integer("batches", batches, "batches that the noise is measured on", low=4)
@@ -122,6 +127,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     if control_variates and not pilot:
         raise ValueError("control_variates=True needs a pilot chain, got pilot=0: at the centre itself they leave no "
                          "noise; write pilot=300")
+    if control_variates and optimizer in SCALED:
+        raise ValueError(f"control_variates=True with optimizer={optimizer!r}, whose scales are learned from the "
+                         "gradients that these leave: what comes of that is not foretold; write optimizer='sgnht'")
     _check_prior(prior, held_out, optimizer_params, pilot)
     gradients = Gradients("suggest", net, loss)
     _check_float32(gradients)
@@ -141,7 +149,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         tried = best_precision(measurement, _batched(held_out, batch_size, gradients, layout, None), pilot)
         given["wd"] = tried[0].precision
         measurement.precisions = _precision_of(gradients, given)
-    survey = surveyed(measurement, pilot, batches)
+    survey = surveyed(measurement, pilot, batches, scaling_of(sampler))
     if optimizer == "auto":
         found = _cheapest(measurement, survey, given, steps)
     else:
@@ -242,6 +250,8 @@ def _checked(optimizer: str, given: dict) -> Any:
     """The sampler with what is settled, so that it can complain, and say its defaults."""
     # Where no step is given one is chosen that noise allows: the default one must not be refused for it.
     step = {} if {"learning_rate", "lr_scheduler"} & set(given) else {"learning_rate": 1e-12}
+    if optimizer == "sasghmc":
+        step["burn_in"] = 1     # chosen, too
     sampler = mx.optimizer.create(optimizer, **{"seed": 0, **step, **given})
     if not sampler.temperature:
         raise ValueError("temperature is 0, at which a sampler is an optimizer; suggest needs a temperature above 0")
@@ -261,6 +271,8 @@ def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
     if "gradient_noise" in given and isinstance(sampler, SGHMC):
         treatment = {None: "none", "estimate": "estimate"}.get(given["gradient_noise"], "mean")
         told = sampler.gradient_noise if treatment == "mean" else None
+    if "subtract_noise" in given and isinstance(sampler, SASGHMC):
+        treatment = "believed" if sampler.subtract_noise else "none"
     step = choose(family(sampler), noise, steepest, sampler.temperature, eta, friction, treatment, told)
     if eta is None:
         step = step._replace(eta=_rounded(step.eta * sampler.num_data) / sampler.num_data)

@@ -17,6 +17,7 @@ __all__ = ["Suggestion"]
 
 SAMPLES = 400       # that a run of known length is cut into, at most
 FEWEST = 10         # and at least, however short
+LEARN = 200         # steps at least, that scales of gradients are learned in
 
 
 class Suggestion(Sentences):
@@ -26,12 +27,14 @@ class Suggestion(Sentences):
     ----------
     optimizer, optimizer_params, trainer_params
         ``sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss, **s.trainer_params)``.
-    learning_rate, friction, thermostat, gradient_noise, burn_in, thin
-        The settings one by one; None where the sampler has none.
+    learning_rate, friction, thermostat, gradient_noise, subtract_noise, learn, burn_in, thin
+        The settings one by one; None where the sampler has none. ``learn`` is the ``burn_in`` of ``sasghmc`` itself,
+        steps in which it learns its scales; the trainer's is longer.
     reasons : dict
         A sentence for each setting, by name.
     noise : numpy.ndarray
-        V of every weight: the variance over minibatches of its coordinate of grad U.
+        V of every weight: the variance over minibatches of its coordinate of grad U. Of ``psgld`` and ``sasghmc`` times
+        M, in x = w / sqrt(M), as ``curvature`` is.
     curvature : (float, float)
         The least and the largest curvature of U that were found; the least is the prior's where U curves downwards.
     relaxation : float
@@ -75,16 +78,18 @@ class Suggestion(Sentences):
         self.learning_rate = float(f"{step.eta * self._N:.12g}")
         self.friction = step.friction or None
         self.thermostat = step.treatment if self._family == "sgnht" else None
+        self.subtract_noise = step.treatment == "believed" if self._family == "sasghmc" else None
         self.gradient_noise = given.get("gradient_noise", {"mean": float(f"{noise.mean:.3g}"), "estimate": "estimate"}
                                         .get(step.treatment))
         self.bias = bias_of(step, noise, self._T)
         self.coldest = float(np.sqrt(variance_ratio(step, noise, self._T)).min())
         self._alpha = friction_in_force(step, noise, self._T)
-        self._limit = 4.0 if self._family == "sgld" else 2.0 * (2.0 - self._alpha)      # of eta k
+        self._limit = 4.0 if step.treatment == "langevin" else 2.0 * (2.0 - self._alpha)      # of eta k
         self.relaxation = relaxation(step.eta, self._alpha, curvature[0])
         self._answer = self._thermostat_answers(sampler, self.thermostat) if self.thermostat else 0.0
         self.wanted = self._wanted()
         self.burn_in, self.thin = self._when_to_collect()
+        self.learn = given.get("burn_in", max(1, self.burn_in // 2)) if self._family == "sasghmc" else None
         self.optimizer_params = self._params()
         self.trainer_params = {"burn_in": self.burn_in, "thin": self.thin}
         self.reasons = self._reasons()
@@ -131,8 +136,11 @@ class Suggestion(Sentences):
     # ---------------------------------------------------------------- settings
 
     def _params(self) -> dict:
-        proposed = {name: getattr(self, name) for name in ("learning_rate", "friction", "thermostat", "gradient_noise")
+        proposed = {name: getattr(self, name) for name in ("learning_rate", "friction", "thermostat", "gradient_noise",
+                                                            "subtract_noise")
                     if getattr(self, name) is not None and not is_given(self._given, name)}
+        if self.learn is not None:
+            proposed["burn_in"] = self.learn
         return {**proposed, **self._given}
 
     def _thermostat_answers(self, sampler: Any, thermostat: str) -> float:
@@ -157,6 +165,8 @@ class Suggestion(Sentences):
         wanted = max(self.relaxation, 3.0 * self._answer)
         if self._is_unstable():     # what a stable step would want
             wanted = relaxation(SAFE / self.curvature[1], min(self._alpha, 0.5), self.curvature[0])
+        if self._family == "sasghmc":   # it has to be at home while it learns its scales, and once more with them
+            wanted = 2.0 * max(wanted, LEARN) + self._given.get("burn_in", 0)
         return math.ceil(min(wanted, 1e9))
 
 
