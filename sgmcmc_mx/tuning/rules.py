@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from .directions import Along
 from .scales import GRID, followed
 
-__all__ = ["TREATMENTS", "Noise", "Step", "choose", "off", "relaxation", "shrunk", "slow_variance_ratio",
-           "variance_ratio"]
+__all__ = ["TREATMENTS", "Noise", "Step", "capped", "choose", "off", "relaxation", "shrunk",
+           "slow_variance_ratio", "variance_ratio"]
 
 # eta k in the steepest direction, whose variance is then 1 / (1 - eta k / 4) of what it should be. Networks on MNIST
 # lost nothing against a quarter of that step; four times it killed the units of one and was worse on two.
@@ -31,6 +31,7 @@ HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the sam
 TEPID = 0.05            # the same of the mean variance over directions, which is the configurational temperature
 MODEST = 0.05           # a where the step can be chosen: alpha / 2 is then 3 %, and only eta / a matters to speed
 SHORTER, COOLER = 12, 24    # times that a step is shortened by a tenth, for one limit and for the other
+SHORTEST = 200              # and for a limit on the hottest direction, at most
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
 CARRIED = 0.9           # of a, what SGHMC is told to take out of it: numbers are rounded afterwards
 MARGIN = 1.5            # how much faster a treatment of each weight by itself must be
@@ -226,6 +227,17 @@ def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, et
     if max(away) <= UNEVEN:
         return alone if speed[1] > MARGIN * speed[0] else shared
     return alone if away[1] < away[0] else shared
+
+
+def capped(step: Step, noise: Noise, temperature: float, hottest: Optional[float]) -> Step:
+    """The step made shorter until the standard deviation along the hottest direction is foretold to be no more than
+    that many times the posterior's; where no step is short enough, as it was."""
+    found = step
+    for _ in range(0 if hottest is None else SHORTEST):
+        if np.sqrt(np.nan_to_num(variance_ratio(found, noise, temperature), nan=math.inf)).max() <= hottest:
+            return found
+        found = found._replace(eta=float(f"{0.9 * found.eta:.2g}"))
+    return step
 
 
 def off(step: Step, noise: Noise, temperature: float) -> float:

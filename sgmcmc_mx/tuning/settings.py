@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from .._check import choice, integer
+from .._check import choice, integer, number
 from .._network import Loss
 from ..batches.labelled import Labelled, LabelledData
 from ..batches.layout import BatchLayout
@@ -18,7 +18,7 @@ from ..samplers import SASGHMC, SGHMC
 from .measure import Measurement
 from .outlook import outlook, starts_here
 from .prior_choice import Tried, best_precision
-from .rules import Noise, Step, choose, friction_in_force, relaxation
+from .rules import Noise, Step, capped, choose, friction_in_force, relaxation
 from .scales import scaling_of
 from .suggestion import Suggestion, family
 from .survey import Survey, surveyed
@@ -33,8 +33,8 @@ FOLLOW_UP = "sgnhtp", "msgnht", "msgnht_s_aboba", "msgnht_s_badodab", "msgnhtp_s
 def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "sgnht",
             optimizer_params: Optional[dict] = None, *, batch_size: int = 100, steps: Optional[int] = None,
             batches: int = 40, pilot: int = 300, layout: Optional[BatchLayout] = None,
-            control_variates: bool = False, prior: Optional[str] = None, held_out: Optional[LabelledData] = None
-            ) -> Suggestion:
+            control_variates: bool = False, prior: Optional[str] = None,
+            held_out: Optional[LabelledData] = None, hottest: Optional[float] = None) -> Suggestion:
     r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
 
     What is measured: curvature k along 24 directions that stand for all (Ritz vectors of the Hessian, by Lanczos'
@@ -97,6 +97,11 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         chains more. A chain that is short favours what it finds soon; look at ``priors``, which has all of them.
     held_out : (x, y) or batches, optional
         For ``prior='suggest'``: data that neither the chain nor the training of the weights sees.
+    hottest : float, optional
+        Shorten the step until standard deviations are foretold to be no more than so many times the posterior's along
+        the hottest direction that was looked at, too, such as 2.0: one direction in twenty may be as hot as it comes to
+        be. It costs steps: what heats a direction is proportional to the step, so that 9 brought down to 2 take some 27
+        times as many.
 
     Returns
     -------
@@ -119,6 +124,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", *SCALED, "auto", *FOLLOW_UP))
     if steps is not None:
         steps = integer("steps", steps, "the length of the run, or None", low=10)
+    if hottest is not None:
+        hottest = number("hottest", hottest, "how many times the posterior's standard deviation along the hottest "
+                         "direction may be, such as hottest=2.0", low=1.0, open_low=True)
     batches = integer("batches", batches, "batches that the noise is measured on", low=4)
     pilot = integer("pilot", pilot, "steps of a chain that leaves the mode, or 0 for none", low=0)
     if not isinstance(control_variates, bool):
@@ -151,26 +159,31 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         measurement.precisions = _precision_of(gradients, given)
     survey = surveyed(measurement, pilot, batches, scaling_of(sampler))
     if optimizer == "auto":
-        found = _cheapest(measurement, survey, given, steps)
+        found = _cheapest(measurement, survey, given, steps, hottest)
     else:
         noise = survey.noises[-1 if control_variates else 0]
         other = None if control_variates else _with_control_variates(sampler, given, survey)
-        found = Suggestion(sampler, given, _chosen(sampler, given, noise, survey.curvature[1]), noise, survey.curvature,
-                           measurement.batch_size, steps, _epoch(data), control_variates=control_variates, other=other)
+        step = _chosen(sampler, given, noise, survey.curvature[1], hottest)
+        found = Suggestion(sampler, given, step, noise, survey.curvature, measurement.batch_size, steps, _epoch(data),
+                           control_variates=control_variates, other=other)
     # With control variates the chain's gradients are not those that a trial would have.
     sound = None if found.control_variates or not pilot else starts_here(measurement, found.optimizer,
                                                                          found.optimizer_params)
     found.tell_priors(tried)
+    found.tell_hottest(hottest)
     found.tell(outlook(survey, sound, steps, found.burn_in, found.wanted, measurement.seconds))
     return found
 
 
-def _cheapest(measurement: Measurement, survey: Survey, given: dict, steps: Optional[int]) -> Suggestion:
+def _cheapest(measurement: Measurement, survey: Survey, given: dict, steps: Optional[int],
+              hottest: Optional[float]) -> Suggestion:
     """Of all ways the one that goes through the posterior in the least passes over the data."""
-    known = ways(survey.noises, survey.curvature, measurement.temperature, measurement.num_data, measurement.batch_size)
+    known = ways(survey.noises, survey.curvature, measurement.temperature, measurement.num_data, measurement.batch_size,
+                 hottest)
     way = cheapest(known)
     step = way.step._replace(eta=_rounded(way.step.eta * measurement.num_data) / measurement.num_data,
                              friction=_rounded(way.step.friction))
+    step = capped(step, way.noise, measurement.temperature, hottest)
     found = Suggestion(_checked(way.optimizer, given), given, step, way.noise, survey.curvature, way.batch_size, steps,
                        control_variates=way.control_variates)
     found.choose(known, way)
@@ -264,7 +277,7 @@ def _precision_of(gradients: Gradients, given: dict) -> list:
     return [law.precision for law in prior_laws(params, names, given.get("wd", 1.0), given.get("prior"))]
 
 
-def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
+def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float, hottest: Optional[float] = None) -> Step:
     eta = sampler.base_learning_rate / sampler.num_data if {"learning_rate", "lr_scheduler"} & set(given) else None
     friction = sampler.friction if {"friction", "momentum", "a"} & set(given) else None
     treatment, told = getattr(sampler, "settled", given).get("thermostat", given.get("thermostat")), None
@@ -278,7 +291,8 @@ def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
         step = step._replace(eta=_rounded(step.eta * sampler.num_data) / sampler.num_data)
     if friction is None:
         step = step._replace(friction=_rounded(step.friction))
-    return step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
+    step = step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
+    return step if eta is not None else capped(step, noise, sampler.temperature, hottest)
 
 
 def _with_control_variates(sampler: Any, given: dict, survey: Survey) -> Optional[float]:

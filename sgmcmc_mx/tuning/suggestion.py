@@ -51,6 +51,8 @@ class Suggestion(Sentences):
     places, chains, steps, seconds, warm_start
         At how many places noise was measured; how many chains to run, for how many steps, and what one takes on this
         machine by MXNet's operators; whether the network has to be trained before, since the chain would blow up.
+    hottest : float
+        With ``hottest`` given: what is foretold along the hottest direction.
     priors : list of Tried
         With ``prior='suggest'`` every precision and the log predictive density under it, the best first; else empty.
     ways : list of Way
@@ -63,6 +65,7 @@ class Suggestion(Sentences):
     seconds: float
     warm_start: bool
     wd: float
+    hottest: float
 
     def __init__(self, sampler: Any, given: dict, step: Step, noise: Noise, curvature: Tuple[float, float],
                  batch_size: int, steps: Optional[int], epoch: Optional[int] = None, control_variates: bool = False,
@@ -118,6 +121,13 @@ class Suggestion(Sentences):
             others = ", ".join(f"{each.precision:g}: {each.log_density:.3g}" for each in tried[1:4])
             self.reasons["wd"] = (f"held-out data have a mean log predictive density of {tried[0].log_density:.4g} "
                                   f"under it (next best {others})")
+
+    def tell_hottest(self, asked: Optional[float]) -> None:
+        """Say how hot the hottest direction will be, where that was bounded."""
+        if asked is not None:
+            self.hottest = self.bias[2]
+            kept = "kept" if self.hottest <= asked else "NOT kept, as the step is given or no step would do"
+            self.reasons["hottest"] = f"times the posterior's standard deviation, where {asked:g} was the most: {kept}"
 
     def choose(self, known: List[Way], way: Way) -> None:
         """Say what was compared, and why this way was taken."""
