@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Union
 
 import mxnet as mx
 import numpy as np
@@ -62,6 +62,11 @@ class ChainSetup:
         What a batch is made of, where the network does not say it.
     store_options : dict, optional
         ``keep_last``, ``dtype``, ``inputs`` and ``signals`` of :class:`~sgmcmc_mx.FolderStore`.
+    control_variates : bool or dict, default False
+        Whether gradients come from :class:`~sgmcmc_mx.ControlVariates`, centred where the chain begins, after its warm
+        start; the centre is part of its checkpoints. A dictionary has ``update_every`` and ``batch_size`` of those. A
+        step is then two passes, by MXNet's operators. Settings for the one are wrong without it: take
+        ``control_variates=s.control_variates`` from what :func:`sgmcmc_mx.suggest` returns.
     """
 
     net: gluon.Block
@@ -79,6 +84,7 @@ class ChainSetup:
     gradients: str = "auto"
     layout: Optional[BatchLayout] = None
     store_options: Optional[Dict[str, Any]] = None
+    control_variates: Union[bool, Mapping[str, Any]] = False
 
     def trainer_options(self) -> dict:
         """What of it goes to the trainer by the same name."""

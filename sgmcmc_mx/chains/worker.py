@@ -27,6 +27,7 @@ from ..tuning.threads import tune_threads
 from .books import Progress, folder_of_chain, has_header, read_progress, stopped, write_progress
 from .claims import Claim, Superseded
 from .setup import Chain, ChainSetup, chain_of
+from .variates import checked_variates, had_variates, variates_of
 from .warm_start import warm
 
 __all__ = ["Begun", "Refused", "Task", "begun", "note_failure", "run_chain", "set_up"]
@@ -110,6 +111,7 @@ def set_up(build: Callable[[Chain], ChainSetup], chain: Chain) -> ChainSetup:
     if not isinstance(setup.optimizer, str):
         raise TypeError(f"optimizer must be a sampler's name, got {setup.optimizer!r:.80}; write 'sgnht', and its "
                         "arguments in optimizer_params")
+    checked_variates(setup.control_variates)
     return setup
 
 
@@ -155,6 +157,11 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
             check_same_run(BayesianTrainer, setup.net, args, folder, setup.store_options, options)
         except ValueError as e:
             raise Refused(str(e)) from e
+        has = checked_variates(setup.control_variates) is not None
+        if has != had_variates(folder):
+            raise Refused(f"control_variates={setup.control_variates!r:.80} is given, and the run in {folder} was "
+                          f"begun {'without' if has else 'with'} them; write control_variates={not has}, or another "
+                          "folder")
     if task.steps is None:
         yield None
         return
@@ -165,9 +172,13 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
         if task.start is not None and not can_resume(folder):
             warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, setup.gradients,
                  looking.at_warm_start)
+        variates = variates_of(setup)
+        if variates is not None:
+            options["data"] = [setup.data, variates]
         with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
                                              **options) as trainer:
-            yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches), looking)
+            yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches,
+                                         control_variates=variates), looking)
         if trainer.num_steps >= task.steps:
             write_progress(folder, Progress("done", trainer.num_steps, len(trainer.samples)), lasting=True)
 

@@ -1,8 +1,9 @@
 """The step-halving check: how far predictions move when the step is made half as long."""
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
+import mxnet as mx
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -21,13 +22,14 @@ from .told import Told, sizes_of
 __all__ = ["step_halving"]
 
 LIMIT = 4.0         # z
+STARTS = 24
 NATS, WIDTH, SPREAD = 0.01, 0.1, 0.05
 SMALLER = ("write a smaller learning_rate, larger batches, or (sghmc, sgnht) integrator='badodab', until halving it "
            "moves predictions no more than you care for")
 
 
 def step_halving(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, setup: Optional[ChainSetup] = None,
-                 steps: int = 1000, starts: int = 12, seed: int = 0, batch_size: int = 1000) -> Summary:
+                 steps: int = 1000, starts: int = STARTS, seed: int = 0, batch_size: int = 1000) -> Summary:
     """How far predictions move when the step is made half as long: the step's error, in units that matter.
 
     From each of some samples two short chains go on for the same time, with the step eta and with eta / 2, on the same
@@ -50,8 +52,10 @@ def step_halving(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, 
         Steps of a short chain at the full step; at half of it there are sqrt(2) times as many, of SGLD twice. The first
         quarter is left out. They tell of what a chain forgets in that time: give as many as the flattest direction
         that matters needs.
-    starts : int, default 12
-        How many places.
+    starts : int, default 24
+        How many places. The spread between so many pairs is what a difference is held against: with 12 of them SGLD at
+        eta k = 1.6, whose predictions scatter by a seventh too much, was told by 3 seeds in 10, with 24 by all. The 16
+        samples of each short chain are in memory at once.
     seed : int, default 0
         Of the noise.
     batch_size : int, default 1000
@@ -70,11 +74,11 @@ def step_halving(runs: Given, data: Any, labels: Optional[ArrayLike] = None, *, 
     >>> print(sg.diagnostics.step_halving(runs, x_test, y_test))
     """
     steps = integer("steps", steps, "those of a short chain at the full step, such as steps=1000", low=2 * KEPT)
-    starts = integer("starts", starts, "how many places to start from, such as starts=12", low=4)
+    starts = integer("starts", starts, f"how many places to start from, such as starts={STARTS}", low=4)
     seed = integer("seed", seed, "write seed=0", low=0, high=2**31)
     setup = _setup(runs, setup)
     chains = chains_of(runs, setup.net, _likelihood(setup))
-    pair = Pair(setup, steps, seed)
+    pair = Pair(setup, steps, seed, _mean(chains) if setup.control_variates else None)
     full: List[Short] = []
     half: List[Short] = []
     lost = [0, 0]       # chains that diverged
@@ -117,6 +121,12 @@ def _places(chains: Chains, starts: int) -> List[Any]:
         turn, turns = k // chains.number, -(-starts // chains.number)
         found.append(chains.each[k % chains.number][chains.draws - 1 - turn * chains.draws // turns])
     return found
+
+
+def _mean(chains: Chains) -> Dict[str, mx.nd.NDArray]:
+    """The mean of some samples of all chains: where control variates that stay are centred here."""
+    some = _places(chains, STARTS)
+    return {name: sum(sample[name] for sample in some) / len(some) for name in some[0]}
 
 
 class _Side(NamedTuple):

@@ -11,7 +11,7 @@ from .slopes import Readings, Slopes
 from .table import FROZEN, MAY_BE, WELL, Row
 from .told import Told
 
-__all__ = ["configurational", "energy", "friction", "kinetic", "of_tensors"]
+__all__ = ["at_random", "configurational", "energy", "friction", "kinetic", "of_tensors"]
 
 COLD = ("look at gradient_noise, whose value or estimate takes out more noise than there is, and write a smaller "
         "learning_rate; where the sampler has another temperature than this, write temperature=...")
@@ -81,6 +81,14 @@ def configurational(chains: Chains, slopes: Slopes, found: Readings, curvatures:
         rows.append(_row(f"configurational {name}", f"  of {name}", chains, rules.heated(
             found.tensors[..., [i]] / size, low, T, size, ALONG), low, T, cold))
     return rows
+
+
+def at_random(chains: Chains, readings: np.ndarray, temperature: float) -> Row:
+    """The mean over random directions; readings (chains, draws, directions)."""
+    each = readings.mean(axis=(0, 1))
+    row = _row("random", f"And along {len(each)} random directions?", chains, rules.heated(
+        readings.mean(axis=2, keepdims=True), temperature, temperature, None, ALONG), temperature, temperature)
+    return row._replace(detail=f"{row.detail}; one by one {each.min():.3g} to {each.max():.3g}")
 
 
 def friction(chains: Chains, known: bool) -> List[Row]:

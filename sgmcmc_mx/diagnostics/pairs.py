@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
 from ..chains import ChainSetup
+from ..chains.variates import variates_of
 from ..errors import DivergenceError
+from ..gradients import ControlVariates
 from ..prediction import using
 from ..samplers import SGNHT, Sampler
 from ..trainer import BayesianTrainer
@@ -28,15 +30,22 @@ class Short(NamedTuple):
 
 
 class Pair:
-    """Chains of the full and of half the step, from the same place, on the same minibatches and with the same seed."""
+    """Chains of the full and of half the step, from the same place, on the same minibatches and with the same seed.
 
-    def __init__(self, setup: ChainSetup, steps: int, seed: int) -> None:
+    ``center``: where control variates have theirs, if the chains have any.
+    """
+
+    def __init__(self, setup: ChainSetup, steps: int, seed: int, center: Optional[Mapping] = None) -> None:
         self._setup, self._steps, self._seed = setup, steps, seed
         self._given = dict(setup.optimizer_params or {})
         length = number_of_examples(setup.data)
         if length is not None:
             self._given.setdefault("num_data", length)
         self._place = setup.data.state_dict()
+        self._variates: Optional[ControlVariates] = None
+        if center is not None:
+            with using(setup.net, center):
+                self._variates = variates_of(setup)
 
     def run(self, sample: Any, k: int, factor: float) -> Optional[Short]:
         """A chain from this sample; None where it diverges."""
@@ -53,7 +62,8 @@ class Pair:
                                           thin=(steps - steps // 4) // KEPT, max_samples=KEPT, kvstore=None)
                 if sample.hyper:
                     trainer.optimizer._hyper.precisions = dict(sample.hyper)
-                trainer.sample(setup.data, learning + steps, gradients=setup.gradients, layout=setup.layout)
+                trainer.sample(setup.data, learning + steps, gradients=setup.gradients, layout=setup.layout,
+                               control_variates=self._variates)
                 return Short(list(trainer.samples), kinetic_of(trainer))
             except DivergenceError:
                 return None

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +13,7 @@ from .._check import number
 from ..likelihoods import Likelihood
 from ..prediction import predict
 from ..priors import Gamma, PriorLike, as_prior
+from ..priors.drawing import Trained, trained_by
 from ..priors.law import Law
 from ..store import Sample
 
@@ -20,14 +21,6 @@ __all__ = ["Draw", "PriorDraws", "labels_of"]
 
 Draw = Callable[[np.random.Generator], Mapping]      # weights by structural name
 _HOW = "write prior=10.0, 'fan_in', a sgmcmc_mx.priors object, or draw(generator) -> arrays by structural name"
-
-
-class _Moving(NamedTuple):
-    """A parameter that is sampled: its structural names, and all that it goes by for a prior."""
-
-    param: gluon.Parameter
-    structural: List[str]
-    names: Tuple[str, ...]
 
 
 class PriorDraws:
@@ -39,7 +32,7 @@ class PriorDraws:
         if waiting:
             raise ValueError(f"net: {waiting[0]} is not initialised, or waits for its shape; write net.initialize() "
                              "and net(x) before")
-        self._moving = [_Moving(p, names, (p.name, *names)) for p, names in self._by_parameter()]
+        self._moving = [each for each in trained_by(net) if each.param.lr_mult != 0.0]
         if not self._moving:
             raise ValueError("net has no parameter to sample: each has grad_req='null' or lr_mult=0")
         wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
@@ -66,17 +59,8 @@ class PriorDraws:
             found[name] = p.list_data()[0].copy() if value is None else mx.nd.array(value, dtype=p.dtype)
         return Sample(found, step=0)
 
-    def _by_parameter(self) -> List[Tuple[gluon.Parameter, List[str]]]:
-        """A parameter that is shared has several names, and is one."""
-        found: Dict[int, Tuple[gluon.Parameter, List[str]]] = {}
-        for name, p in self._named.items():
-            if p.grad_req != "null" and p.lr_mult != 0.0:
-                found.setdefault(id(p), (p, []))[1].append(name)
-        return list(found.values())
-
-    def _law(self, moving: _Moving, wd: float) -> Law:
-        law = None if self._prior is None else self._prior.law(moving.names, moving.param.shape)
-        found = (Law.plain(wd) if law is None else law).tightened(moving.param.wd_mult)
+    def _law(self, moving: Trained, wd: float) -> Law:
+        found = moving.law(self._prior, wd)
         if found.is_plain and not 0.0 < found.precision < np.inf:
             raise ValueError(f"prior gives {moving.names[-1]} the precision {found.precision!r}, from which no weights "
                              f"can be drawn; {_HOW}")

@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+import mxnet as mx
 import numpy as np
 
+from ..batches.batch import Batch
+from ..batches.labelled import Labelled
 from ..full_data.potential import Potential
 from ..kernels.lists import shaped
 from ..prediction import using
@@ -46,13 +49,14 @@ class Slopes:
     """
 
     def __init__(self, chains: Chains, data: Any, number: int, wd: Optional[float], prior: Optional[PriorLike],
-                 batch_size: int) -> None:
+                 batch_size: int, examples: Optional[int] = None, seed: int = 0) -> None:
         self.chains = chains
         if wd is None and prior is None:
             wd, prior = chains.told.prior()
         wd = 1.0 if wd is None else wd
         with using(chains.net, chains.each[0][0]):      # its shapes are known then
             self.potential = Potential(chains.net, chains.likelihood, data, batch_size, wd, prior)
+            self._some = None if examples is None else _Some(self.potential, chains, data, examples, seed)
         self._hyper = Hyper(prior) if isinstance(prior, Gamma) else None
         self.names = [next(name for name in known if name in chains.each[0][0]) for known in self.potential.names]
         self.sizes = [int(np.prod(p.shape)) for p in self.potential.params]
@@ -69,11 +73,12 @@ class Slopes:
             here = self.potential.position()
             base = _flat(here)
             far = SHORT * (1.0 + float(np.linalg.norm(base)))
+            some = None if self._some is None else self._some.draw()
 
             def product(u: np.ndarray, steepest: float) -> np.ndarray:
                 # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
                 h = min(far, (temperature / steepest)**0.5) if steepest else far
-                ends = [self._gradient(here, base + sign * h * u) for sign in (1.0, -1.0)]
+                ends = [self._gradient(here, base + sign * h * u, some) for sign in (1.0, -1.0)]
                 return ((ends[0] - ends[1]) / (2.0 * h)).astype(np.float32)
 
             return lanczos(product, len(base), count, seed)
@@ -87,8 +92,8 @@ class Slopes:
                 sample = chain[int(at)]
                 away = self.flat(sample) - centers[int(at >= self.chains.draws // 2)]
                 with self._at_sample(sample):
-                    energy, slope = self.potential.with_gradient(self.potential.position())
-                g = _flat(slope)
+                    energy, g = self._slope(self.potential.position(),
+                                            None if self._some is None else self._some.draw())
                 tensors.append(np.add.reduceat(away * g, edges))
                 along.append((vectors @ away) * (vectors @ g))
                 potential.append(energy)
@@ -126,8 +131,42 @@ class Slopes:
                 self.potential.take_draws(self._hyper)
             yield
 
-    def _gradient(self, like: Sequence[Any], flat: np.ndarray) -> np.ndarray:
-        return _flat(self.potential.with_gradient(shaped(flat, like))[1])
+    def _gradient(self, like: Sequence[Any], flat: np.ndarray, some: Optional[List[Batch]]) -> np.ndarray:
+        return self._slope(shaped(flat, like), some)[1]
+
+    def _slope(self, position: Sequence[Any], some: Optional[List[Batch]]) -> Tuple[float, np.ndarray]:
+        """U and its gradient, of all data or as ``some`` tell them."""
+        if self._some is None or some is None:
+            energy, gradient = self.potential.with_gradient(position)
+        else:
+            energy, gradient = self.potential.estimated(position, some, self._some.num_data)
+        return energy, _flat(gradient)
+
+
+class _Some:
+    """Examples drawn at random, other ones each time; of batches as many as have so many examples."""
+
+    def __init__(self, potential: Potential, chains: Chains, data: Any, examples: int, seed: int) -> None:
+        first = chains.net.collect_params().values()
+        array = next(p.data() for p in first if p._data is not None)
+        self._data = Labelled(chains.net, data, examples, potential.context, isinstance(array, mx.np.ndarray),
+                              array.dtype, np.random.RandomState(seed))
+        whole = self._data.every
+        self.num_data = whole.size if whole is not None else sum(batch.size for batch in self._data)
+        if not self.num_data:
+            raise ValueError("data is empty; write all the data that the chains were trained on")
+        self._wanted, self._stream = min(examples, self.num_data), self._again_and_again()
+
+    def draw(self) -> List[Batch]:
+        """Some of them."""
+        found: List[Batch] = []
+        while sum(batch.size for batch in found) < self._wanted:
+            found.append(next(self._stream))
+        return found
+
+    def _again_and_again(self) -> Iterator[Batch]:
+        while True:
+            yield from self._data
 
 
 def _flat(arrays: Sequence[Any]) -> np.ndarray:

@@ -24,7 +24,8 @@ __all__ = ["temperatures", "of_positions"]
 
 def temperatures(runs: Union[Given, BayesianTrainer], data: Any, *, net: Optional[gluon.Block] = None,
                  likelihood: OfClasses = None, wd: Optional[float] = None, prior: Optional[PriorLike] = None,
-                 temperature: Optional[float] = None, gradients: int = 200, directions: int = 16, seed: int = 0,
+                 temperature: Optional[float] = None, gradients: int = 200, directions: int = 16,
+                 random_directions: int = 0, examples: Optional[int] = None, seed: int = 0,
                  batch_size: int = 1000) -> Summary:
     r"""Temperatures of chains: all are T where chains sample exp(-U / T), each in its own way where they do not. ::
 
@@ -57,8 +58,15 @@ def temperatures(runs: Union[Given, BayesianTrainer], data: Any, *, net: Optiona
         Of how many samples, evenly taken from all chains, the gradient is formed: a pass over the data each.
     directions : int, default 16
         Of the Hessian; two passes each.
+    random_directions : int, default 0
+        So many directions of no choice, beside those. The identity holds along any. Where U is stiff u'grad U has the
+        size of the steepest curvature and u'(w - c) that of the flattest, so that their product says little.
+    examples : int, optional
+        Form each gradient on so many examples, drawn anew for each sample, where all are too many; the identity holds
+        as well, for they know nothing of w. It says less: z takes the scatter that they bring into account. Of
+        batches, as many are taken as have so many examples.
     seed : int, default 0
-        Of Lanczos' first vector.
+        Of Lanczos' first vector, of random directions and of examples.
     batch_size : int, default 1000
         Rows in a pass, where ``data`` is a pair of arrays.
 
@@ -67,6 +75,7 @@ def temperatures(runs: Union[Given, BayesianTrainer], data: Any, *, net: Optiona
     Summary
         Rows ``'temperature'`` (kinetic), ``'configurational'`` (of all weights), ``'flattest'``, ``'steepest'``,
         ``'coldest'`` and ``'hottest'`` (of the directions), ``'configurational 0.weight'`` and so on (of each tensor),
+        ``'random'`` (the mean of random directions),
         ``'energy'`` (drift of U over all data) and ``'friction'``. Each z is the distance from T over its expected
         fluctuation: that of squares of as many normals, or of the readings where it is more, by their effective number.
 
@@ -88,7 +97,8 @@ def temperatures(runs: Union[Given, BayesianTrainer], data: Any, *, net: Optiona
                          moving(chains), T)]
     if live is not None and live.num_steps:
         rows += heat.of_tensors(chains.told, [kinetic_of(live)], sizes_of(live.net), T)
-    rows += of_positions(chains, data, wd, prior, T, gradients, directions, seed, batch_size, True)
+    rows += of_positions(chains, data, wd, prior, T, gradients, directions, seed, batch_size, True, random_directions,
+                         examples)
     rows += heat.friction(chains, True)
     return Summary(f"temperatures of {chains.number} chain{'s' * (chains.number > 1)}", rows)
 
@@ -104,11 +114,21 @@ def _of_trainer(trainer: BayesianTrainer) -> Chains:
 
 
 def of_positions(chains: Chains, data: Any, wd: Optional[float], prior: Optional[PriorLike], T: float, gradients: int,
-                 directions: int, seed: int, batch_size: int, each: bool) -> List[Row]:
-    """Rows of what gradients over all data tell."""
+                 directions: int, seed: int, batch_size: int, each: bool, at_random: int = 0,
+                 examples: Optional[int] = None) -> List[Row]:
+    """Rows of what gradients over all data tell, or over so many ``examples``."""
     gradients = integer("gradients", gradients, "how many samples to look at, such as gradients=200", low=1)
     directions = integer("directions", directions, "how many directions, such as directions=16", low=2)
-    slopes = Slopes(chains, data, gradients, wd, prior, batch_size)
+    at_random = integer("random_directions", at_random, "how many random ones, such as random_directions=8", low=0)
+    if examples is not None:
+        examples = integer("examples", examples, "examples of each gradient, or None for all", low=1)
+    slopes = Slopes(chains, data, gradients, wd, prior, batch_size, examples, seed)
     found = slopes.directions(directions, T, seed)
-    read = slopes.read(found.vectors.astype(np.float64))
-    return heat.configurational(chains, slopes, read, found.curvatures, T, each) + [heat.energy(read)]
+    vectors = found.vectors.astype(np.float64)
+    others = np.random.RandomState(seed).standard_normal((at_random, vectors.shape[1]))
+    others /= np.linalg.norm(others, axis=1, keepdims=True)
+    read = slopes.read(np.concatenate([vectors, others]))
+    rows = heat.configurational(chains, slopes, read, found.curvatures, T, each)
+    if at_random:
+        rows.append(heat.at_random(chains, read.directions[..., len(vectors):], T))
+    return rows + [heat.energy(read)]

@@ -66,6 +66,7 @@ class Potential:
         self.passes = 0
         self._place: Optional[Place] = None
         self._at: Optional[Sequence[nd.NDArray]] = None
+        self._some: Optional[Sequence[Batch]] = None     # in the place of all data, for a while
         self.layout = layout or BatchLayout()
         self.inputs: Optional[int] = None       # that the network takes, once it has been called
         self._data = self._labelled(data, batch_size, layout)
@@ -132,6 +133,20 @@ class Potential:
         self.load(position)
         losses, gradient = self.slope(self.place())
         return settle([losses])[0] + self.prior_energy(position), copies(gradient)
+
+    def estimated(self, position: Sequence[nd.NDArray], some: Sequence[Batch],
+                  num_data: int) -> Tuple[float, List[nd.NDArray]]:
+        """The same from some examples, whose part of U is multiplied to that of all ``num_data``: without bias."""
+        self._some = some
+        try:
+            energy, gradient = self.with_gradient(position)
+        finally:
+            self._some = None
+        of_prior = [nd.zeros_like(g) for g in gradient]
+        self.place().add_prior(of_prior, self.laws)
+        factor, prior = num_data / sum(batch.size for batch in some), self.prior_energy(position)
+        return (factor * (energy - prior) + prior,
+                [(g - p) * factor + p for g, p in zip(gradient, of_prior)])
 
     def slope(self, place: Place) -> Tuple[Losses, List[nd.NDArray]]:
         """The losses of all data, and the gradient of U (the prior's too), where the network is.
@@ -202,6 +217,9 @@ class Potential:
         return loss
 
     def _batches(self) -> Iterator[Batch]:
+        if self._some is not None:
+            yield from self._some
+            return
         count = 0
         for batch in self._data:
             count += batch.size

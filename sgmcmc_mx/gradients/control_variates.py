@@ -90,6 +90,11 @@ class ControlVariates:
     >>> for x, y in batches:
     ...     loss = cv.backward(x, y)        # in place of autograd.record() and loss.backward()
     ...     trainer.step(len(x))
+
+    Without a loop of one's own, and resumable where the trainer has a store and ``data=[loader, cv]``; chains of
+    :func:`sgmcmc_mx.sample_chains` have theirs by ``ChainSetup(..., control_variates=True)``:
+
+    >>> trainer.sample(loader, steps=5000, control_variates=cv)
     """
 
     def __init__(self, net: gluon.Block, loss: Loss, data: LabelledData, batch_size: int = 1000,
@@ -175,8 +180,21 @@ class ControlVariates:
         if autograd.is_recording():
             raise RuntimeError("backward records its two passes itself: write loss = cv.backward(x, y) outside of "
                                "autograd.record(), and leave out loss.backward()")
+        losses = self._run(self._parts(x, y, weight))
+        return losses if isinstance(y, (list, tuple)) else losses[0]
+
+    def run(self, batch: Batch) -> nd.NDArray:
+        """The same of a batch that lies where the network does, in the place of ``Gradients.run``."""
+        return self._run([batch])[0]
+
+    def is_of(self, net: gluon.Block) -> bool:
+        """Whether it corrects the gradients of this network."""
+        return self._gradients.net is net
+
+    def _run(self, parts: Sequence[Batch]) -> List[nd.NDArray]:
+        """Of one batch a context."""
         self._check_trainer()
-        parts, g = self._parts(x, y, weight), self._gradients
+        g = self._gradients
         if self.update_every and self._steps and self._steps % self.update_every == 0:
             self.recenter()
         self._steps += 1
@@ -186,7 +204,7 @@ class ControlVariates:
         for grads, correction in zip(g.grads, corrections):
             for here, c in zip(grads, correction):
                 _add(here, c)
-        return losses if isinstance(y, (list, tuple)) else losses[0]
+        return losses
 
     def _correction(self, k: int, batch: Batch) -> List[nd.NDArray]:
         """n grad L(w*) - the batch's gradient at w*, in float32, on context k."""

@@ -1,16 +1,44 @@
 """Draws of all weights from their prior: what the network says before it has seen data."""
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
+from mxnet import gluon
 from mxnet import ndarray as nd
 
 from .._check import integer, number
+from .base import Prior
 from .law import Law
 from .names import PriorLike, as_prior
 
-__all__ = ["sample"]
+__all__ = ["Trained", "sample", "trained_by"]
+
+
+class Trained(NamedTuple):
+    """A parameter that is trained: its structural names, of which one that is shared has several."""
+
+    param: gluon.Parameter
+    structural: List[str]
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """All that it goes by for a prior."""
+        return (self.param.name, *self.structural)
+
+    def law(self, prior: Optional[Prior], wd: float) -> Law:
+        """Its prior: ``prior``'s, or N(0, 1 / ``wd``), tightened by its ``wd_mult``."""
+        law = None if prior is None else prior.law(self.names, self.param.shape)
+        return (Law.plain(wd) if law is None else law).tightened(self.param.wd_mult)
+
+
+def trained_by(net: gluon.Block) -> List[Trained]:
+    """The parameters of a network that have a gradient, in its order."""
+    found: Dict[int, Trained] = {}
+    for name, p in net._collect_params_with_prefix().items():
+        if p.grad_req != "null":
+            found.setdefault(id(p), Trained(p, [])).structural.append(name)
+    return list(found.values())
 
 
 def sample(net: Any, prior: Optional[PriorLike] = None, wd: float = 1.0, draws: int = 1,
@@ -47,19 +75,14 @@ def sample(net: Any, prior: Optional[PriorLike] = None, wd: float = 1.0, draws: 
     rng = np.random.default_rng(integer("seed", seed, "a whole number", low=0))
     if not hasattr(net, "_collect_params_with_prefix"):
         raise TypeError(f"net must be a gluon.Block, got {type(net).__name__}")
-    names: dict = {}
-    for name, p in net._collect_params_with_prefix().items():
-        if p.grad_req != "null":
-            names.setdefault(p, (p.name,))
-            names[p] += (name,)
+    trained = trained_by(net)
     if prior is not None:
-        prior.check(names.values())
-    laws = {}
-    for p, known_as in names.items():
-        if p._data is None:
-            raise RuntimeError(f"parameter {p.name} is not initialised, or its shape is not known; call "
+        prior.check(each.names for each in trained)
+    laws = []
+    for each in trained:
+        if each.param._data is None:
+            raise RuntimeError(f"parameter {each.param.name} is not initialised, or its shape is not known; call "
                                "net.initialize() and net(x) once")
-        law = None if prior is None else prior.law(known_as, p.shape)
-        laws[p] = (Law.plain(wd) if law is None else law).tightened(p.wd_mult)
-    return [{known_as[1]: nd.array(laws[p].draw(rng, p.shape), dtype=p.dtype) for p, known_as in names.items()}
-            for _ in range(draws)]
+        laws.append(each.law(prior, wd))
+    return [{each.structural[0]: nd.array(law.draw(rng, each.param.shape), dtype=each.param.dtype)
+             for each, law in zip(trained, laws)} for _ in range(draws)]

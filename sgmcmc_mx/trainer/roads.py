@@ -10,7 +10,7 @@ from .._network import check_likelihood
 from ..batches.batch import Batch
 from ..batches.layout import BatchLayout
 from ..data import as_resumable
-from ..gradients import Gradients
+from ..gradients import ControlVariates, Gradients
 from ..gradients.batches_of import BatchesOf
 from ..kernels.dense import Burst
 from .ctrl_c import held_back
@@ -26,7 +26,8 @@ _log = logging.getLogger("sgmcmc_mx")
 class MXNetRoad:
     """A step at a time, by MXNet's own operators, as a Gluon loop makes it."""
 
-    def __init__(self, trainer: Any, data: Any, gradients: Gradients, batches: BatchesOf) -> None:
+    def __init__(self, trainer: Any, data: Any, gradients: Union[Gradients, ControlVariates],
+                 batches: BatchesOf) -> None:
         self.trainer, self.data = trainer, data
         self._gradients, self._batches = gradients, batches
         self._rest: Iterator[Batch] = iter(())
@@ -47,7 +48,7 @@ Road = Union[NativeRoad, MXNetRoad]
 
 
 def road_of(trainer: Any, data: Any, gradients: str = "auto", layout: Optional[BatchLayout] = None,
-            batches: Optional[BatchesOf] = None) -> Road:
+            batches: Optional[BatchesOf] = None, control_variates: Optional[ControlVariates] = None) -> Road:
     """The road of a trainer on these data: the native one where that can be, unless another is asked for."""
     choice("gradients", gradients, GRADIENTS)
     check_likelihood(trainer.likelihood)
@@ -55,8 +56,12 @@ def road_of(trainer: Any, data: Any, gradients: str = "auto", layout: Optional[B
     trainer._told_length(data)
     if batches is None:
         batches = BatchesOf(trainer.net, data, trainer._context(), layout)
-    by_mxnet = Gradients("sample", trainer.net, trainer.likelihood)
-    found = "gradients='mxnet' asks for that" if gradients == "mxnet" else native_road(trainer, data, by_mxnet, batches)
+    if control_variates is not None:
+        _check_variates(trainer, control_variates)
+    by_mxnet = Gradients("sample", trainer.net, trainer.likelihood) if control_variates is None else control_variates
+    found = ("gradients='mxnet' asks for that" if gradients == "mxnet" else
+             "control variates take two gradients a step" if isinstance(by_mxnet, ControlVariates) else
+             native_road(trainer, data, by_mxnet, batches))
     if not isinstance(found, str):
         _log.info("forward, backward and update of %s are one native operation", trainer.net.name)
         return found
@@ -65,6 +70,19 @@ def road_of(trainer: Any, data: Any, gradients: str = "auto", layout: Optional[B
                          "operators then")
     _log.info("forward and backward of %s are MXNet's operators: %s", trainer.net.name, found)
     return MXNetRoad(trainer, data, by_mxnet, batches)
+
+
+def _check_variates(trainer: Any, variates: Any) -> None:
+    if not isinstance(variates, ControlVariates):
+        raise TypeError(f"control_variates must be a ControlVariates, got {variates!r:.80}; write cv = "
+                        "sgmcmc_mx.ControlVariates(net, likelihood, data) and control_variates=cv")
+    if not variates.is_of(trainer.net):
+        raise ValueError("control_variates are those of another network; write sgmcmc_mx.ControlVariates(trainer.net, "
+                         "trainer.likelihood, data)")
+    keeper = trainer._keeper
+    if keeper is not None and all(part is not variates for part in getattr(keeper.data, "parts", [keeper.data])):
+        raise ValueError("control_variates were not given to the trainer, so that its store would not know their "
+                         "centre; write BayesianTrainer(..., store=..., data=[data, control_variates])")
 
 
 def _alone(road: Road) -> ContextManager:

@@ -5,6 +5,7 @@ from typing import Any, Optional, TypeVar
 
 from .._check import integer
 from ..batches.layout import BatchLayout
+from ..gradients import ControlVariates
 from .roads import NativeRoad, go, road_of
 from .whole import Whole
 
@@ -24,7 +25,7 @@ class Sampling(Whole):
         return self._road
 
     def sample(self: Trainer, data: Any, steps: int, *, gradients: str = "auto",
-               layout: Optional[BatchLayout] = None) -> Trainer:
+               layout: Optional[BatchLayout] = None, control_variates: Optional[ControlVariates] = None) -> Trainer:
         """Take the chain to step ``steps``, on minibatches of ``data`` under the trainer's likelihood.
 
         It is the loop that one writes oneself (forward, backward, ``step(batch_size)``), and is faster where the
@@ -43,6 +44,9 @@ class Sampling(Whole):
             ``'mxnet'``: MXNet's operators in any case. ``'native'``: an error that says why, where it cannot be.
         layout : BatchLayout, optional
             What a batch is made of, where the network does not say it.
+        control_variates : ControlVariates, optional
+            What forms the gradients: two passes a step, by MXNet's operators. With a ``store`` give the trainer both,
+            ``data=[data, control_variates]``, so that the centre is part of a checkpoint.
 
         Returns
         -------
@@ -66,7 +70,7 @@ class Sampling(Whole):
         if self.likelihood is None:
             raise ValueError("likelihood was not given to the trainer, and nothing else says what the gradient is of; "
                              "write BayesianTrainer(..., likelihood=sgmcmc_mx.likelihoods.Categorical())")
-        road = road_of(self, data, gradients, layout)
+        road = road_of(self, data, gradients, layout, control_variates=control_variates)
         self._road = "native" if isinstance(road, NativeRoad) else "mxnet"
         go([road], steps)
         return self

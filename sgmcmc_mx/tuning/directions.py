@@ -7,7 +7,7 @@ Hessian.
 """
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Along(NamedTuple):
     own : sum of u_i^2 V_i, what is taken out of u where each weight's V is taken out of it.
     tensors : of |u|^2 what lies in each tensor, shape (directions, tensors).
     weights : the share of all directions that each stands for; they add up to 1.
+    taken, follows : what :mod:`.scales` adds; shape (directions, grid) and (directions,).
     """
 
     curvatures: np.ndarray
@@ -31,6 +32,8 @@ class Along(NamedTuple):
     own: np.ndarray
     tensors: np.ndarray
     weights: np.ndarray
+    taken: Optional[np.ndarray] = None
+    follows: Optional[np.ndarray] = None
 
 
 class Directions(NamedTuple):

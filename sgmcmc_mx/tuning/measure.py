@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from collections import deque
+from typing import Any, Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -20,7 +21,7 @@ from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
 from .directions import Directions, lanczos
 
-__all__ = ["Measurement", "Spread"]
+__all__ = ["Measurement", "Spread", "Squares"]
 
 CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
 
@@ -32,6 +33,10 @@ class Measurement:
                  temperature: float) -> None:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
+        # sqrt(M) of each weight, while all is measured in x = w / sqrt(M): see scales.py.
+        self.factors: Optional[np.ndarray] = None
+        # E[g^2] of each weight where it was last looked at, if that is wanted: see Squares.
+        self.squares: Optional[Squares] = None
         self._stream = _again_and_again(data)
         self._taken, self._seconds = 0, 0.0
         enough = min(CURVATURE_EXAMPLES, num_data)
@@ -46,7 +51,7 @@ class Measurement:
         found = [_Welford(directions) for _ in range(1 if center is None else 2)]
         base = [w.copy() for w in self.gradients.weights[0]]
         for batch in itertools.islice(self._stream, batches):
-            g = self._flat(self._mean_gradient([batch]))
+            g = self._in_x(self._flat(self._mean_gradient([batch])))
             found[0].add(g)
             if center is not None:
                 load(self.gradients.weights[0], center)
@@ -57,7 +62,14 @@ class Measurement:
     def mean_noise(self, batches: int) -> float:
         """V, averaged over coordinates, from few batches."""
         seen = [self._flat(self._mean_gradient([batch])) for batch in itertools.islice(self._stream, batches)]
+        if self.squares is not None:
+            self.squares.see(seen, self._pull())
         return self.num_data ** 2 * float(np.var(np.array(seen), axis=0, ddof=1, dtype=np.float64).mean())
+
+    def _pull(self) -> np.ndarray:
+        """The prior's part of g."""
+        return np.concatenate([p / self.num_data * w.asnumpy().ravel() for p, w in
+                               zip(self.precisions, self.gradients.weights[0])])
 
     def potential(self) -> float:
         """U at the present weights, its likelihood from the batches that curvature is formed on."""
@@ -81,13 +93,21 @@ class Measurement:
         far = 1e-3 * (1.0 + _norm(base))
 
         def product(u: np.ndarray, steepest: float) -> np.ndarray:
+            z = self._in_x(u)
+            length = 1.0 if self.factors is None else float(np.linalg.norm(z))
             # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
-            h = min(far, math.sqrt(self.temperature / steepest)) if steepest else far
-            return self._flat(self._hessian_times(base, self._parts(u), h))
+            h = min(far, length * math.sqrt(self.temperature / steepest)) if steepest else far
+            along = self._parts(z if self.factors is None else z / length)
+            found = self._in_x(self._flat(self._hessian_times(base, along, h)))
+            return found if self.factors is None else length * found
 
         found = lanczos(product, self.size, iterations, seed)
         load(self.gradients.weights[0], base)
         return found
+
+    def _in_x(self, g: np.ndarray) -> np.ndarray:
+        """A gradient by w as one by x, and a direction of x as one of w."""
+        return g if self.factors is None else (g * self.factors).astype(np.float32)
 
     def _flat(self, arrays: List[nd.NDArray]) -> np.ndarray:
         return np.concatenate([a.asnumpy().ravel() for a in arrays])
@@ -174,6 +194,23 @@ class Measurement:
             ends.append(self._mean_gradient(self._fixed))
         likelihood = _scaled(_plus(ends[0], ends[1], -1.0), self.num_data / (2.0 * h))
         return [a + p * b for a, b, p in zip(likelihood, u, self.precisions)]
+
+
+class Squares:
+    """E[g^2] over batches and the last places, as many as are ``kept``; ``with_prior``: g has its part in it."""
+
+    def __init__(self, kept: int, with_prior: bool) -> None:
+        self._places: Deque[np.ndarray] = deque(maxlen=kept)
+        self._with_prior = with_prior
+
+    def see(self, gradients: Sequence[np.ndarray], pull: np.ndarray) -> None:
+        """The mean gradients of some batches, at one place."""
+        whole = np.array(gradients, dtype=np.float64) + (pull if self._with_prior else 0.0)
+        self._places.append(np.square(whole).mean(axis=0))
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.mean(list(self._places), axis=0)
 
 
 class Spread(NamedTuple):

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .directions import Along
+from .scales import GRID, followed
 
-__all__ = ["Noise", "Step", "choose", "off", "relaxation", "shrunk", "slow_variance_ratio", "variance_ratio"]
+__all__ = ["TREATMENTS", "Noise", "Step", "capped", "choose", "off", "relaxation", "shrunk",
+           "slow_variance_ratio", "variance_ratio"]
 
 # eta k in the steepest direction, whose variance is then 1 / (1 - eta k / 4) of what it should be. Networks on MNIST
 # lost nothing against a quarter of that step; four times it killed the units of one and was worse on two.
@@ -29,10 +31,12 @@ HOT, COLD = (1.0 + UNEVEN) ** 2 - 1.0, 1.0 - (1.0 - UNEVEN) ** 2       # the sam
 TEPID = 0.05            # the same of the mean variance over directions, which is the configurational temperature
 MODEST = 0.05           # a where the step can be chosen: alpha / 2 is then 3 %, and only eta / a matters to speed
 SHORTER, COOLER = 12, 24    # times that a step is shortened by a tenth, for one limit and for the other
+SHORTEST = 200              # and for a limit on the hottest direction, at most
 BUDGET = 0.2            # a + b, of the mean or of the noisiest weight: alpha = 1 - sqrt(1 - 2 (a + b)) is then .23
 CARRIED = 0.9           # of a, what SGHMC is told to take out of it: numbers are rounded afterwards
 MARGIN = 1.5            # how much faster a treatment of each weight by itself must be
-TREATMENTS = {"sghmc": ("mean", "estimate"), "sgnht": ("global", "element")}    # of all weights, of each alone
+# Of all weights, of each alone.
+TREATMENTS = {"sghmc": ("mean", "estimate"), "sgnht": ("global", "element"), "sasghmc": ("none", "believed")}
 
 
 class Noise(NamedTuple):
@@ -42,6 +46,7 @@ class Noise(NamedTuple):
     variances: np.ndarray
     sizes: Sequence[int]
     along: Optional[Along] = None
+    memory: Optional[float] = None      # of PSGLD, whose G follows the gradient
 
     @property
     def mean(self) -> float:
@@ -132,15 +137,19 @@ def variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndarray:
     solves the Lyapunov equation H S + S H = 2 T (a + B) / alpha, whatever the eigenvectors of the noise B = eta V /
     (2 T). With a friction for each weight it takes sum of u_i^2 alpha_i for that of u.
 
-    treatment : 'langevin' (SGLD); 'none', 'mean' or 'estimate' (SGHMC: what it knows of V); 'global', 'tensor' or
-    'element' (SGNHT). nan where a thermostat has no fixed point. Split steps are taken to have no error of their own.
+    treatment : 'langevin' (SGLD, PSGLD); 'none', 'mean' or 'estimate' (SGHMC: what it knows of V); 'believed' (SASGHMC,
+    what it takes for V); 'global', 'tensor' or 'element' (SGNHT). nan where a thermostat has no fixed point. Split
+    steps are taken to have no error of their own.
     """
     eta, a, treatment, split, told = step
     b = eta * noise.seen / (2.0 * temperature)
     if treatment == "langevin":
-        return 1.0 + b / 2.0
+        follows = 0.0 if noise.memory is None or noise.along is None else followed(noise.along, eta, noise.memory)
+        return 1.0 + b / 2.0 + follows
     if treatment == "none":
         return 1.0 + b / a
+    if treatment == "believed":
+        return (np.maximum(a - _believed(step, noise, temperature), 0.0) + b) / a
     if treatment == "mean":
         return (a - eta * (noise.mean if told is None else told) / (2.0 * temperature) + b) / a
     if treatment == "estimate":
@@ -163,6 +172,8 @@ def slow_variance_ratio(step: Step, noise: Noise, temperature: float) -> np.ndar
         return np.full_like(noise.seen, max(0.0, 1.0 - step.eta * told / (2.0 * temperature) / a))
     if step.treatment == "estimate":
         return np.maximum(0.0, 1.0 - step.eta * noise.own / (2.0 * temperature) / a)
+    if step.treatment == "believed":
+        return np.maximum(1.0 - _believed(step, noise, temperature) / a, 0.0)
     return a / (a + step.eta * _taken_out(step.treatment, noise) / (2.0 * temperature))
 
 
@@ -173,11 +184,17 @@ def _taken_out(treatment: str, noise: Noise) -> np.ndarray:
     return noise.own if treatment == "element" else noise.by_tensor()
 
 
+def _believed(step: Step, noise: Noise, temperature: float) -> np.ndarray:
+    """What SASGHMC takes out of the friction along each direction: of each weight no more than there is."""
+    taken: Any = None if noise.along is None else noise.along.taken
+    return taken @ np.minimum(step.friction, step.eta * GRID / (2.0 * temperature))
+
+
 def friction_in_force(step: Step, noise: Noise, temperature: float) -> float:
     """Mean friction of the chain; 0 for SGLD."""
     if step.treatment == "langevin":
         return 0.0
-    if step.treatment in ("none", "mean", "estimate"):
+    if step.treatment in ("none", "mean", "estimate", "believed"):
         return step.friction
     found = float(alpha(step.friction + step.eta * noise.mean / (2.0 * temperature), step.split))
     return found if math.isfinite(found) else 1.0
@@ -198,7 +215,7 @@ def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, et
            friction: Optional[float] = None, treatment: Optional[str] = None, told: Optional[float] = None) -> Step:
     """The fastest step within the limits above; what is given is kept (``told``: the V that SGHMC is told)."""
     widest = STIFF / steepest if steepest > 0.0 else math.inf
-    if optimizer == "sgld":
+    if optimizer in ("sgld", "psgld"):
         hottest, mean = noise.ends[1], float(np.average(noise.seen, weights=noise.weights))
         heat = max(hottest / HOT, mean / TEPID)
         return Step(eta or min(widest, 4.0 * temperature / heat if heat else math.inf), 0.0, "langevin")
@@ -210,6 +227,17 @@ def choose(optimizer: str, noise: Noise, steepest: float, temperature: float, et
     if max(away) <= UNEVEN:
         return alone if speed[1] > MARGIN * speed[0] else shared
     return alone if away[1] < away[0] else shared
+
+
+def capped(step: Step, noise: Noise, temperature: float, hottest: Optional[float]) -> Step:
+    """The step made shorter until the standard deviation along the hottest direction is foretold to be no more than
+    that many times the posterior's; where no step is short enough, as it was."""
+    found = step
+    for _ in range(0 if hottest is None else SHORTEST):
+        if np.sqrt(np.nan_to_num(variance_ratio(found, noise, temperature), nan=math.inf)).max() <= hottest:
+            return found
+        found = found._replace(eta=float(f"{0.9 * found.eta:.2g}"))
+    return step
 
 
 def off(step: Step, noise: Noise, temperature: float) -> float:
@@ -226,6 +254,8 @@ def heat_of(step: Step, noise: Noise, temperature: float) -> float:
 
 def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: Optional[float],
           friction: Optional[float], told: Optional[float] = None) -> Step:
+    if treatment == "believed":
+        return _step_as_believed(noise, widest, temperature, eta, friction)
     V, T, (least, most) = noise.seen, temperature, FRICTION
     alone = treatment in ("element", "estimate")
     # a must be ``need`` eta or more, for b_u to stay within the limits around what is taken out of each direction.
@@ -247,6 +277,15 @@ def _step(treatment: str, noise: Noise, widest: float, temperature: float, eta: 
             if is_near(step):
                 break
             step = step._replace(eta=0.9 * step.eta)
+    return step
+
+
+def _step_as_believed(noise: Noise, widest: float, temperature: float, eta: Optional[float],
+                      friction: Optional[float]) -> Step:
+    """Only eta / a matters to what is taken out and what heats, so that the least friction does."""
+    step = Step(eta or widest, friction or MODEST, "believed")
+    while not eta and off(step, noise, temperature) > UNEVEN:
+        step = step._replace(eta=0.9 * step.eta)
     return step
 
 

@@ -7,32 +7,34 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from .._check import choice, integer
+from .._check import choice, integer, number
 from .._network import Loss
 from ..batches.labelled import Labelled, LabelledData
 from ..batches.layout import BatchLayout
 from ..data import ResumableLoader
 from ..full_data.potential import prior_laws
 from ..gradients import Gradients
-from ..samplers import SGHMC
+from ..samplers import SASGHMC, SGHMC
 from .measure import Measurement
 from .outlook import outlook, starts_here
 from .prior_choice import Tried, best_precision
-from .rules import Noise, Step, choose, friction_in_force, relaxation
+from .rules import Noise, Step, capped, choose, friction_in_force, relaxation
+from .scales import scaling_of
 from .suggestion import Suggestion, family
 from .survey import Survey, surveyed
 from .ways import cheapest, ways
 
 __all__ = ["suggest"]
 
+SCALED = "psgld", "sasghmc"       # divide each weight's step by the size of its gradient
 FOLLOW_UP = "sgnhtp", "msgnht", "msgnht_s_aboba", "msgnht_s_badodab", "msgnhtp_s_badodab"      # are sgnht, too
 
 
 def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "sgnht",
             optimizer_params: Optional[dict] = None, *, batch_size: int = 100, steps: Optional[int] = None,
             batches: int = 40, pilot: int = 300, layout: Optional[BatchLayout] = None,
-            control_variates: bool = False, prior: Optional[str] = None, held_out: Optional[LabelledData] = None
-            ) -> Suggestion:
+            control_variates: bool = False, prior: Optional[str] = None,
+            held_out: Optional[LabelledData] = None, hottest: Optional[float] = None) -> Suggestion:
     r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
 
     What is measured: curvature k along 24 directions that stand for all (Ritz vectors of the Hessian, by Lanczos'
@@ -50,6 +52,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
       .05 (to .2 where the step is given); where each weight by itself is better met, it gets a thermostat of its own
       (``sghmc``: an estimate). Where weights are correlated it is not: docs/correlated_noise.md.
     * 2 a + eta V / T stays well below 1, where a thermostat has no fixed point.
+    * ``psgld`` and ``sasghmc`` multiply each weight's step by M, one over the size of its gradient. All is measured and
+      foretold in x = w / sqrt(M), where they are SGLD and SGHMC. So is what an M adds that follows the gradient, and
+      what ``sasghmc`` takes out without looking at how much there is.
     * burn_in: the relaxation time of the flattest direction, about alpha / (eta k), k the prior's precision where the
       data say nothing, or three times what a thermostat takes to answer, mu alpha / (eta T); but not more than an
       eighth of ``steps``. thin: as leaves 400 samples of ``steps`` (else a fiftieth of the relaxation time), but not
@@ -64,7 +69,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     data : (x, y), DataLoader, DataIter or list of (x, y)
         The training data: a pair of arrays, of which batches are drawn, or the batches that the chain will use. A
         DataLoader that reshuffles every epoch is told of, where that makes a chain too cold.
-    optimizer : 'sgnht', 'sghmc', 'sgld' or a follow-up's name, such as 'msgnht'; or 'auto'
+    optimizer : 'sgnht', 'sghmc', 'sgld', 'psgld', 'sasghmc' or a follow-up's name, such as 'msgnht'; or 'auto'
         ``'auto'`` chooses among ``sgnht``, ``sghmc`` without ``gradient_noise`` and ``sgld``, with and without control
         variates, with batches as given, 4 and 16 times as large: what keeps nine directions in ten within 10 % and goes
         through the posterior in the least passes over the data, or, where none keeps them, what comes nearest. What is
@@ -72,7 +77,7 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         ``batch_size`` of what it returns: settings for the one are wrong without it.
     optimizer_params : dict, optional
         Arguments of the sampler that are settled (``wd`` or ``prior``, ``temperature``, ...). A ``learning_rate``,
-        ``friction``, ``thermostat`` or ``gradient_noise`` among them is kept, and judged.
+        ``friction``, ``thermostat``, ``gradient_noise`` or ``subtract_noise`` among them is kept, and judged.
     batch_size : int, default 100
         Examples in a batch, where ``data`` is a pair of arrays.
     steps : int, optional
@@ -92,6 +97,11 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         chains more. A chain that is short favours what it finds soon; look at ``priors``, which has all of them.
     held_out : (x, y) or batches, optional
         For ``prior='suggest'``: data that neither the chain nor the training of the weights sees.
+    hottest : float, optional
+        Shorten the step until standard deviations are foretold to be no more than so many times the posterior's along
+        the hottest direction that was looked at, too, such as 2.0: one direction in twenty may be as hot as it comes to
+        be. It costs steps: what heats a direction is proportional to the step, so that 9 brought down to 2 take some 27
+        times as many.
 
     Returns
     -------
@@ -111,9 +121,12 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     >>> print(s)
     >>> trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss_fn, **s.trainer_params)
     """
-    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", "auto", *FOLLOW_UP))
+    choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", *SCALED, "auto", *FOLLOW_UP))
     if steps is not None:
         steps = integer("steps", steps, "the length of the run, or None", low=10)
+    if hottest is not None:
+        hottest = number("hottest", hottest, "how many times the posterior's standard deviation along the hottest "
+                         "direction may be, such as hottest=2.0", low=1.0, open_low=True)
     batches = integer("batches", batches, "batches that the noise is measured on", low=4)
     pilot = integer("pilot", pilot, "steps of a chain that leaves the mode, or 0 for none", low=0)
     if not isinstance(control_variates, bool):
@@ -122,6 +135,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     if control_variates and not pilot:
         raise ValueError("control_variates=True needs a pilot chain, got pilot=0: at the centre itself they leave no "
                          "noise; write pilot=300")
+    if control_variates and optimizer in SCALED:
+        raise ValueError(f"control_variates=True with optimizer={optimizer!r}, whose scales are learned from the "
+                         "gradients that these leave: what comes of that is not foretold; write optimizer='sgnht'")
     _check_prior(prior, held_out, optimizer_params, pilot)
     gradients = Gradients("suggest", net, loss)
     _check_float32(gradients)
@@ -141,28 +157,33 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         tried = best_precision(measurement, _batched(held_out, batch_size, gradients, layout, None), pilot)
         given["wd"] = tried[0].precision
         measurement.precisions = _precision_of(gradients, given)
-    survey = surveyed(measurement, pilot, batches)
+    survey = surveyed(measurement, pilot, batches, scaling_of(sampler))
     if optimizer == "auto":
-        found = _cheapest(measurement, survey, given, steps)
+        found = _cheapest(measurement, survey, given, steps, hottest)
     else:
         noise = survey.noises[-1 if control_variates else 0]
         other = None if control_variates else _with_control_variates(sampler, given, survey)
-        found = Suggestion(sampler, given, _chosen(sampler, given, noise, survey.curvature[1]), noise, survey.curvature,
-                           measurement.batch_size, steps, _epoch(data), control_variates=control_variates, other=other)
+        step = _chosen(sampler, given, noise, survey.curvature[1], hottest)
+        found = Suggestion(sampler, given, step, noise, survey.curvature, measurement.batch_size, steps, _epoch(data),
+                           control_variates=control_variates, other=other)
     # With control variates the chain's gradients are not those that a trial would have.
     sound = None if found.control_variates or not pilot else starts_here(measurement, found.optimizer,
                                                                          found.optimizer_params)
     found.tell_priors(tried)
+    found.tell_hottest(hottest)
     found.tell(outlook(survey, sound, steps, found.burn_in, found.wanted, measurement.seconds))
     return found
 
 
-def _cheapest(measurement: Measurement, survey: Survey, given: dict, steps: Optional[int]) -> Suggestion:
+def _cheapest(measurement: Measurement, survey: Survey, given: dict, steps: Optional[int],
+              hottest: Optional[float]) -> Suggestion:
     """Of all ways the one that goes through the posterior in the least passes over the data."""
-    known = ways(survey.noises, survey.curvature, measurement.temperature, measurement.num_data, measurement.batch_size)
+    known = ways(survey.noises, survey.curvature, measurement.temperature, measurement.num_data, measurement.batch_size,
+                 hottest)
     way = cheapest(known)
     step = way.step._replace(eta=_rounded(way.step.eta * measurement.num_data) / measurement.num_data,
                              friction=_rounded(way.step.friction))
+    step = capped(step, way.noise, measurement.temperature, hottest)
     found = Suggestion(_checked(way.optimizer, given), given, step, way.noise, survey.curvature, way.batch_size, steps,
                        control_variates=way.control_variates)
     found.choose(known, way)
@@ -242,6 +263,8 @@ def _checked(optimizer: str, given: dict) -> Any:
     """The sampler with what is settled, so that it can complain, and say its defaults."""
     # Where no step is given one is chosen that noise allows: the default one must not be refused for it.
     step = {} if {"learning_rate", "lr_scheduler"} & set(given) else {"learning_rate": 1e-12}
+    if optimizer == "sasghmc":
+        step["burn_in"] = 1     # chosen, too
     sampler = mx.optimizer.create(optimizer, **{"seed": 0, **step, **given})
     if not sampler.temperature:
         raise ValueError("temperature is 0, at which a sampler is an optimizer; suggest needs a temperature above 0")
@@ -254,19 +277,22 @@ def _precision_of(gradients: Gradients, given: dict) -> list:
     return [law.precision for law in prior_laws(params, names, given.get("wd", 1.0), given.get("prior"))]
 
 
-def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float) -> Step:
+def _chosen(sampler: Any, given: dict, noise: Noise, steepest: float, hottest: Optional[float] = None) -> Step:
     eta = sampler.base_learning_rate / sampler.num_data if {"learning_rate", "lr_scheduler"} & set(given) else None
     friction = sampler.friction if {"friction", "momentum", "a"} & set(given) else None
     treatment, told = getattr(sampler, "settled", given).get("thermostat", given.get("thermostat")), None
     if "gradient_noise" in given and isinstance(sampler, SGHMC):
         treatment = {None: "none", "estimate": "estimate"}.get(given["gradient_noise"], "mean")
         told = sampler.gradient_noise if treatment == "mean" else None
+    if "subtract_noise" in given and isinstance(sampler, SASGHMC):
+        treatment = "believed" if sampler.subtract_noise else "none"
     step = choose(family(sampler), noise, steepest, sampler.temperature, eta, friction, treatment, told)
     if eta is None:
         step = step._replace(eta=_rounded(step.eta * sampler.num_data) / sampler.num_data)
     if friction is None:
         step = step._replace(friction=_rounded(step.friction))
-    return step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
+    step = step._replace(split=getattr(sampler, "integrator", "euler") != "euler")
+    return step if eta is not None else capped(step, noise, sampler.temperature, hottest)
 
 
 def _with_control_variates(sampler: Any, given: dict, survey: Survey) -> Optional[float]:

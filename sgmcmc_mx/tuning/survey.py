@@ -1,15 +1,16 @@
 """Noise and curvature of U at several places of a pilot chain, taken together."""
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mxnet import ndarray as nd
 
 from .directions import Along, Directions
-from .measure import Measurement, Spread
+from .measure import Measurement, Spread, Squares
 from .pilot import PLACES, Astray, Pilot, Walk, error
 from .rules import Noise, shrunk
+from .scales import Scales, Scaling
 
 __all__ = ["Survey", "surveyed"]
 
@@ -46,12 +47,15 @@ class Survey(NamedTuple):
     walk: Optional[Walk]
 
 
-def surveyed(measurement: Measurement, pilot: int, batches: int) -> Survey:
-    """Look at the present weights or, with a pilot chain, at places where that leads. Weights are as before."""
+def surveyed(measurement: Measurement, pilot: int, batches: int, scaling: Optional[Scaling] = None) -> Survey:
+    """Look at the present weights or, with a pilot chain, at places where that leads. Weights are as before.
+
+    With a ``scaling`` all that is found is measured in x = w / sqrt(M).
+    """
     for caution in CAUTION:
         with measurement.gradients.undisturbed():
             center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
-            places = _Places(measurement, batches, center)
+            places = _Places(measurement, batches, center, scaling)
             try:
                 walk = Pilot(measurement, pilot, caution).walk(places.look, places.most) if pilot else None
                 if not pilot:
@@ -67,8 +71,14 @@ def surveyed(measurement: Measurement, pilot: int, batches: int) -> Survey:
 class _Places:
     """Gathers what is seen at each place."""
 
-    def __init__(self, measurement: Measurement, batches: int, center: Optional[List[nd.NDArray]]) -> None:
-        self._measurement, self._center = measurement, center
+    def __init__(self, measurement: Measurement, batches: int, center: Optional[List[nd.NDArray]],
+                 scaling: Optional[Scaling]) -> None:
+        # Scales are learned from the gradients: those that control variates leave would give others.
+        self._measurement, self._center = measurement, center if scaling is None else None
+        self._scaling = scaling
+        if scaling is not None:     # PSGLD's scales are those of a place, SASGHMC's those of the whole way
+            measurement.squares = Squares(1 if scaling.memory is not None else PLACES, scaling.with_prior)
+        self._scales: List[Scales] = []
         self._batches = batches if center is None else min(batches, max(FEWEST, batches // PLACES))
         self._count = DIRECTIONS if measurement.size > ALL else measurement.size
         at_once = HELD // (measurement.size * self._count)
@@ -80,10 +90,18 @@ class _Places:
 
     def look(self) -> float:
         """Measure here; returns the mean V."""
-        directions = self._measurement.directions(self._count, len(self._directions))
-        if not directions.curvatures[-1] > 0.0:      # or nan
-            raise Astray
-        found = self._measurement.noise(self._batches, directions, self._center)
+        if self._scaling is not None:
+            self._measurement.mean_noise(self._batches)
+            squares: Any = self._measurement.squares
+            self._scales.append(self._scaling.of(squares.mean, self._measurement.num_data))
+            self._measurement.factors = self._scales[-1].factors
+        try:
+            directions = self._measurement.directions(self._count, len(self._directions))
+            if not directions.curvatures[-1] > 0.0:      # or nan
+                raise Astray
+            found = self._measurement.noise(self._batches, directions, self._center)
+        finally:
+            self._measurement.factors = None    # the walk is one of w
         if not all(np.isfinite(spread.coordinates).all() for spread in found):
             raise Astray
         self._directions.append(directions)
@@ -93,7 +111,7 @@ class _Places:
     def survey(self, walk: Optional[Walk]) -> Survey:
         lows, highs = zip(*((float(d.curvatures[0]), float(d.curvatures[-1])) for d in self._directions))
         # Where U curves downwards the prior is what brings the weights back.
-        low = max(min(lows), min(self._measurement.precisions))
+        low = max(min(lows), self._least_precision())
         if low <= 0.0:
             raise ValueError("wd (or prior) is 0, and nothing holds the weights where the data say nothing; write "
                              "wd=1.0")
@@ -101,6 +119,21 @@ class _Places:
         means = [found[0].coordinates.mean() for found in self._spreads]
         return Survey((low, max(highs)), noises, (error(means), error(highs)), len(means),
                       walk.highs[0] if walk else highs[0], walk)
+
+    def _least_precision(self) -> float:
+        """The prior's curvature where the data say nothing."""
+        if self._scaling is None:
+            return min(self._measurement.precisions)
+        return float(min((self._precisions() * scales.squared).min() for scales in self._scales))
+
+    def _precisions(self) -> np.ndarray:
+        """Of each weight."""
+        return np.repeat(self._measurement.precisions, [w.size for w in self._measurement.gradients.weights[0]])
+
+    def _scaled(self, along: Along, directions: Directions, coordinates: np.ndarray, place: int) -> Along:
+        scaling: Any = self._scaling
+        return scaling.added(along, directions, coordinates, self._scales[place], self._precisions(),
+                             self._measurement.temperature)
 
     def _pooled(self, spreads: Sequence[Spread]) -> Noise:
         """Each coordinate on the average over places, and each direction at the place where it is one; of very few
@@ -112,8 +145,17 @@ class _Places:
         if sum(sizes) <= DIRECTIONS:
             found = [_of_the_mean(self._directions, spreads)]
         along = [d.along(projected, coordinates, sizes) for d, projected in found]
-        joined = Along(*(np.concatenate(each) for each in zip(*along)))
-        return Noise(coordinates, sizes, joined._replace(weights=joined.weights / len(along)))
+        if self._scaling is not None:
+            along = [self._scaled(each, d, coordinates, k) for k, (each, (d, _)) in enumerate(zip(along, found))]
+        joined = _joined(along)
+        return Noise(coordinates, sizes, joined._replace(weights=joined.weights / len(along)),
+                     None if self._scaling is None else self._scaling.memory)
+
+
+def _joined(along: Sequence[Along]) -> Along:
+    """All directions, one place after another."""
+    each: List[Any] = [None if some[0] is None else np.concatenate(some) for some in zip(*along)]
+    return Along(*each)
 
 
 def _of_the_mean(directions: Sequence[Directions], spreads: Sequence[Spread]) -> Tuple[Directions, np.ndarray]:

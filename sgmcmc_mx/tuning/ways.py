@@ -1,9 +1,9 @@
 """Ways to sample that are right along nine directions in ten, and what each costs."""
 from __future__ import annotations
 
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
-from .rules import UNEVEN, Noise, Step, choose, friction_in_force, off, relaxation
+from .rules import UNEVEN, Noise, Step, capped, choose, friction_in_force, off, relaxation
 
 __all__ = ["Way", "cheapest", "ways"]
 
@@ -29,8 +29,9 @@ class Way(NamedTuple):
                 f"{self.passes:.3g} passes over the data")
 
 
-def ways(noises: List[Noise], curvature: tuple, temperature: float, num_data: int, batch_size: int) -> List[Way]:
-    """All of them, the cheapest first; a step with control variates counts for two."""
+def ways(noises: List[Noise], curvature: tuple, temperature: float, num_data: int, batch_size: int,
+         hottest: Optional[float] = None) -> List[Way]:
+    """All of them, the cheapest first; a step with control variates counts for two. ``hottest``: see :func:`capped`."""
     found = []
     for times in LARGER:
         size = batch_size * times
@@ -40,6 +41,7 @@ def ways(noises: List[Noise], curvature: tuple, temperature: float, num_data: in
             smaller = _scaled(noise, (num_data - size) / (num_data - batch_size) / times if times > 1 else 1.0)
             for optimizer, treatment in (("sgnht", None), ("sghmc", "none"), ("sgld", None)):
                 step = choose(optimizer, smaller, curvature[1], temperature, treatment=treatment)
+                step = capped(step, smaller, temperature, hottest)
                 found.append(_way(optimizer, size, bool(controlled), step, smaller, curvature[0], temperature,
                                   num_data))
     return sorted(found, key=lambda way: (way.biased, way.passes))

@@ -35,7 +35,7 @@ class Isotropic:
         w = self.mean + (variance / self.k)**0.5 * self.random.standard_normal((draws, self.D))
         return [sg.Sample({"weight": nd.array(row[None])}, step=k) for k, row in enumerate(w)]
 
-    def halved(self, optimizer, stiffness, variance, steps=3000, **options):
+    def halved(self, optimizer, stiffness, variance, steps=1500, **options):
         setup = self.setup(optimizer, stiffness, **options)
         return step_halving(self.at_rest(variance), self.x, self.y, setup=setup, steps=steps)
 
@@ -84,7 +84,7 @@ def test_a_step_of_sghmc_four_times_too_large(seed):
 
 def test_a_step_that_diverges_is_told():
     found = Isotropic(0).halved("sgld", 4.4, 1.0, steps=1000)
-    assert found.names == ["diverged"] and found.verdict == "step too large" and found[0].number == 12
+    assert found.names == ["diverged"] and found.verdict == "step too large" and found[0].number == 24
 
 
 def test_network_and_loader_are_put_back():
