@@ -20,7 +20,7 @@ from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
 from .directions import Directions, lanczos
 
-__all__ = ["Measurement", "Spread"]
+__all__ = ["CURVATURE_EXAMPLES", "Measurement", "Spread"]
 
 CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
 
