@@ -137,7 +137,8 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     sampler = _checked("sgnht" if optimizer == "auto" else optimizer, given)
     native = None if layout is not None else native_gradients(gradients, loss, data, batch_size, CURVATURE_EXAMPLES,
                                                               np.random.RandomState(0))
-    measurement = Measurement(*(native or (gradients, batched)), sampler.num_data, _precision_of(gradients, given),
+    measured: Any = native or (gradients, batched)
+    measurement = Measurement(measured[0], measured[1], sampler.num_data, _precision_of(gradients, given),
                               sampler.temperature)
     tried: List[Tried] = []
     if held_out is not None:

@@ -1,4 +1,4 @@
-"""suggest on arrays and a stack of dense layers: native gradients in place of MXNet's operators, and the same advice."""
+"""suggest on arrays and a stack of dense layers: native gradients, and the same advice as by MXNet's operators."""
 import mxnet as mx
 import numpy as np
 import pytest
