@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Dict, Sequence
 
-from . import band, page, shift
+from . import band, page, shift, tables
 from .band import picture
 from .contest import Choice, Contest
 from .methods import METHODS
@@ -23,10 +23,10 @@ def main(arguments=None) -> int:
         "(choices.csv), then every method is judged once on test data for each seed (results.csv). What is in the "
         "files is not made again; delete a row to have it made. At the end docs/records.md is renewed.")
     add = parser.add_argument
-    add("name", choices=("all", *CONTESTS, "band", "shift"), help="which record")
+    add("name", choices=("all", *CONTESTS, "band", "shift", "tables"), help="which record")
     add("--parts", metavar="PART,...", help="some parts of it")
     add("--methods", metavar="METHOD,...", help=f"some of: {', '.join(METHODS)}; of band: "
-        f"{', '.join(band.RECORD.methods)}")
+        f"{', '.join(band.RECORD.methods)}; of tables: {', '.join(tables.RECORD.methods)}")
     add("--seeds", metavar="SEED,...", default="0,1,2", help="default %(default)s")
     add("--page", action="store_true", help="only renew docs/records.md from the results that are there")
     add("--quick", action="store_true", help="one seed of every method with a hundredth of the gradients and no "
@@ -45,6 +45,8 @@ def main(arguments=None) -> int:
         run_band(options)
     if options.name in ("all", "shift"):
         run_shift(options)
+    if options.name in ("all", "tables"):
+        run_tables(options)
     return 0
 
 
@@ -97,6 +99,23 @@ def run_shift(options: argparse.Namespace) -> None:
         shift.RECORD.run(methods, [int(seed) for seed in options.seeds.split(",")], say)
     page.renew({"shift": shift.RECORD.table()})
     shift.RECORD.draw(page.PAGE.parent / "pictures" / "shift.png")
+
+
+def run_tables(options: argparse.Namespace) -> None:
+    """The record on tables, most of which are regressions."""
+
+    def go(record: tables.Record, seeds: Sequence[int]) -> None:
+        record.run(options.parts.split(",") if options.parts else record.parts,
+                   options.methods.split(",") if options.methods else record.methods, seeds,
+                   lambda line: print(f"tables: {line}", flush=True))
+
+    if options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            go(tables.Record(Path(folder), tables.QUICK), [0])
+        return
+    if not options.page:
+        go(tables.RECORD, [int(seed) for seed in options.seeds.split(",")])
+    page.renew({"tables": tables.RECORD.table()})
 
 
 if __name__ == "__main__":

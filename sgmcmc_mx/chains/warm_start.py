@@ -113,8 +113,9 @@ def described(start: Any) -> str:
 
 
 def warm(start: Union[WarmStart, str], net: gluon.Block, likelihood: Loss, data: Any, batches: BatchesOf,
-         chain: Chain, gradients: str, look: Callable[[int], None]) -> None:
-    """Take a network to where its chain begins. ``look`` is called with the number of each step, and may raise."""
+         chain: Chain, gradients: str, look: Callable[[int], Optional[bool]]) -> None:
+    """Take a network to where its chain begins. ``look`` is called with the number of each step, and may raise; where
+    it returns True the training ends there."""
     if isinstance(start, str):
         net.load_parameters(start, ctx=chain.context)
         return
@@ -137,18 +138,19 @@ class _Training:
         params = copy.deepcopy(dict(start.optimizer_params or {}))      # a schedule counts
         self._trainer = gluon.Trainer(net.collect_params(), start.optimizer, params, kvstore=None)
 
-    def run(self, look: Callable[[int], None]) -> None:
+    def run(self, look: Callable[[int], Optional[bool]]) -> None:
         start = self._start
         epochs = start.epochs if start.steps is None else None
         epochs = 10 if epochs is None and start.steps is None else epochs
         step = epoch = waited = 0
+        over: Optional[bool] = False
         least, best = np.inf, None
         while True:
             for size in self._epoch():
                 self._trainer.step(size)
                 step += 1
-                look(step)
-                if step == start.steps:
+                over = look(step)
+                if step == start.steps or over:
                     break
             epoch += 1
             if self._held_out is not None:
@@ -156,7 +158,7 @@ class _Training:
                 waited = 0 if now < least else waited + 1
                 if now < least:
                     least, best = now, self._weights()
-            if step == start.steps or epoch == epochs or waited == start.patience:
+            if step == start.steps or epoch == epochs or waited == start.patience or over:
                 break
         if best is not None:
             for p, value in best:

@@ -5,16 +5,26 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from .._check import warn
 from .._generators import generators_kept, seed_generators
+from ..gradients.native import fitting_stack
 from ..tuning import suggest
 from .network import Maker
 from .training import Trained
 
-__all__ = ["SUGGEST", "Settings", "chosen_settings", "collecting", "given_params", "usual_pilot"]
+__all__ = ["BATCH_SIZE", "ON_ALL", "OPTIMIZER", "SUGGEST", "WHY_ALL", "Settings", "chosen_settings", "collecting",
+           "given_params", "little_friction", "on_all_rows", "usual_pilot"]
 
 SUGGEST = "suggest"
 BURN_IN = 4             # one step in so many is burn-in
 PILOT = 300             # steps of the pilot chain, and of one for a short budget
 SHORT, PER_SECOND = 30, 2
+OPTIMIZER, BATCH_SIZE = "sgnht", 100    # where data are too many for all of them at every step, or something is given
+MOST = 3_000_000        # weights times examples, up to which a gradient over all data takes well below 1 ms
+# Langevin dynamics without minibatch noise: no heat has to be carried away, so that little friction does, which lets
+# flat directions be crossed and not be diffused through.
+LEAST, MOST_FRICTION, RUN = 0.003, 0.05, 20.0
+ON_ALL = {"friction": LEAST, "integrator": "badodab", "gradient_noise": None}
+WHY_ALL = {"optimizer": "all data are few enough for every step, which has no minibatch noise then",
+           "friction": "without that noise so little does, and flat directions are crossed soon"}
 
 Params = Dict[str, Any]
 
@@ -62,6 +72,18 @@ def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params,
     names = [*found_by.optimizer_params, *(["wd"] if suggest_prior else [])]
     reasons = {name: found_by.reasons[name] for name in names if name in found_by.reasons and name not in given}
     return Settings(dict(found_by.optimizer_params), reasons)
+
+
+def on_all_rows(found: Trained, maker: Maker) -> bool:
+    """Whether a chain may see all data at every step: a stack of dense layers, small enough, on not too many."""
+    setup = found.setup
+    stack = fitting_stack(setup.net, setup.likelihood, setup.data)
+    return not isinstance(stack, str) and stack.size * len(maker.data) <= MOST
+
+
+def little_friction(steps: int) -> float:
+    """So little that the momentum remembers 2 / friction steps, a tenth of the run at most."""
+    return min(MOST_FRICTION, max(LEAST, RUN / steps))
 
 
 def usual_pilot(seconds: Optional[float]) -> int:

@@ -17,12 +17,26 @@ from ..priors import PriorLike
 from ..samplers import Sampler
 from .arrays import Validation, parted
 from .budget import Budget, Clock, Given, checked_budget
-from .choosing import SUGGEST, Params, Settings, chosen_settings, collecting, given_params, usual_pilot
+from .choosing import (
+    BATCH_SIZE,
+    ON_ALL,
+    OPTIMIZER,
+    SUGGEST,
+    WHY_ALL,
+    Params,
+    Settings,
+    chosen_settings,
+    collecting,
+    given_params,
+    little_friction,
+    on_all_rows,
+    usual_pilot,
+)
 from .fitted import Chosen, Fit
 from .folder import Folder
 from .network import Maker, Network, candidates
 from .running import Running, halvings, seconds_a_step, usual_executor
-from .training import Start, Trained, held_out_log_p, keep, trained, usual_start
+from .training import SHARE, Start, Trained, held_out_log_p, keep, trained, usual_start
 
 __all__ = ["fit"]
 
@@ -34,7 +48,8 @@ SHORTEST = 200      # steps of a chain whose time is over before it begins
 def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y: Any = None, *,
         validation: Validation = 0.1, chains: int = 4, budget: Given = 60, samples: int = 100,
         store: Union[None, str, os.PathLike] = None, seed: int = 0, prior: Union[None, PriorLike] = SUGGEST,
-        optimizer: str = "sgnht", optimizer_params: Optional[Mapping[str, Any]] = None, batch_size: int = 100,
+        optimizer: Optional[str] = None, optimizer_params: Optional[Mapping[str, Any]] = None,
+        batch_size: Optional[int] = None,
         warm_start: Union[None, str, WarmStart] = AUTO, pilot: Optional[int] = None,
         executor: Union[None, str, futures.Executor] = None, context: Optional[mx.Context] = None,
         layout: Optional[BatchLayout] = None, progress: bool = False) -> Fit:
@@ -77,12 +92,15 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
         sampler's ``wd``.
     optimizer, optimizer_params : optional
         The sampler, and those of its arguments that are settled. ``suggest`` is not asked where they have a
-        ``learning_rate``, and the prior is given.
-    batch_size : int, default 100
-        At most.
+        ``learning_rate``, and the prior is given. Default: where nothing of these is said, nor ``batch_size``, and the
+        network is a stack of dense layers of at most three million weights times examples, ``sghmc`` on all data at
+        every step, whose friction can then be small; else ``sgnht``.
+    batch_size : int, optional
+        At most. Default: all, where that is said above, else 100. Training has batches of 100 at most by default.
     warm_start : 'auto', WarmStart or None, default 'auto'
-        ``'auto'``: Adam at .005, at most 10,000 steps and at most three tenths of the seconds, until the likelihood of
-        a tenth of what the chain sees has not grown for 1,000 steps; the best weights are taken. None: no training.
+        ``'auto'``: Adam at .005, at most 10,000 steps and three tenths of the seconds for all networks, until the
+        likelihood of a tenth of what the chain sees has not grown for 1,000 steps; the best weights are taken. None: no
+        training.
     pilot : int, optional
         As for :func:`sgmcmc_mx.suggest`. Default: 300; of a budget in seconds 2 a second, at least 30.
     executor : optional
@@ -115,8 +133,10 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     clock, limit = Clock(), checked_budget(budget)
     chains = integer("chains", chains, "a number of chains, such as chains=4", low=1)
     samples = integer("samples", samples, "samples of each chain, such as samples=100", low=1)
-    batch_size = integer("batch_size", batch_size, "examples in a batch, such as batch_size=100", low=1)
-    choice("optimizer", optimizer, [name for name, its in mx.optimizer.Optimizer.opt_registry.items()
+    if batch_size is not None:
+        batch_size = integer("batch_size", batch_size, "examples in a batch, such as batch_size=100", low=1)
+    if optimizer is not None:
+        choice("optimizer", optimizer, [name for name, its in mx.optimizer.Optimizer.opt_registry.items()
                                     if issubclass(its, Sampler)])
     flag("progress", progress, "True shows one bar for all chains")
     if context is not None and not isinstance(context, mx.Context):
@@ -127,13 +147,17 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     seed = checked_seed(seed)
     given, suggest_prior = given_params(optimizer_params, prior)
     data = parted(x, y, validation, seed)
-    makers = {name: Maker(one, likelihood, data, batch_size, layout) for name, one in candidates(net).items()}
+    is_free = optimizer is None and batch_size is None and not optimizer_params
+    makers = {name: Maker(one, likelihood, data, batch_size or BATCH_SIZE, layout)
+              for name, one in candidates(net).items()}
     call = _Call(makers, Folder(store), chains, seed, context or mx.cpu(), limit, clock)
     pilot = usual_pilot(limit.seconds) if pilot is None else pilot
     kept = call.folder.read()
     if kept is None:
-        kept = call.begin(optimizer, given, suggest_prior, warm_start, pilot, samples, executor)
-    return call.go_on(kept, optimizer, given, executor, progress)
+        kept = call.begin(optimizer or OPTIMIZER, is_free, given, suggest_prior, warm_start, pilot, samples, executor)
+    if batch_size is None and kept["network"] in makers:
+        makers[kept["network"]].batch_size = kept["batch_size"]
+    return call.go_on(kept, optimizer or kept["optimizer"], given, executor, progress)
 
 
 class _Call:
@@ -143,19 +167,26 @@ class _Call:
                  budget: Budget, clock: Clock) -> None:
         self._makers, self.folder, self._chains, self._seed = makers, folder, chains, seed
         self._context, self._budget, self._clock = context, budget, clock
+        self._each: Optional[float] = None      # seconds of a training
 
-    def begin(self, optimizer: str, given: Params, suggest_prior: bool, warm_start: Any, pilot: int, samples: int,
-              executor: Any) -> Dict[str, Any]:
+    def begin(self, optimizer: str, is_free: bool, given: Params, suggest_prior: bool, warm_start: Any, pilot: int,
+              samples: int, executor: Any) -> Dict[str, Any]:
         """Train all chains' networks and choose the settings; what is chosen is kept in the folder."""
         self.folder.begin()
         name, found, start = self._best_network(warm_start)
         maker = self._makers[name]
         keep(found, self.folder.start(0))
         steps = [found.steps] + [self._trained(maker, start, k) for k in range(1, self._chains)]
-        settings = chosen_settings(found, maker, optimizer, given, suggest_prior, pilot, self._seed)
+        usual: Params = {}
+        if is_free and on_all_rows(found, maker):
+            optimizer, usual, maker.batch_size = "sghmc", ON_ALL, len(maker.data)
+        settings = chosen_settings(found, maker, optimizer, {**usual, **given}, suggest_prior, pilot, self._seed)
+        settings.reasons.update(WHY_ALL if usual else {})
         maker.settings = {"optimizer": optimizer, "optimizer_params": settings.params}
         self._shortened(maker, found, settings, given)
         length = self._budget.steps or self._steps_in_time(maker, found, executor)
+        if usual:
+            settings.params["friction"] = little_friction(length)
         burn_in, thin = collecting(length, samples)
         kept = {**self._about(maker), "network": name, "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
                 "params": {key: value for key, value in settings.params.items() if key not in given},
@@ -198,11 +229,9 @@ class _Call:
         """Of several the one that predicts the held-out part best, and the training that all chains have."""
         found: List[Tuple[float, str, Trained, Start]] = []
         for name, maker in self._makers.items():
-            start = warm_start
-            if start == AUTO:
-                trainings = self._chains + len(self._makers) - 1
-                start = usual_start(maker, self._context, self._budget.seconds, trainings)
-            its = trained(maker, start, self._seed, 0, self._context)
+            start = usual_start(maker) if warm_start == AUTO else warm_start
+            self._each = self._seconds_each() if warm_start == AUTO else None
+            its = trained(maker, start, self._seed, 0, self._context, self._each)
             if len(self._makers) == 1:
                 return name, its, start
             if maker.data.held_out is None:
@@ -212,8 +241,13 @@ class _Call:
             found.append((density, name, its, start))
         return max(found, key=lambda each: each[0])[1:]
 
+    def _seconds_each(self) -> Optional[float]:
+        """For each training; no limit where the budget is steps."""
+        trainings = self._chains + len(self._makers) - 1
+        return None if self._budget.seconds is None else SHARE * self._budget.seconds / trainings
+
     def _trained(self, maker: Maker, start: Start, index: int) -> int:
-        found = trained(maker, start, self._seed, index, self._context)
+        found = trained(maker, start, self._seed, index, self._context, self._each)
         keep(found, self.folder.start(index))
         return found.steps
 

@@ -1,6 +1,7 @@
 """Ordinary training before the first step of a chain, as long as the budget has room for it."""
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Union
@@ -18,7 +19,7 @@ from ..gradients.batches_of import BatchesOf
 from ..prediction.forward import forward
 from .network import Maker
 
-__all__ = ["Start", "Trained", "held_out_log_p", "keep", "trained", "usual_start"]
+__all__ = ["SHARE", "Start", "Trained", "held_out_log_p", "keep", "trained", "usual_start"]
 
 Start = Union[None, str, WarmStart]     # a string is the path of weights
 
@@ -29,7 +30,7 @@ PATIENCE = 1_000        # steps without progress on the part held out
 SHARE = 0.3             # of a budget in seconds, for all chains
 HELD_OUT = 0.1          # of what the chain sees, and fewer examples than this many are no measure
 FEWEST = 20
-_TRIAL = 20             # steps that are timed
+_LOOK = 50              # steps, after which the clock is right
 
 
 class Trained(NamedTuple):
@@ -40,15 +41,23 @@ class Trained(NamedTuple):
     steps: int
 
 
-def trained(maker: Maker, start: Start, seed: int, index: int, context: mx.Context) -> Trained:
-    """The network of a chain after its training."""
-    chain = chain_of(seed, index, context, 1)
+def trained(maker: Maker, start: Start, seed: int, index: int, context: mx.Context,
+            seconds: Optional[float] = None) -> Trained:
+    """The network of a chain after its training, which ends when so many seconds are over."""
+    chain, until = chain_of(seed, index, context, 1), math.inf if seconds is None else time.monotonic() + seconds
+    steps: List[int] = [0]
+
+    def look(step: int) -> bool:
+        steps.append(step)
+        if seconds is not None and step % _LOOK == 0:
+            mx.nd.waitall()     # steps are asked for far faster than they are made
+        return time.monotonic() > until
+
     with generators_kept():
         setup = set_up(maker, chain)
         batches = BatchesOf(setup.net, setup.data, context, setup.layout)
-        steps: List[int] = [0]
         if start is not None:
-            warm(start, setup.net, setup.likelihood, setup.data, batches, chain, "auto", steps.append)
+            warm(start, setup.net, setup.likelihood, setup.data, batches, chain, "auto", look)
     return Trained(setup, batches, steps[-1])
 
 
@@ -59,31 +68,14 @@ def keep(found: Trained, file: Path) -> None:
     part.replace(file)
 
 
-def usual_start(maker: Maker, context: mx.Context, seconds: Optional[float], trainings: int) -> WarmStart:
-    """Adam with early stopping, at most as long as a share of ``seconds`` allows for so many trainings."""
+def usual_start(maker: Maker) -> WarmStart:
+    """Adam with early stopping."""
     epoch = -(-len(maker.data) // min(maker.batch_size, len(maker.data)))
     enough = round(HELD_OUT * len(maker.data)) >= FEWEST
     epochs = max(LEAST, (STEPS if enough else BLIND) // epoch)
     patience = max(LEAST // 2, PATIENCE // epoch)
-    if seconds is not None:
-        each = _seconds_a_step(maker, context) * epoch
-        epochs = max(1, min(epochs, int(SHARE * seconds / max(trainings * each, 1e-9))))
     return WarmStart("adam", {"learning_rate": 0.005}, epochs=epochs, held_out=HELD_OUT if enough else 0.0,
                      patience=patience if enough else None)
-
-
-def _seconds_a_step(maker: Maker, context: mx.Context) -> float:
-    times: List[float] = []
-    chain = chain_of(0, 0, context, 1)
-    with generators_kept():
-        setup = set_up(maker, chain)
-        batches = BatchesOf(setup.net, setup.data, context, setup.layout)
-        start = WarmStart("adam", {"learning_rate": 1e-6}, steps=_TRIAL)
-        warm(start, setup.net, setup.likelihood, setup.data, batches, chain, "auto",
-             lambda step: times.append(time.monotonic()))
-        mx.nd.waitall()
-        times.append(time.monotonic())
-    return (times[-1] - times[_TRIAL // 2]) / (_TRIAL // 2)
 
 
 def held_out_log_p(found: Trained, arrays: Any, context: mx.Context, batch_size: int) -> float:

@@ -30,8 +30,8 @@ class Bayesian(BaseEstimator):
 
     def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, activation: str = CHOOSE, chains: int = 4,
                  budget: Given = 60, samples: int = 100, seed: int = 0,
-                 prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: int = 100,
-                 optimizer: str = "sgnht", optimizer_params: Optional[Dict[str, Any]] = None,
+                 prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: Optional[int] = None,
+                 optimizer: Optional[str] = None, optimizer_params: Optional[Dict[str, Any]] = None,
                  training: Union[None, str, WarmStart] = "auto",
                  store: Union[None, str, os.PathLike] = None, progress: bool = False) -> None:
         self.hidden = hidden

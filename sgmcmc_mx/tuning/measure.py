@@ -21,7 +21,7 @@ from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
 from .directions import Directions, lanczos
 
-__all__ = ["Measurement", "Spread", "Squares"]
+__all__ = ["CURVATURE_EXAMPLES", "Measurement", "Spread", "Squares"]
 
 CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed on, at least
 

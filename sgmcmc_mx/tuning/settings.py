@@ -15,7 +15,8 @@ from ..data import ResumableLoader
 from ..full_data.potential import prior_laws
 from ..gradients import Gradients
 from ..samplers import SASGHMC, SGHMC
-from .measure import Measurement
+from .measure import CURVATURE_EXAMPLES, Measurement
+from .native import native_gradients
 from .outlook import outlook, starts_here
 from .prior_choice import Tried, best_precision
 from .rules import Noise, Step, capped, choose, friction_in_force, relaxation
@@ -150,7 +151,10 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     if optimizer == "auto":
         _check_free(given, pilot, control_variates)
     sampler = _checked("sgnht" if optimizer == "auto" else optimizer, given)
-    measurement = Measurement(gradients, batched, sampler.num_data, _precision_of(gradients, given),
+    native = None if layout is not None else native_gradients(gradients, loss, data, batch_size, CURVATURE_EXAMPLES,
+                                                              np.random.RandomState(0))
+    measured: Any = native or (gradients, batched)
+    measurement = Measurement(measured[0], measured[1], sampler.num_data, _precision_of(gradients, given),
                               sampler.temperature)
     tried: List[Tried] = []
     if held_out is not None:

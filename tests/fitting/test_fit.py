@@ -40,9 +40,15 @@ def quick():
     return fit()
 
 
-def test_a_linear_posterior_is_found_with_all_that_is_chosen():
-    """Of a linear model the posterior is known: precision I + A'A/s^2 under the prior N(0, 1)."""
-    found = fit(gluon.nn.Dense(1), budget="4000 steps", samples=200, optimizer_params=None, warm_start="auto", pilot=50)
+@pytest.mark.parametrize("optimizer, batch_size, told", [(None, 108, "optimizer"), ("sgnht", 100, "thermostat")])
+def test_a_linear_posterior_is_found_with_all_that_is_chosen(optimizer, batch_size, told):
+    """Of a linear model the posterior is known: precision I + A'A/s^2 under the prior N(0, 1).
+
+    Where nothing is said so few data are seen at every step.
+    """
+    found = fit(gluon.nn.Dense(1), budget="4000 steps", samples=200, optimizer=optimizer, optimizer_params=None,
+                warm_start="auto", pilot=50)
+    assert (found.chosen.optimizer, found.chosen.batch_size) == (optimizer or "sghmc", batch_size)
     shown, labels = found._running.maker.data.shown
     assert (len(shown), found.chosen.held_out) == (108, 12)
     a = np.hstack([shown, np.ones((len(shown), 1))]).astype("float64")
@@ -53,8 +59,9 @@ def test_a_linear_posterior_is_found_with_all_that_is_chosen():
     prediction = found.predict(X[:20])
     assert np.abs(prediction.mean[:, 0] - new @ mean).max() < 0.5 * exact.max()
     assert 0.8 < np.median(prediction.weight_std[:, 0] / exact) < 1.2
-    assert {"learning_rate", "friction", "thermostat"} <= set(found.chosen.reasons)
-    assert "learning_rate = " in str(found.chosen)
+    assert {"learning_rate", "friction", told} <= set(found.chosen.reasons)
+    assert optimizer or found.chosen.optimizer_params["friction"] == 0.005      # a tenth of the run is its memory
+    assert "\nlearning_rate " in str(found.chosen)
 
 
 def test_the_seed_decides_all(quick):
@@ -117,6 +124,24 @@ def test_a_store_is_gone_on_with(tmp_path, quick):
     (folder / "fit.json").write_text("{")
     with pytest.raises(sg.StoreError, match="fit.json is damaged"):
         fit(store=folder)
+
+
+@pytest.mark.parametrize("said", [{"optimizer": "sgnht", "batch_size": 100}, {}])
+def test_a_store_is_gone_on_with_as_it_was_begun(tmp_path, said):
+    """What an earlier version took where nothing was said, and what this one takes, go on where nothing is said."""
+    short = {"optimizer_params": None, "pilot": 20, "store": tmp_path / "fit"}
+    first = fit(budget="20 steps", **short, **said)
+    more = fit(budget="40 steps", **short)
+    assert more.runs.steps == [40, 40] and more.chosen.optimizer == first.chosen.optimizer
+    assert more.chosen.optimizer_params == first.chosen.optimizer_params
+    assert more.chosen.batch_size == first.chosen.batch_size == (100 if said else 108)
+
+
+def test_too_many_weights_for_all_data_at_every_step(monkeypatch):
+    monkeypatch.setattr("sgmcmc_mx.fitting.choosing.MOST", 4 * 108 - 1)
+    for net, optimizer in ((gluon.nn.Dense(1, use_bias=False), "sghmc"), (gluon.nn.Dense(1), "sgnht")):
+        found = fit(net, budget="8 steps", optimizer_params=None, pilot=20, chains=1, warm_start=None)
+        assert found.chosen.optimizer == optimizer
 
 
 def test_a_network_stays_as_it_is():

@@ -47,6 +47,18 @@ def test_weights_and_generators_stay():
         np.testing.assert_array_equal(p.data().asnumpy(), before[p.name])
 
 
+def test_a_training_ends_with_its_time():
+    """Where it is, with the best weights that it has seen; without a limit it takes all its steps."""
+    maker, _ = ready(1.0)
+    start = sg.WarmStart("adam", epochs=100, held_out=0.1)
+    loss = [float(maker.likelihood(its.setup.net(mx.nd.array(X)), mx.nd.array(Y)).mean().asscalar())
+            for its in (trained(maker, None, 0, 0, mx.cpu()), trained(maker, start, 0, 0, mx.cpu(), 0.0),
+                        trained(maker, start, 0, 0, mx.cpu()))]
+    assert loss[2] < loss[1] < loss[0]
+    assert trained(maker, start, 0, 0, mx.cpu(), 0.0).steps == 1
+    assert trained(maker, start, 0, 0, mx.cpu(), 1e9).steps == trained(maker, start, 0, 0, mx.cpu()).steps == 100
+
+
 def test_a_trial_ends_with_its_time():
     """Where there is no time, fifty steps are looked at: a step that is a little too long holds these."""
     maker, found = ready(4.2)

@@ -1,0 +1,128 @@
+"""The record: settings on held-out rows, then every method once on the test rows of each seed."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from .. import ledger
+from ..page import mean_and_error
+from ..task import Setting, timed
+from .data import TABLES, Table, parted, table
+from .scores import scores
+from .ways import WAYS, Found, Size
+
+__all__ = ["Record"]
+
+KEY = ("part", "method", "seed")
+HELD_OUT = 0.2
+COLUMNS = {False: {"rmse": ("RMSE", 4), "nll": ("NLL", 3), "nll_moments": ("NLL, distributional", 3),
+                   "nll_rmse": ("NLL, mean regression", 3), "coverage": ("in the 90 % interval", 3)},
+           True: {"error": ("error %", 2), "nll": ("NLL", 3), "ece": ("ECE", 3)}}
+LEAST = ("rmse", "nll", "nll_moments", "nll_rmse", "error", "ece")      # of which the least is the best
+
+
+class Record:
+    """Where choices and results are kept, and how long everything is, by table."""
+
+    def __init__(self, folder: Path, sizes: Mapping[str, Size]) -> None:
+        self.folder, self.sizes = folder, sizes
+        self.parts, self.methods = list(sizes), list(WAYS)
+
+    def run(self, parts: Sequence[str], methods: Sequence[str], seeds: Sequence[int],
+            say: Callable[[str], None]) -> None:
+        """What is not there yet."""
+        for part in parts:
+            for method in methods:
+                missing = [seed for seed in seeds if not self._rows(part, method, seed)]
+                if missing and self.takes_part(part, method):
+                    setting = self.choose(part, method, say)
+                    for seed in missing:
+                        say(str(self.judge(part, method, setting, seed)))
+
+    def takes_part(self, part: str, method: str) -> bool:
+        """Whether the method is for such a table."""
+        return WAYS[method].classes if _classes(part) else WAYS[method].regressions
+
+    def choose(self, part: str, method: str, say: Callable[[str], None]) -> Setting:
+        """The setting with the best log likelihood on a fifth of the rows to learn from, with a tenth of the budget."""
+        grid = WAYS[method].grid
+        if len(grid) == 1:
+            return grid[0]
+        whole = table(part, 0)
+        kept, out = parted(len(whole.x), HELD_OUT, 0)
+        shown = Table(whole.x[kept], whole.y[kept], whole.x[out], whole.y[out])
+        size = self.sizes[part]._replace(budget=self.sizes[part].budget // 10)
+        tried = []
+        for setting in grid:
+            row = self._tried(part, method, setting)
+            if row is None:
+                found, seconds = _fit(shown, method, setting, size, 0)
+                row = {**_begin(part, method, 0), "setting": json.dumps(setting),
+                       **scores(found.predictive, shown.y_test), "core_seconds": seconds}
+                ledger.put(self.folder / "choices.csv", (*KEY, "setting"), row)
+                say(str(row))
+            tried.append(float(row["nll"]))
+        return grid[int(np.argmin(tried))]
+
+    def judge(self, part: str, method: str, setting: Setting, seed: int) -> Dict[str, Any]:
+        """Learn from all rows there are, look at the test rows once."""
+        data = table(part, seed)
+        found, seconds = _fit(data, method, setting, self.sizes[part], seed)
+        row = {**_begin(part, method, seed), **scores(found.predictive, data.y_test), "gradients": found.gradients,
+               "core_seconds": seconds, "setting": json.dumps(setting)}
+        ledger.put(self.folder / "results.csv", KEY, row)
+        return row
+
+    def table(self) -> str:
+        """Regressions and classes; a row for each table and method: means over seeds, and their standard errors."""
+        return "\n".join(self._table([p for p in self.parts if _classes(p) == classes], COLUMNS[classes])
+                         for classes in COLUMNS)
+
+    def _table(self, parts: Sequence[str], columns: Mapping[str, Tuple[str, int]]) -> str:
+        titles = " | ".join(title for title, _ in columns.values())
+        lines = [f"| | method | {titles} | gradients | core seconds | seeds |", "|" + "---|" * (len(columns) + 5)]
+        for part in parts:
+            of_part = {method: self._rows(part, method) for method in self.methods}
+            of_part = {method: rows for method, rows in of_part.items() if rows}
+            best = {c: min((_mean(rows, c)[0] for rows in of_part.values()), default=0.0) for c in columns}
+            for k, (method, rows) in enumerate(of_part.items()):
+                cells = [_cell(rows, c, digits, best[c]) for c, (_, digits) in columns.items()]
+                lines.append(f"| {'' if k else part} | {WAYS[method].title} | " + " | ".join(cells) + " | "
+                             f"{int(_mean(rows, 'gradients')[0]):,} | {_mean(rows, 'core_seconds')[0]:,.0f} | "
+                             f"{len(rows)} |")
+        return "\n".join(lines) + "\n"
+
+    def _rows(self, part: str, method: str, seed: Any = None) -> List[ledger.Row]:
+        return [row for row in ledger.read(self.folder / "results.csv")
+                if (row["part"], row["method"]) == (part, method) and seed in (None, int(row["seed"]))]
+
+    def _tried(self, part: str, method: str, setting: Setting) -> Any:
+        return next((row for row in ledger.read(self.folder / "choices.csv")
+                     if [row["part"], row["method"], row["setting"]] == [part, method, json.dumps(setting)]), None)
+
+
+def _classes(part: str) -> bool:
+    return list(TABLES).index(part) > list(TABLES).index("diabetes")
+
+
+def _begin(part: str, method: str, seed: int) -> Dict[str, Any]:
+    return {"part": part, "method": method, "seed": seed}
+
+
+def _fit(data: Table, method: str, setting: Setting, size: Size, seed: int) -> Tuple[Found, float]:
+    found, seconds = timed(WAYS[method].fit, data, setting, size, seed)
+    return found, found.seconds or seconds
+
+
+def _mean(rows: Sequence[ledger.Row], column: str) -> Tuple[float, float]:
+    return mean_and_error([float(row[column]) for row in rows])
+
+
+def _cell(rows: Sequence[ledger.Row], column: str, digits: int, best: float) -> str:
+    mean, error = _mean(rows, column)
+    shown = f"{mean:.{digits}f}"
+    shown = f"**{shown}**" if column in LEAST and mean <= best else shown
+    return shown if np.isnan(error) else f"{shown} ± {error:.{digits}f}"

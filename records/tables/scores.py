@@ -1,0 +1,53 @@
+"""What is asked of a prediction for a table's rows."""
+from __future__ import annotations
+
+import math
+from typing import Dict, NamedTuple, Union
+
+import numpy as np
+
+import sgmcmc_mx as sg
+
+from ..contest import scores as of_classes
+
+__all__ = ["Mixture", "Predictive", "scores"]
+
+
+class Mixture(NamedTuple):
+    """What every network says of every row, (networks, rows): a normal distribution. They count alike."""
+
+    mean: np.ndarray
+    sigma: np.ndarray
+
+
+Predictive = Union[Mixture, np.ndarray]     # of classes their probabilities, (rows, classes)
+
+
+def scores(found: Predictive, y: np.ndarray) -> Dict[str, float]:
+    """Of a regression rmse, nll, and NLL as bde's authors have it; of classes error, nll, ece."""
+    return of_regression(found, y.reshape(-1)) if isinstance(found, Mixture) else of_classes(found, y)
+
+
+def of_regression(found: Mixture, y: np.ndarray) -> Dict[str, float]:
+    """In the unit of the standardised y.
+
+    rmse : of the mean over networks.
+    nll : -log of the mixture's density.
+    nll_moments : the same of one normal distribution with the mixture's mean and variance ("distributional").
+    nll_rmse : the same with the mean, and for all rows the rmse of these very rows as sigma ("mean regression").
+    coverage : share of rows within the central interval of nine in ten.
+    """
+    mean, sigma = found.mean.astype(np.float64), found.sigma.astype(np.float64)
+    middle = mean.mean(axis=0)
+    width = np.sqrt((sigma ** 2).mean(axis=0) + mean.var(axis=0))
+    log_p = -0.5 * ((y - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * math.log(2.0 * math.pi)
+    high = log_p.max(axis=0)
+    rmse = math.sqrt(((y - middle) ** 2).mean())
+    below = np.stack([sg.likelihoods.distributions.normal_cdf((row - m) / s)
+                      for row, m, s in zip(y, mean.T, sigma.T)]).mean(axis=1)
+    return {"rmse": rmse,
+            "nll": float(-(high + np.log(np.exp(log_p - high).mean(axis=0))).mean()),
+            "nll_moments": float((0.5 * ((y - middle) / width) ** 2 + np.log(width)).mean()
+                                 + 0.5 * math.log(2.0 * math.pi)),
+            "nll_rmse": math.log(rmse) + 0.5 * math.log(2.0 * math.pi) + 0.5,
+            "coverage": float((np.abs(below - 0.5) <= 0.45).mean())}

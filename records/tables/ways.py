@@ -1,0 +1,235 @@
+"""The methods: this package's chains with chosen settings, sg.fit as it is, bde, and those they stand beside."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+
+import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+
+from ..methods import METHODS
+from ..networks import mlp
+from ..task import Setting, Task
+from .data import CACHE, PEER, Table
+from .scores import Mixture, Predictive
+
+__all__ = ["BATCH_SIZE", "WAYS", "Found", "Size", "Way"]
+
+HIDDEN = (16, 16, 16, 16)
+BATCH_SIZE = 100
+MEMBERS = 10            # chains, or networks of an ensemble
+WARM_LR = 0.005         # of Adam, which falls along half a cosine
+BURN_IN = 0.3           # share of a chain's steps
+SAMPLES = 40            # of each chain
+
+
+class Size(NamedTuple):
+    """How long everything is.
+
+    budget : gradients of minibatches that a method may take, all its networks together.
+    training : of these at most so many for each network's training.
+    seconds : that sg.fit gets.
+    quick : whether bde is run so short that nothing of it is true.
+    """
+
+    budget: int
+    training: int
+    seconds: float
+    quick: bool = False
+
+
+class Found(NamedTuple):
+    """Predictions of the rows to test on, how many gradients of minibatches it took, seconds if not this process's."""
+
+    predictive: Predictive
+    gradients: int
+    seconds: float = 0.0
+
+
+class Way(NamedTuple):
+    """A way to a prediction: what the page calls it, how it is done, the settings to try, and for which tables."""
+
+    title: str
+    fit: Callable[[Table, Setting, Size, int], Found]
+    grid: List[Setting]
+    regressions: bool = True
+    classes: bool = True
+
+
+def network(table: Table, activation: str) -> gluon.HybridSequential:
+    """Four hidden layers of 16; a mean and log sigma, or a number for each class."""
+    net, width = gluon.nn.HybridSequential(), table.x.shape[1]
+    for units in HIDDEN:
+        net.add(gluon.nn.Dense(units, activation, in_units=width))
+        width = units
+    net.add(gluon.nn.Dense(table.classes or 2, in_units=width))
+    return net
+
+
+def likelihood(table: Table) -> sg.likelihoods.Likelihood:
+    return sg.likelihoods.Categorical() if table.classes else sg.likelihoods.Gaussian("learned")
+
+
+def trained(table: Table, activation: str, steps: int, precision: float, seed: int) -> gluon.HybridSequential:
+    """A network from initial weights of its own, after so many steps of Adam towards the mode under N(0, 1/precision).
+    """
+    mx.random.seed(seed)
+    np.random.seed(seed % 2 ** 32)
+    net, loss_fn = network(table, activation), likelihood(table)
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    schedule = mx.lr_scheduler.CosineScheduler(max_update=steps, base_lr=WARM_LR)
+    trainer = gluon.Trainer(net.collect_params(), "adam", {"learning_rate": WARM_LR, "wd": precision / len(table.x),
+                                                           "lr_scheduler": schedule}, kvstore=None)
+    batches, done = sg.data.ArrayLoader(table.x, table.y, batch_size=BATCH_SIZE, seed=seed), 0
+    while done < steps:
+        for x, y in batches:
+            with autograd.record():
+                loss = loss_fn(net(x), y)
+            loss.backward()
+            trainer.step(len(x))
+            done += 1
+            if done == steps:
+                break
+    return net
+
+
+def predictive(table: Table, outputs: np.ndarray) -> Predictive:
+    """From what networks say, (networks, rows, outputs)."""
+    if not table.classes:
+        return Mixture(outputs[..., 0], np.exp(outputs[..., 1].astype(np.float64)))
+    e = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return np.asarray((e / e.sum(axis=-1, keepdims=True)).mean(axis=0, dtype=np.float64))
+
+
+def ensemble(members: int) -> Callable[[Table, Setting, Size, int], Found]:
+    """Networks from initial weights of their own, averaged."""
+
+    def fit(table: Table, setting: Setting, size: Size, seed: int) -> Found:
+        steps = min(size.budget // members, round(setting["length"] * size.training))
+        nets = [trained(table, setting["activation"], steps, setting["precision"], 1000 * seed + k)
+                for k in range(members)]
+        outputs = np.stack([net(mx.nd.array(table.x_test)).asnumpy() for net in nets])
+        return Found(predictive(table, outputs), members * steps)
+
+    return fit
+
+
+def _chain(chain: sg.Chain, table: Table, setting: Setting, options: Dict[str, Any]) -> sg.ChainSetup:
+    net = network(table, setting["activation"])
+    net.initialize(mx.init.Xavier())
+    rows = _rows(table, setting)
+    params = {"learning_rate": setting["lr"], "friction": setting["friction"], "integrator": "badodab",
+              "prior": {".*weight": sg.priors.FanIn(setting["variance"]), ".*bias": 1.0}}
+    data = sg.data.ArrayLoader(table.x, table.y, batch_size=rows)
+    # All rows bring no noise that a thermostat would have to take out.
+    sampler = "sghmc" if rows == len(table.x) else "sgnht"
+    return sg.ChainSetup(net, likelihood(table), data, sampler, params, on_divergence="halve", **options)
+
+
+def _rows(table: Table, setting: Setting) -> int:
+    """In a minibatch of the chains; None in the setting: all."""
+    return min(setting["batch"] or len(table.x), len(table.x))
+
+
+def posterior(table: Table, setting: Setting, size: Size, seed: int) -> Found:
+    """Chains at temperature 1, each from a network of its own, side by side: Langevin dynamics on all rows, or SGNHT on
+    minibatches."""
+    each = size.budget // MEMBERS
+    warm = min(size.training, each // 5)
+    steps = round((each - warm) * BATCH_SIZE / _rows(table, setting))
+    burn_in = round(BURN_IN * steps)
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for k in range(MEMBERS):
+            net = trained(table, setting["activation"], warm, HIDDEN[0] / setting["variance"], 1000 * seed + k)
+            files.append(str(Path(folder) / f"{k}.params"))
+            net.save_parameters(files[-1])
+        build = partial(_chain, table=table, setting=setting,
+                        options={"burn_in": burn_in, "thin": max(1, (steps - burn_in) // SAMPLES)})
+        runs = sg.sample_chains(build, MEMBERS, steps=steps, seed=seed, executor="vectorized", warm_start=files)
+    outputs = [sg.predict(runs.setup.net, run, table.x_test, "identity", samples=True) for run in runs if len(run)]
+    return Found(predictive(table, np.concatenate(outputs)), MEMBERS * each)
+
+
+def five_lines(table: Table, setting: Setting, size: Size, seed: int) -> Found:
+    """BayesianRegressor or BayesianClassifier with nothing said but the seconds."""
+    estimator = sg.BayesianClassifier if table.classes else sg.BayesianRegressor
+    model = estimator(budget=size.seconds, seed=seed, **setting).fit(table.x, table.y.ravel())
+    fit = model.fit_
+    outputs = fit.predict(model._rows(table.x_test), samples=True, activation="identity")
+    if not table.classes:       # y was standardised once more
+        outputs = outputs * [model.y_scale_, 1.0] + [model.y_mean_, np.log(model.y_scale_)]
+    steps = sum(fit.chosen.warm_start) + sum(fit.runs.steps)
+    return Found(predictive(table, np.asarray(outputs)), steps)
+
+
+def bde(table: Table, setting: Setting, size: Size, seed: int) -> Found:
+    """bde as its authors ran it, in an environment of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        task, out = Path(folder) / "task.npz", Path(folder) / "outputs.npz"
+        np.savez(task, x=table.x, y=table.y, x_test=table.x_test)
+        subprocess.run([str(_peer_python()), str(Path(__file__).parent / "peer.py"), str(task), str(out),
+                        "--seed", str(seed), *(["--quick"] if size.quick else [])], check=True)
+        with np.load(out) as file:
+            found = {name: file[name] for name in file.files}
+    gradients = int(found["gradients"]) * -(-len(table.x) // BATCH_SIZE)
+    made = predictive(table, found["logits"]) if table.classes else Mixture(found["mean"], found["sigma"])
+    return Found(made, gradients, float(found["seconds"]))
+
+
+def _peer_python() -> Path:
+    """Of the environment of bde and JAX, which is made where it is not there; $SGMCMC_MX_BDE names one that is."""
+    given = os.environ.get("SGMCMC_MX_BDE")
+    python = Path(given) if given else CACHE / "bde" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEER], check=True)
+    return python
+
+
+def of_classes(name: str) -> Way:
+    """A method of the other records, on classes."""
+    method = METHODS[name]
+
+    def fit(table: Table, setting: Setting, size: Size, seed: int) -> Found:
+        def build(dropout: float = 0.0) -> gluon.HybridSequential:
+            return mlp(dropout, hidden=HIDDEN, outputs=table.classes)
+
+        budget = min(size.budget, 2 * size.training)      # more makes these no better
+        outcome = method.fit(Task(table.x, table.y, build, budget, BATCH_SIZE), setting, seed)
+        return Found(outcome.predict(table.x_test), outcome.gradients)
+
+    return Way(method.title, fit, method.grid[:2], regressions=False)
+
+
+def _settings(**options: Sequence[Any]) -> List[Setting]:
+    """All combinations."""
+    found: List[Setting] = [{}]
+    for name, values in options.items():
+        found = [{**one, name: value} for one in found for value in values]
+    return found
+
+
+WAYS: Dict[str, Way] = {
+    "sgd": Way("one network, Adam", ensemble(1),
+               _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
+    "dropout": of_classes("dropout"),
+    "laplace": of_classes("laplace"),
+    "swag": of_classes("swag"),
+    "ensemble": Way(f"deep ensemble of {MEMBERS}", ensemble(MEMBERS),
+                    _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
+    "fit": Way("sg.fit, nothing chosen", five_lines, [{}]),
+    "posterior": Way("posterior, T = 1", posterior,
+                     [{"activation": activation, "variance": variance, "lr": 7e-4, "friction": 0.003, "batch": None}
+                      for activation, variance in (("relu", 4.0), ("relu", 16.0), ("tanh", 16.0))]),
+    "bde": Way("bde 1.0.2", bde, [{}]),
+}
