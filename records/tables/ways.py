@@ -229,7 +229,8 @@ WAYS: Dict[str, Way] = {
                     _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
     "fit": Way("sg.fit, nothing chosen", five_lines, [{}]),
     "posterior": Way("posterior, T = 1", posterior,
-                     [{"activation": activation, "variance": variance, "lr": 7e-4, "friction": 0.003, "batch": None}
-                      for activation, variance in (("relu", 4.0), ("relu", 16.0), ("tanh", 16.0))]),
+                     [{"activation": activation, "variance": variance, "lr": lr, "friction": 0.003, "batch": None}
+                      for activation, variance, lr in (("relu", 4.0, 7e-4), ("relu", 4.0, 2e-4), ("relu", 16.0, 2e-4),
+                                                       ("tanh", 16.0, 7e-4))]),
     "bde": Way("bde 1.0.2", bde, [{}]),
 }

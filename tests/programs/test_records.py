@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sgmcmc_mx as sg
-from records import band, ledger, page, shift
+from records import band, ledger, page, shift, tables
 from records.band.problems import CELL, NOISE, PROBLEMS, densities, moons
 from records.band.truth import Length, apart
 from records.contest import Choice, Contest, Data, sharpened
@@ -15,6 +15,10 @@ from records.main import CONTESTS
 from records.methods import METHODS
 from records.networks import mlp
 from records.shift.images import turned
+from records.tables.data import Table, parted, standardised
+from records.tables.scores import Mixture, scores
+from records.tables.ways import WAYS, Size
+
 
 
 def clouds(count, seed):
@@ -156,3 +160,65 @@ def test_a_sampler_is_nearer_to_hmc_than_one_network(tmp_path, part):
     again = (tmp_path / "results.csv").read_text()
     record.run([part], ["sgnht", "sgd"], [0], lambda line: None)        # what is there is not made again
     assert (tmp_path / "results.csv").read_text() == again
+
+
+def test_the_page_shows_what_came_of_tables():
+    assert tables.RECORD.table() in page.PAGE.read_text(), "scripts/records tables --page renews it"
+
+
+def test_rows_are_parted_as_scikit_learn_parts_them():
+    """bde's authors do it by train_test_split."""
+    model_selection = pytest.importorskip("sklearn.model_selection")
+    for count in (10, 1503):
+        rest, test = model_selection.train_test_split(np.arange(count), test_size=0.2, random_state=3)
+        for mine, theirs in zip(parted(count, 0.2, 3), (rest, test)):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_scores_of_a_mixture_are_those_of_its_formulas():
+    """Two networks that differ by 2 d about 0 and have the noise s; y is r to either side."""
+    d, s, r = 0.3, 0.5, 0.8
+    found = scores(Mixture(np.array([[-d, -d], [d, d]]), np.full((2, 2), s)), np.array([[-r], [r]]))
+    width = math.sqrt(s ** 2 + d ** 2)
+    density = sum(math.exp(-0.5 * ((r - m) / s) ** 2) for m in (-d, d)) / (2.0 * s * math.sqrt(2.0 * math.pi))
+    assert found["rmse"] == pytest.approx(r) and found["nll"] == pytest.approx(-math.log(density))
+    of_normal = 0.5 * (r / width) ** 2 + math.log(width) + 0.5 * math.log(2.0 * math.pi)
+    assert found["nll_moments"] == pytest.approx(of_normal)
+    assert found["nll_rmse"] == pytest.approx(math.log(r) + 0.5 * math.log(2.0 * math.pi) + 0.5)
+    assert found["coverage"] == 1.0
+    assert scores(Mixture(np.zeros((1, 4)), np.ones((1, 4))), np.array([0.0, 1.6, 1.7, -2.0]))["coverage"] == 0.5
+
+
+def line(count=80):
+    """y = x and a tenth of noise."""
+    rng = np.random.RandomState(0)
+    x = rng.standard_normal((count, 2))
+    y = x[:, 0] + 0.1 * rng.standard_normal(count)
+    return standardised(x[:-20], y[:-20], x[-20:], y[-20:])
+
+
+def groups():
+    x, y = clouds(120, 0)
+    return Table(x[:80], y[:80], x[80:], y[80:])
+
+
+@pytest.mark.parametrize("method", ["sgd", "ensemble", "posterior"])
+@pytest.mark.parametrize("table, worst", [(line, 1.2), (groups, 0.6)])
+def test_a_way_learns_from_a_table(method, table, worst):
+    data, way = table(), WAYS[method]
+    setting = {**way.grid[0], "lr": 1e-4}       # of the chains: a step for little noise
+    found = way.fit(data, setting, Size(4_000, 150, 1.0), 0)
+    assert scores(found.predictive, data.y_test)["nll"] < worst     # without inputs 1.4, and log 2
+    assert 0 < found.gradients <= 4_000
+
+
+def test_a_table_is_judged_once_and_by_its_own_methods(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    record = tables.Record(tmp_path, {"diabetes": Size(300, 30, 1.0)})
+    record.run(["diabetes"], ["sgd", "laplace"], [0], lambda line: None)       # Laplace is for classes
+    rows, chosen = ledger.read(tmp_path / "results.csv"), ledger.read(tmp_path / "choices.csv")
+    assert [row["method"] for row in rows] == ["sgd"] and len(chosen) == len(WAYS["sgd"].grid)
+    best = min(chosen, key=lambda row: float(row["nll"]))
+    assert rows[0]["setting"] == best["setting"] and "| diabetes | one network, Adam |" in record.table()
+    monkeypatch.setitem(WAYS, "sgd", WAYS["sgd"]._replace(fit=None))
+    record.run(["diabetes"], ["sgd"], [0], lambda line: None)
