@@ -20,7 +20,6 @@ from records.tables.scores import Mixture, scores
 from records.tables.ways import WAYS, Size
 
 
-
 def clouds(count, seed):
     """Two classes whose means are two standard deviations apart: 16 % of error at best."""
     rng = np.random.RandomState(seed)
