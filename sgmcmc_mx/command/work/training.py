@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
@@ -17,8 +18,8 @@ from ...fitting.budget import checked_budget
 from ...store.manifest import plain
 from ...store.reading import folder_of
 from ..console import note, table, wrapped
-from .examples import REGRESSION, inputs_of, labels_of, learn
-from .files import Data, read_data, sha256_of
+from .examples import REGRESSION, Learned, inputs_of, labels_of, learn
+from .files import Data, Table, read_data, sha256_of
 from .recipe import Recipe, read_recipe, write_recipe
 from .run import confirmed, likelihood_of, networks_for, prepared, training_data
 
@@ -35,14 +36,17 @@ class Trained(NamedTuple):
     text: str
 
 
-def begun(given: Dict[str, Any], progress: bool) -> Trained:
-    """Learn of the data, keep what was learned, and run."""
+def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out: Optional[str] = None) -> Trained:
+    """Learn of the data, keep what was learned, and run. ``new`` are rows to be predicted later, and ``out`` their file:
+    what is wrong with them is told now, and not after the training."""
     _check_budget(given["budget"])
     folder = folder_of(given["store"])
     _refuse_what_is_there(folder)
     data = read_data(given["data"], given["labels"])
     learned = learn(data, given["target"], given["task"], given["drop"], given["category"])
     x = inputs_of(data, learned.inputs)
+    if new is not None and out is not None:
+        _check_later(new, out, learned, given["target"] is None and isinstance(data, Table))
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()
                if name != "store"}
     inputs = {**learned.inputs, "shape": list(x.shape[1:])}
@@ -52,6 +56,20 @@ def begun(given: Dict[str, Any], progress: bool) -> Trained:
         note(line)
     write_recipe(folder, recipe)
     return _run(folder, recipe, data, given["budget"], progress)
+
+
+def _check_later(new: str, out: str, learned: Learned, target_was_guessed: bool) -> None:
+    folder = os.path.dirname(os.path.abspath(out))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"--out {out}: there is no folder {folder}; make it before")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # names that training has not seen are told where they are predicted
+        try:
+            inputs_of(read_data(new), learned.inputs)
+        except ValueError as e:
+            guess = (f" (the target is {learned.target['name']!r}, the last column; write --target if it is another)"
+                     if target_was_guessed else "")
+            raise ValueError(f"--predict: {e}{guess}") from e
 
 
 def resumed(store: str, budget: Optional[str], path: Optional[str], labels: Optional[str], network: Optional[str],
