@@ -28,7 +28,7 @@ _REQUIRED = (("numpy", _NUMPY), ("matplotlib", "matplotlib"), ("tqdm", "tqdm"), 
 _EXTRAS = (("sklearn", "scikit-learn", "scikit-learn>=1.2", "BayesianRegressor, BayesianClassifier"),
            ("pandas", "pandas", "pandas", "Parquet files"),
            ("pyarrow", "pyarrow", "pyarrow<20", "Parquet files"),
-           ("arviz", "arviz", "arviz<1", "sg.to_inference_data"),
+           ("arviz", "arviz", "arviz<1", "verdicts on chains, sg.to_inference_data"),
            ("distributed", "distributed", "distributed", "chains on a cluster"))
 
 

@@ -9,7 +9,7 @@ from ...reporting import report
 from ..console import note
 from .examples import REGRESSION, labels_of
 from .files import read_data
-from .run import StoredRun, opened, prepared, training_data
+from .run import StoredRun, opened, prepared, training_data, unscaled
 
 __all__ = ["reported"]
 
@@ -30,7 +30,7 @@ def _rows(run: StoredRun, path: Optional[str], labels: Optional[str]) -> Tuple[A
     recipe = run.recipe
     if path is not None:
         data = read_data(path, labels)
-        return run.inputs(data), labels_of(data, recipe.target)
+        return run.inputs(data), unscaled(labels_of(data, recipe.target), recipe.target)
     try:
         data = training_data(recipe)
     except (OSError, ValueError) as e:
@@ -38,4 +38,4 @@ def _rows(run: StoredRun, path: Optional[str], labels: Optional[str]) -> Tuple[A
         return None, None
     held_out = parted(prepared(recipe, data), labels_of(data, recipe.target), recipe.options["validation"],
                       recipe.options["seed"]).held_out
-    return (None, None) if held_out is None else (held_out[0], held_out[-1])
+    return (None, None) if held_out is None else (held_out[0], unscaled(held_out[-1], recipe.target))

@@ -11,20 +11,25 @@ from ...errors import StoreError
 from ...fitting.folder import Folder
 from ...likelihoods import Categorical, Gaussian, Likelihood
 from ...store.reading import folder_of
+from ...tables.units import InUnits
 from .examples import CLASSIFICATION, inputs_of
 from .files import Data, is_call, read_data, sha256_of
 from .networks import networks_of
 from .recipe import Recipe, read_recipe
 
-__all__ = ["StoredRun", "confirmed", "likelihood_of", "networks_for", "opened", "prepared", "training_data"]
+__all__ = ["StoredRun", "confirmed", "in_units", "likelihood_of", "networks_for", "opened", "prepared",
+           "training_data", "unscaled"]
 
 
 class StoredRun:
-    """Chains that can predict. ``net`` has weights of no meaning, until a sample's are put in."""
+    """Chains that can predict, a number in the target's own unit.
+
+    ``net`` has weights of no meaning, until a sample's are put in.
+    """
 
     def __init__(self, recipe: Recipe, runs: Runs, net: Any) -> None:
         self.recipe, self.runs, self.net = recipe, runs, net
-        self.likelihood = likelihood_of(recipe.target)
+        self.likelihood = in_units(recipe.target)
 
     def inputs(self, data: Data) -> np.ndarray:
         """New rows as the network takes them."""
@@ -65,6 +70,20 @@ def confirmed(name: str, given: Optional[str], option: str) -> None:
 def likelihood_of(target: Mapping[str, Any]) -> Likelihood:
     """Of classes, or of standardised numbers whose spread depends on the row."""
     return Categorical() if target["task"] == CLASSIFICATION else Gaussian("learned")
+
+
+def in_units(target: Mapping[str, Any]) -> Likelihood:
+    """What the same networks say of the target as the data have it."""
+    if target["task"] == CLASSIFICATION:
+        return Categorical()
+    return InUnits("learned", target["mean"], target["scale"])
+
+
+def unscaled(labels: np.ndarray, target: Mapping[str, Any]) -> np.ndarray:
+    """Labels as the data have them: of a regression they were standardised."""
+    if target["task"] == CLASSIFICATION:
+        return labels
+    return target["mean"] + target["scale"] * labels.astype(np.float64)
 
 
 def networks_for(recipe: Recipe) -> Tuple[Dict[str, Any], Tuple[int, ...]]:

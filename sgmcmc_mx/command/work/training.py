@@ -11,6 +11,7 @@ import click
 import mxnet as mx
 import numpy as np
 
+from ..._compat import COMMAND
 from ...diagnostics.table import Summary
 from ...errors import StoreError
 from ...fitting import Fit, fit
@@ -21,7 +22,7 @@ from ..console import note, table, wrapped
 from .examples import REGRESSION, Learned, inputs_of, labels_of, learn
 from .files import Data, Table, read_data, sha256_of
 from .recipe import Recipe, read_recipe, write_recipe
-from .run import confirmed, likelihood_of, networks_for, prepared, training_data
+from .run import confirmed, in_units, likelihood_of, networks_for, prepared, training_data, unscaled
 
 __all__ = ["Trained", "begun", "resumed"]
 
@@ -40,6 +41,7 @@ def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out:
     """Learn of the data, keep what was learned, and run. ``new`` are rows to be predicted later, and ``out`` their file:
     what is wrong with them is told now, and not after the training."""
     _check_budget(given["budget"])
+    _context(given["gpu"])
     folder = folder_of(given["store"])
     _refuse_what_is_there(folder)
     data = read_data(given["data"], given["labels"])
@@ -83,10 +85,25 @@ def resumed(store: str, budget: Optional[str], path: Optional[str], labels: Opti
     return _run(folder, recipe, training_data(recipe, path, labels), budget, progress)
 
 
+def _context(number: Optional[int]) -> mx.Context:
+    """The processor, or the GPU of this number, if there is one."""
+    if number is None:
+        return mx.cpu()
+    try:
+        count = mx.context.num_gpus()
+    except mx.MXNetError:       # built for CUDA, on a machine without its driver
+        count = 0
+    if number >= count:
+        seen = f"{count} GPU{'s' * (count > 1)}, numbered from 0" if count else "no GPU here"
+        raise ValueError(f"--gpu {number}: MXNet sees {seen}; leave --gpu out to run on the processor, or ask "
+                         f"`{COMMAND} doctor` what is missing")
+    return mx.gpu(number)
+
+
 def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) -> Trained:
     options = recipe.options
+    context = _context(options["gpu"])
     x, y = prepared(recipe, data), labels_of(data, recipe.target)
-    context = mx.cpu() if options["gpu"] is None else mx.gpu(options["gpu"])
     note(f"{len(x):,} rows, {options['chains']} chains, {budget if 'step' in budget else f'{budget} seconds'}: "
          "training, then sampling")
     settled = {name: options[name] for name in _OF_FIT}
@@ -103,7 +120,7 @@ def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) 
 
 
 def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
-    scores, summary = _scores(recipe, found), _summary(found)
+    scores, summary = _scores(recipe, found), _summary(recipe, found)
     steps, samples, failures = found.runs.steps, len(found.runs.samples), found.runs.failures
     content = {"store": str(folder), "target": recipe.target["name"], "task": recipe.target["task"],
                "chains": len(steps), "steps": steps, "samples": samples, "seconds": round(seconds, 1),
@@ -119,12 +136,14 @@ def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
     return Trained(plain(content), table(rows) + ("" if summary is None else f"\n\n{_verdicts(summary)}"))
 
 
-def _summary(found: Fit) -> Optional[Summary]:
-    """The verdicts, where rows are held out and ArviZ is there: the run itself needs neither."""
+def _summary(recipe: Recipe, found: Fit) -> Optional[Summary]:
+    """The verdicts, where rows are held out and ArviZ is there: the run itself needs neither. NLLs are of the target's
+    own unit."""
     if found.held_out is None:
         return None
     try:
-        return found.summary()
+        x, y = found.held_out
+        return found.summary(x, unscaled(y, recipe.target), likelihood=in_units(recipe.target))
     except ImportError as e:
         note(f"whether the chains can be trusted is not said: {e}")
         return None
