@@ -163,8 +163,8 @@ class _Weights:
         for mine, found in self._each.items():
             every.update({mine: found[0]} if mine in self.still else {named(mine, k): a for k, a in enumerate(found)})
         kinds = [("arg", graph.list_arguments()), ("aux", graph.list_auxiliary_states())]
-        return {f"{kind}:{name}": every[name].as_nd_ndarray().as_in_context(mx.cpu()) for kind, names in kinds for name in names
-                if name in every}
+        return {f"{kind}:{name}": every[name].as_nd_ndarray().as_in_context(mx.cpu()) for kind, names in kinds
+                for name in names if name in every}
 
 
 def _same(a: nd.NDArray, b: nd.NDArray) -> bool:

@@ -14,8 +14,8 @@ __all__ = ["InUnits"]
 class InUnits(Gaussian):
     """A normal law of y = mean + scale z, where the network was fitted to z.
 
-    The network's outputs stay as they are; labels, predictions and densities are of y, in its own unit. Whoever is given
-    this likelihood in place of ``Gaussian(sigma)`` speaks of y: -log p(y) = -log p(z) + log scale.
+    The network's outputs stay as they are; labels, predictions and densities are of y, in its own unit. Whoever is
+    given this likelihood in place of ``Gaussian(sigma)`` speaks of y: -log p(y) = -log p(z) + log scale.
     """
 
     def __init__(self, sigma: Any, mean: float, scale: float) -> None:

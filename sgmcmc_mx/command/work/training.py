@@ -38,8 +38,10 @@ class Trained(NamedTuple):
 
 
 def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out: Optional[str] = None) -> Trained:
-    """Learn of the data, keep what was learned, and run. ``new`` are rows to be predicted later, and ``out`` their file:
-    what is wrong with them is told now, and not after the training."""
+    """Learn of the data, keep what was learned, and run.
+
+    ``new`` are rows to be predicted later, and ``out`` their file: what is wrong with them is told before the training.
+    """
     _check_budget(given["budget"])
     _context(given["gpu"])
     folder = folder_of(given["store"])
