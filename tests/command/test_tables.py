@@ -151,12 +151,14 @@ def test_a_run_needs_no_arviz(place, capsys, monkeypatch):
     assert "sgmcmc_mx[arviz]" in told.err
 
 
-def test_images_by_a_convolutional_network(place, capsys):
-    """From arrays of numbers to probabilities, with the report on the way."""
+@pytest.mark.parametrize("network, size", [("lenet", 12), ("resnet", 16)])
+def test_images_by_a_convolutional_network(network, size, place, capsys):
+    """From arrays of numbers to probabilities, with the report on the way; as few samples as nothing can be told of."""
     draw = np.random.default_rng(0)
     y = np.arange(40) % 2
-    np.savez("digits.npz", x=(draw.random((40, 1, 12, 12)) + y[:, None, None, None]).astype(np.float32), y=y)
-    code, found = answered(capsys, "train", "digits.npz", "--store", "a", "--network", "lenet", *QUICK, "--chains", "1")
+    np.savez("digits.npz", x=(draw.random((40, 1, size, size)) + y[:, None, None, None]).astype(np.float32), y=y)
+    code, found = answered(capsys, "train", "digits.npz", "--store", "a", "--network", network, "--budget",
+                           "8 steps", *SHORT, "--chains", "1", "--samples", "4", "--batch-size", "10")
     assert code == 0 and found["task"] == "classification", found
     code, found = answered(capsys, "predict", "a", "digits.npz")
     assert code == 0 and found["columns"] == ["row", "class", "p_0", "p_1"] and found["count"] == 40

@@ -221,7 +221,7 @@ def test_few_of_four_hundred_on_the_digits(seed, precision, kept):
     rng = np.random.RandomState(0)
     chance = np.mean([nll(each[rng.choice(400, kept, replace=False)].mean(axis=0)) for _ in range(50)])
     lost, by_chance = (100 * (score - every) / (alone - every) for score in (few, chance))
-    print(f"precision {precision:.0f}, seed {seed}: one sample {alone:.4f}, all 400 {every:.4f}, {len(thinned)} of them "
-          f"{few:.4f}; lost of the gain {lost:.1f} %, by as many at random {by_chance:.1f} %")
+    print(f"precision {precision:.0f}, seed {seed}: one sample {alone:.4f}, all 400 {every:.4f}, {len(thinned)} of "
+          f"them {few:.4f}; lost of the gain {lost:.1f} %, by as many at random {by_chance:.1f} %")
     assert len(thinned) <= kept and alone - every > 0.15
     assert lost < 2.0

@@ -146,7 +146,7 @@ def _summary(recipe: Recipe, found: Fit) -> Optional[Summary]:
     try:
         x, y = found.held_out
         return found.summary(x, unscaled(y, recipe.target), likelihood=in_units(recipe.target))
-    except ImportError as e:
+    except (ImportError, ValueError) as e:      # no ArviZ, or too few samples to tell
         note(f"whether the chains can be trusted is not said: {e}")
         return None
 
@@ -171,7 +171,11 @@ def _scores(recipe: Recipe, found: Fit) -> Optional[Dict[str, Any]]:
     if found.held_out is None:
         return None
     x, y = found.held_out
-    density = found.log_predictive_density(x, y)
+    try:
+        density = found.log_predictive_density(x, y)
+    except ValueError as e:     # few samples: the run is done all the same, and can be predicted with
+        note(f"the rows held out are not scored: {e}")
+        return None
     if recipe.target["task"] != REGRESSION:
         right = np.asarray(found.predict(x)).argmax(axis=1) == y
         return {"rows": len(y), "accuracy": float(right.mean()), "nll": float(-density.mean())}
