@@ -67,7 +67,8 @@ def table(rows: List[Tuple[str, str]]) -> str:
     lines: List[str] = []
     for name, value in rows:
         parts = [part for line in value.splitlines() or [""]
-                 for part in textwrap.wrap(line, max(20, _width() - wide - 2), break_on_hyphens=False) or [""]]
+                 for part in textwrap.wrap(line, max(20, _width() - wide - 2), break_on_hyphens=False,
+                                           break_long_words=False) or [""]]     # a path can be copied as it stands
         lines += [f"{name if k == 0 else '':{wide}}  {part}".rstrip() for k, part in enumerate(parts)]
     return "\n".join(lines)
 

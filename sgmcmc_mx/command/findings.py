@@ -25,10 +25,10 @@ _NUMPY = "numpy>=1.26,<2" if sys.version_info >= (3, 12) else "numpy>=1.20,<1.24
 # Modules, and what pip is to be asked for; then what is not required: with the distribution's name, and what it brings.
 _REQUIRED = (("numpy", _NUMPY), ("matplotlib", "matplotlib"), ("tqdm", "tqdm"), ("click", "click"),
              ("jinja2", "jinja2"))
-_EXTRAS = (("sklearn", "scikit-learn", "scikit-learn>=1.0", "BayesianRegressor, BayesianClassifier"),
+_EXTRAS = (("sklearn", "scikit-learn", "scikit-learn>=1.2", "BayesianRegressor, BayesianClassifier"),
            ("pandas", "pandas", "pandas", "Parquet files"),
            ("pyarrow", "pyarrow", "pyarrow<20", "Parquet files"),
-           ("arviz", "arviz", "arviz<1", "sg.to_inference_data"),
+           ("arviz", "arviz", "arviz<1", "verdicts on chains, sg.to_inference_data"),
            ("distributed", "distributed", "distributed", "chains on a cluster"))
 
 

@@ -21,7 +21,7 @@ def report(store: str, data: Optional[str], labels: Optional[str], out: Optional
            watch: Optional[int], as_json: bool) -> None:
     """Write a page about the run in STORE: verdicts, scores, pictures, in one HTML file.
 
-    Numbers of a regression are in units of its standard deviation, as the network has them.
+    Numbers of a regression are in the target's own unit.
 
     \b
     sgmcmc-mx report runs/concrete --data test.csv

@@ -102,7 +102,7 @@ def train(new: Optional[str], out: Optional[str], as_json: bool, **given: Any) -
     """
     if (new is None) != (out is None):
         raise click.UsageError("--predict and --out go together: write --predict new.csv -o out.csv")
-    found = work("training").begun(given, on_terminal() and not as_json)
+    found = work("training").begun(given, on_terminal() and not as_json, new, out)
     content: Dict[str, Union[str, Any]] = found.content
     if new is not None and out is not None:
         table = work("predicting").predicted(given["store"], new, 0.9, (), given["network"])

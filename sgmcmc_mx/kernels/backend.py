@@ -73,7 +73,8 @@ def _choose() -> Tuple[str, Callable[[Job], None]]:
         if forced == "ndarray" or missing:
             _chosen = "ndarray", ndarray.step if forced else _routed(ndarray.step)
             # One that was installed and is of no use costs the user a factor: that is told unasked.
-            level = logging.WARNING if missing and native.is_there() else logging.INFO
+            told = missing and (native.is_there() or native.installed())
+            level = logging.WARNING if told else logging.INFO
             _log.log(level, "steps are composed of NDArray operators: %s", missing or "SGMCMC_MX_BACKEND=ndarray")
         else:
             _chosen = "native", _routed(native.step)

@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import struct
+import sys
 from operator import attrgetter
 from typing import Any, List, Optional, Tuple, Union
 
@@ -21,8 +22,8 @@ from mxnet.base import _LIB, MXNetError, check_call
 from . import ndarray as readable
 from .job import INTEGRATORS, Job, Shared, Tensor
 
-__all__ = ["ISAS", "UNFIT", "check", "instruction_set", "instruction_sets", "is_there", "library", "load", "normal",
-           "pack", "step", "takes", "threads", "words"]
+__all__ = ["ISAS", "UNFIT", "check", "installed", "instruction_set", "instruction_sets", "is_there", "library", "load",
+           "normal", "pack", "step", "takes", "threads", "words"]
 
 _PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_step.so")
 _FUNCTIONS = ("MXEnginePushSyncND", "MXNDArrayGetData", "MXNDArrayGetShapeEx64", "MXNDArrayGetDType",
@@ -63,6 +64,11 @@ def load() -> Optional[str]:
 def _opened() -> Union[str, Tuple[ctypes.CDLL, bool]]:
     """The library, and whether arrays move that it cannot put back; or the reason why it cannot be used."""
     if not is_there():
+        hidden = installed()
+        if hidden:
+            return (f"Python was started in {os.path.dirname(os.path.dirname(os.path.dirname(_PATH)))} and took the "
+                    f"package's sources from there, not what was installed with a compiled step ({hidden}); start it "
+                    "in another folder, or write pip install --editable . there")
         return f"{_PATH} is not there; install the package where a C compiler is, to have it built"
     try:
         lib = ctypes.CDLL(_PATH)
@@ -84,6 +90,14 @@ def _opened() -> Union[str, Tuple[ctypes.CDLL, bool]]:
 def is_there() -> bool:
     """Whether the library was built, be it of use here or not."""
     return os.path.exists(_PATH)
+
+
+def installed() -> Optional[str]:
+    """The compiled step of an installed package, which sources without one hide. In their folder Python finds these."""
+    if is_there():
+        return None
+    places = (os.path.join(folder, "sgmcmc_mx", "kernels", os.path.basename(_PATH)) for folder in sys.path)
+    return next(filter(os.path.exists, places), None)
 
 
 def _force_instruction_set(lib: Optional[ctypes.CDLL]) -> None:

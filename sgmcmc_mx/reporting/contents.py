@@ -16,6 +16,7 @@ from ..errors import StoreError
 from ..plot.arguments import names
 from . import pictures, records
 from .examples import groups_of, images_of, of_intervals
+from .mixing import of_quantities
 from .predicted import Classes, Predicted, predicted
 from .rendering import Page, Verdict
 from .scores import Scored, scored
@@ -97,14 +98,15 @@ class _Said(NamedTuple):
 
 def _summary(chains: Chains, seen: Predicted, temperature: Optional[float]) -> _Said:
     try:
-        found = summary_of(chains, seen.evidence.result(), expected_temperature(chains, temperature))
+        evidence = seen.evidence.result()
+        found, mixing = summary_of(chains, evidence, expected_temperature(chains, temperature)), of_quantities(evidence)
     except ImportError as e:
         return _Said(Verdict("Not known whether the chains have converged", "unsure"), [str(e)], [], [])
     tone = {"well mixed": "good", _NOT_KNOWN: "unsure", "directions may be frozen": "unsure"}.get(found.verdict, "bad")
     rows = [(row.question, row.number, row.verdict, row.detail) for row in found]
     return _Said(Verdict(_capital(found.verdict), tone), [_asked(found)],
                  list(dict.fromkeys((row.verdict, row.change) for row in found if row.change)),
-                 [table("Have the chains converged?", ["question", "number", "verdict", "detail"], rows)])
+                 [table("Have the chains converged?", ["question", "number", "verdict", "detail"], rows), *mixing])
 
 
 def _asked(found: Summary) -> str:

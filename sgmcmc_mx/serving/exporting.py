@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 from mxnet import ndarray as nd
+from mxnet.util import np_array, np_shape
 
 from .._check import flag, integer, warn
 from .._network import check_block
@@ -117,22 +118,24 @@ def export(runs: Any, net: gluon.Block, path: Union[str, os.PathLike], activatio
     graph = traced(net)
     weights = _Weights(net, samples)
     outs = unrolled(_one_output(graph.graph, output), {*graph.inputs, *weights.still}, len(samples))
-    parts = (heads.of_classes(head, outs, members) if head.variance is None
-             else heads.of_regression(head, outs, asked, members))
-    names = [part.name for part in parts]
-    whole = mx.sym.Group(parts) if len(parts) > 1 else parts[0]
-    arrays = weights.arrays(whole)
-    size = sum(a.size * np.dtype(a.dtype).itemsize for a in arrays.values())
-    _tell(len(samples), size)
-    name = os.fspath(path)
-    files = f"{name}-symbol.json", f"{name}-0000.params"
-    whole.save(files[0])
-    nd.save(files[1], arrays)
-    inputs = None if data is None else _as_arrays(data, graph)
-    if inputs is not None:
-        _check(files, graph.inputs, inputs, names,
-               predict(net, samples, data, activation, axis=axis, quantiles=asked, noise_std=noise_std, output=output))
-    written = onnx_file.write(whole, arrays, dict(zip(graph.inputs, inputs or ())), f"{name}.onnx") if onnx else None
+    name, inputs = os.fspath(path), None if data is None else _as_arrays(data, graph)
+    expected = None if data is None else predict(net, samples, data, activation, axis=axis, quantiles=asked,
+                                                 noise_std=noise_std, output=output)
+    with np_array(False), np_shape(False):      # plain MXNet reads the files, whatever the network was built of
+        parts = (heads.of_classes(head, outs, members) if head.variance is None
+                 else heads.of_regression(head, outs, asked, members))
+        names = [part.name for part in parts]
+        whole = mx.sym.Group(parts) if len(parts) > 1 else parts[0]
+        arrays = weights.arrays(whole)
+        size = sum(a.size * np.dtype(a.dtype).itemsize for a in arrays.values())
+        _tell(len(samples), size)
+        files = f"{name}-symbol.json", f"{name}-0000.params"
+        whole.save(files[0])
+        nd.save(files[1], arrays)
+        if inputs is not None:
+            _check(files, graph.inputs, inputs, names, expected)
+        written = (onnx_file.write(whole, arrays, dict(zip(graph.inputs, inputs or ())), f"{name}.onnx") if onnx
+                   else None)
     return Exported(files[0], files[1], written, graph.inputs, names, len(samples), size)
 
 
@@ -160,8 +163,8 @@ class _Weights:
         for mine, found in self._each.items():
             every.update({mine: found[0]} if mine in self.still else {named(mine, k): a for k, a in enumerate(found)})
         kinds = [("arg", graph.list_arguments()), ("aux", graph.list_auxiliary_states())]
-        return {f"{kind}:{name}": every[name].as_in_context(mx.cpu()) for kind, names in kinds for name in names
-                if name in every}
+        return {f"{kind}:{name}": every[name].as_nd_ndarray().as_in_context(mx.cpu()) for kind, names in kinds
+                for name in names if name in every}
 
 
 def _same(a: nd.NDArray, b: nd.NDArray) -> bool:
@@ -221,7 +224,7 @@ def _as_arrays(data: Any, graph: Traced) -> List[nd.NDArray]:
     if len(given) != len(graph.inputs):
         raise ValueError(f"data has {len(given)} arrays, and the network takes {len(graph.inputs)} "
                          f"({', '.join(graph.inputs)}); write a tuple of as many")
-    return [a.as_in_context(mx.cpu()) if isinstance(a, nd.NDArray) else _as_float32(a) for a in given]
+    return [a.as_nd_ndarray().as_in_context(mx.cpu()) if isinstance(a, nd.NDArray) else _as_float32(a) for a in given]
 
 
 def _as_float32(a: Any) -> nd.NDArray:

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, NamedTuple, Set
 
 import mxnet as mx
 from mxnet import gluon
-from mxnet.util import is_np_array
 
 from .._network import graph_of
 
@@ -26,13 +25,12 @@ def traced(net: gluon.Block) -> Traced:
     Inputs are called ``data``, or ``data0``, ``data1``, ... as ``HybridBlock.export`` calls them; a ``SymbolBlock``
     keeps its own names.
     """
-    if is_np_array():
-        raise ValueError("net: a network of mx.np arrays is not exported; call mxnet.npx.reset_np() and build it of "
-                         "mx.nd arrays, which the samples fit too")
     graph = graph_of(net)
     if graph is None:
         raise ValueError(f"net: {type(net).__name__} is not exported, for its forward pass is no graph; write it as a "
                          "HybridBlock (hybrid_forward), or serve the samples with sgmcmc_mx.predict")
+    # That of mx.np blocks is a symbol of mx.sym.np, of which [0] is the first row and not the first output.
+    graph = graph.as_nd_ndarray()
     _check_operators(graph)
     parameters = {p.name for p in net.collect_params().values()}
     free = [name for name in graph.list_inputs() if name not in parameters]

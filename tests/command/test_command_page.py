@@ -20,7 +20,7 @@ def test_the_page_runs(tmp_path):
     script = script.replace("--store runs/mix", "--store runs/mix --chains 2")
     path = os.pathsep.join([str(Path(COMMAND).parent), os.environ["PATH"]])
     shell = ["bash", "-e", "-u", "-o", "pipefail", "-c", script]
-    done = subprocess.run(shell, cwd=tmp_path, env=environment(PATH=path), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(shell, cwd=tmp_path, env=environment(PATH=path), capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip().endswith("weights") and "all as they were written" in done.stdout
     with open(tmp_path / "out.csv", newline="") as file:

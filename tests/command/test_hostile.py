@@ -82,6 +82,13 @@ def test_text_in_a_column_of_numbers(column, text, names, place, capsys):
     (["train", "good.csv", "--store", "full"], 1, ["full", "resume"]),
     (["train", "good.csv", "--store", "a", "--labels", "y.idx"], 1, ["--labels"]),
     (["train", "good.csv", "--store", "a", "--predict", "new.csv"], 2, ["--out"]),
+    (["train", "good.csv", "--store", "a", "--predict", "nope.csv", "-o", "out.csv"], 1, ["nope.csv", "No such file"]),
+    (["train", "good.csv", "--store", "a", "--predict", "few.csv", "-o", "out.csv"], 1,
+     ["few.csv lacks the columns 'weight', 'colour'", "the target is 'strength', the last column"]),
+    (["train", "good.csv", "--target", "time", "--store", "a", "--predict", "few.csv", "-o", "out.csv"], 1,
+     ["few.csv lacks the columns 'weight', 'colour', 'strength'"]),
+    (["train", "good.csv", "--store", "a", "--predict", "good.csv", "-o", "no/out.csv"], 1, ["--out no/out.csv"]),
+    (["train", "good.csv", "--store", "a", "--gpu", "99"], 1, ["--gpu 99", "sgmcmc-mx doctor"]),
     (["train", "no_module:f", "--store", "a"], 1, ["no_module"]),
     (["train", "--settings", "nope.toml"], 2, ["nope.toml"]),
     (["train", "--settings", "bad.toml"], 2, ["'chian'", "chains"]),
@@ -95,6 +102,7 @@ def test_wrong_words(words, code, names, place, capsys):
     (place / "full").mkdir()
     (place / "full" / "thing").touch()
     write("bad.toml", "chian = 4\n")
+    write("few.csv", "time\n1\n")
     before = sorted(p.name for p in place.rglob("*"))
     assert said(capsys, *words)[0] == code
     found, told = said(capsys, *words, "--json")

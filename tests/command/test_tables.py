@@ -2,6 +2,7 @@
 import csv
 import gzip
 import json
+import re
 import struct
 import sys
 
@@ -150,14 +151,43 @@ def test_a_run_needs_no_arviz(place, capsys, monkeypatch):
     assert "sgmcmc_mx[arviz]" in told.err
 
 
-def test_images_by_a_convolutional_network(place, capsys):
-    """From arrays of numbers to probabilities, with the report on the way."""
+@pytest.mark.parametrize("network, size", [("lenet", 12), ("resnet", 16)])
+def test_images_by_a_convolutional_network(network, size, place, capsys):
+    """From arrays of numbers to probabilities, with the report on the way; as few samples as nothing can be told of."""
     draw = np.random.default_rng(0)
     y = np.arange(40) % 2
-    np.savez("digits.npz", x=(draw.random((40, 1, 12, 12)) + y[:, None, None, None]).astype(np.float32), y=y)
-    code, found = answered(capsys, "train", "digits.npz", "--store", "a", "--network", "lenet", *QUICK, "--chains", "1")
+    np.savez("digits.npz", x=(draw.random((40, 1, size, size)) + y[:, None, None, None]).astype(np.float32), y=y)
+    code, found = answered(capsys, "train", "digits.npz", "--store", "a", "--network", network, "--budget",
+                           "8 steps", *SHORT, "--chains", "1", "--samples", "4", "--batch-size", "10")
     assert code == 0 and found["task"] == "classification", found
     code, found = answered(capsys, "predict", "a", "digits.npz")
     assert code == 0 and found["columns"] == ["row", "class", "p_0", "p_1"] and found["count"] == 40
     code, found = answered(capsys, "report", "a", "-o", "page.html")
     assert code == 0 and "<html" in (place / "page.html").read_text().lower()
+
+
+def test_everything_speaks_in_the_targets_own_unit(place, capsys):
+    """The same data in another unit: what is said of them is in that unit, be it told, predicted, or on the page."""
+    lines = [[*row[:3], float(row[3])] for row in rows()]
+    found = []
+    for scale, shift in ((1.0, 0.0), (1000.0, 5e5)):
+        name = f"unit-{scale:.0f}"
+        table(f"{name}.csv", [[*row[:3], f"{scale * row[3] + shift:.6f}"] for row in lines])
+        code, told = answered(capsys, "train", f"{name}.csv", "--store", name, *QUICK)
+        assert code == 0, told
+        code, predicted = answered(capsys, "predict", name, f"{name}.csv")
+        assert code == 0 and answered(capsys, "report", name, "-o", f"{name}.html")[0] == 0
+        values = np.array([row[1:] for row in predicted["rows"]])
+        scores = re.search(r"average of all chains.*?</tr>", (place / f"{name}.html").read_text(), re.S).group()
+        page = [float(text.replace(",", "")) for text in re.findall(r">(-?[\d.,]+)<", scores)]
+        nll, = (float(row["detail"].split()[1].rstrip(",")) for row in told["verdicts"] if row["name"] == "nll")
+        found.append((values, told["held_out"], nll, page))
+    (first, held, nll, page), (second, its_held, its_nll, its_page) = found
+    np.testing.assert_allclose(second[:, :3], 1000.0 * first[:, :3] + 5e5, rtol=1e-5)
+    np.testing.assert_allclose(second[:, 3], 1000.0 * first[:, 3], rtol=1e-4)
+    # The NLL grows by log 1000, a root mean square error a thousandfold, and a share of intervals stays.
+    assert its_held["nll"] - held["nll"] == pytest.approx(np.log(1000.0), abs=1e-3)
+    assert its_nll - nll == pytest.approx(np.log(1000.0), abs=2e-3) and nll == pytest.approx(held["nll"], rel=2e-3)
+    assert page[0] == pytest.approx(held["nll"], rel=2e-3) and page[1] == pytest.approx(held["rmse"], rel=2e-3)
+    assert its_page[0] - page[0] == pytest.approx(np.log(1000.0), abs=1e-2)
+    assert its_page[1] == pytest.approx(1000.0 * page[1], rel=1e-2) and its_page[2:4] == page[2:4]

@@ -2,10 +2,11 @@
 import csv
 import io
 import json
+import subprocess
 
 import pytest
 from small_tables import SHORT, rows, table
-from terminal import COLUMNS, Terminal, piped
+from terminal import COLUMNS, COMMAND, Terminal, environment, piped
 
 STEPS = ["--budget", "8000 steps"]
 
@@ -65,3 +66,16 @@ def test_ctrl_c_and_resume_are_one_longer_run(whole, place):
     assert "steps/s" not in done.stderr and "16000/16000" not in done.stderr      # no bar where nobody looks
     late = predictions(place, "runs/stopped").stdout
     assert early != late and late == predictions(place, "runs/whole").stdout
+
+
+def test_a_page_is_watched_from_before_the_run_to_its_end(place):
+    """It waits for the first samples, and ends with the run; the last page renews itself no more."""
+    with subprocess.Popen([COMMAND, "report", "runs/live", "--watch", "1", "-o", "live.html"], cwd=place, text=True,
+                          env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch:
+        assert "waiting for the first samples of runs/live" in watch.stderr.readline()
+        done = piped("train", "train.csv", "--store", "runs/live", *SHORT, *STEPS, cwd=place)
+        assert done.returncode == 0, done.stderr
+        out, err = watch.communicate(timeout=300)
+    assert watch.returncode == 0 and out == "live.html\n", err
+    page = (place / "live.html").read_text()
+    assert "2 chains, 40 samples" in page and 'http-equiv="refresh"' not in page

@@ -6,6 +6,7 @@ ends the session.
 import concurrent.futures
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import typeguard
@@ -22,6 +23,7 @@ matplotlib.use("Agg")
 import mxnet as mx  # noqa: E402
 import numpy as np  # noqa: E402
 from mxnet import autograd, gluon  # noqa: E402
+from mxnet.gluon.contrib.estimator import Estimator  # noqa: E402
 
 CLASSES = sg.likelihoods.Categorical()
 
@@ -201,6 +203,59 @@ def several(folder: Path) -> None:
     diagnosed(runs)
 
 
+def served(folder: Path) -> None:
+    folder.mkdir()
+    x, y = data()
+    net, loader = network(), sg.data.ResumableLoader(gluon.data.ArrayDataset(x, y), 10)
+    trainer = sg.BayesianTrainer(net, "sgld", {"learning_rate": 0.01}, CLASSES)
+    trainer.sample(loader, 8)
+    few = sg.thin(trainer.samples, 3, x, CLASSES, net=net)
+    few.save(folder / "few")
+    print(few, sg.thin(trainer.samples, 3, x, "softmax", net=net, weights="equal").distance)
+    print(sg.export(few, net, folder / "model", CLASSES, members=True, data=x[:5]))
+    curve = network(2)
+    law, drawn = sg.likelihoods.Gaussian("learned"), [sg.Sample(dict(_arrays(curve)), step=1)]
+    print(sg.export(drawn, curve, folder / "curve", law, quantiles=(0.05, 0.95), data=(x[:5],)))
+    metric = sg.estimator.AverageMetric("nll")
+    metric.update([mx.nd.array(y)], [mx.nd.array(trainer.predict(x))])
+    print(metric.get())
+    scores = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=3, name="fc")
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(scores, name="softmax"), context=mx.cpu())
+    keep = sg.estimator.ModuleSamples(burn_in=2, thin=2, scalars=sg.estimator.Scalars(Writer()))
+    module.fit(mx.io.NDArrayIter(x, y, batch_size=10), optimizer="sgld", num_epoch=2, batch_end_callback=keep,
+               optimizer_params={"learning_rate": 0.01, "num_data": 40})
+    print(sg.predict(keep.network(scores), keep.samples, x, "softmax").shape)
+    handler = sg.estimator.SamplingHandler("sgnht", {"learning_rate": 0.01, "num_data": 40}, burn_in=2, thin=2,
+                                           held_out=(x, y), scores=("nll",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # of what MXNet's Estimator thinks of the loss
+        fitted = Estimator(network(), CLASSES, train_metrics=mx.metric.Accuracy())
+    fitted.fit(gluon.data.DataLoader(gluon.data.ArrayDataset(x, y), batch_size=10), epochs=2, event_handlers=[handler])
+    print(handler.history, handler.prediction.shape)
+
+
+class Writer:
+    def add_scalar(self, tag: str, value: float, global_step: int) -> None:
+        print(tag, value, global_step)
+
+
+def _arrays(net):
+    return ((name, p.data().copy()) for name, p in net._collect_params_with_prefix().items())
+
+
+def fitted(folder: Path) -> None:
+    x, y = data()
+    options = {"budget": "30 steps", "chains": 2, "samples": 5, "optimizer_params": {"learning_rate": 0.005}}
+    found = sg.fit(network, CLASSES, x, y, warm_start=None, prior=1.0, store=folder, **options)
+    print(found, found.chosen, found.predict(x).shape, found.summary().verdict)
+    print(found.resume("10 steps").held_out[0].shape)
+    regressor = sg.BayesianRegressor(hidden=4, activation="tanh", training=None, **options).fit(x, y)
+    print(regressor.predict(x, interval=0.9), regressor.predict(x, return_std=True), regressor.summary().verdict)
+    print(regressor.predict(x, samples=True).shape, regressor.log_predictive_density(x, y).shape, regressor.score(x, y))
+    classifier = sg.BayesianClassifier(hidden=(4,), activation="tanh", training=None, **options).fit(x, y.astype(int))
+    print(classifier.predict(x).shape, classifier.predict_proba(x).shape, classifier.resume("10 steps").chosen_)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         every_sampler()
@@ -209,6 +264,8 @@ def main() -> None:
         other_likelihoods()
         several(Path(folder) / "c")
         tuned()
+        served(Path(folder) / "d")
+        fitted(Path(folder) / "e")
     try:
         sg.metrics.ece([[0.5, 0.5]], [0], bins=15.5)
     except typeguard.TypeCheckError:

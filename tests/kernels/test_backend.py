@@ -45,6 +45,7 @@ def test_choice_of_backend(monkeypatch, caplog, forced, expected):
 
 
 def test_choice_without_the_library(monkeypatch, caplog, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])       # nor is there another one, installed
     with pytest.raises(RuntimeError, match="SGMCMC_MX_BACKEND=native, but .* is not there"):
         choose(monkeypatch, "native", str(tmp_path / "_step.so"))
     with caplog.at_level(logging.INFO, logger="sgmcmc_mx"):
@@ -53,6 +54,19 @@ def test_choice_without_the_library(monkeypatch, caplog, tmp_path):
     (tmp_path / "_step.so").write_bytes(b"not a library")
     with pytest.raises(RuntimeError, match="does not fit"):
         choose(monkeypatch, "native", str(tmp_path / "_step.so"))
+
+
+def test_sources_that_hide_the_installed_package_are_told(monkeypatch, caplog, tmp_path):
+    """Python that is started in the sources' folder takes those, and not what pip has compiled."""
+    for place in ("sources", "installed"):
+        (tmp_path / place / "sgmcmc_mx" / "kernels").mkdir(parents=True)
+    there = tmp_path / "installed" / "sgmcmc_mx" / "kernels" / "_step.so"
+    there.write_bytes(b"")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "sources"), str(tmp_path / "installed")])
+    assert choose(monkeypatch, "", str(tmp_path / "sources" / "sgmcmc_mx" / "kernels" / "_step.so")) == "ndarray"
+    record, = caplog.records
+    assert record.levelno == logging.WARNING and str(there) in record.getMessage()
+    assert f"started in {tmp_path / 'sources'} " in record.getMessage() and "--editable" in record.getMessage()
 
 
 def test_a_library_without_its_libgomp_is_told(monkeypatch, caplog, tmp_path):

@@ -66,6 +66,16 @@ def test_it_says_what_the_diagnostics_say(runs, page):
     assert all(any(row.change in text for text in changes) for row in summary if row.change)
 
 
+def test_r_hat_stands_for_every_quantity(runs, page):
+    rows = Parsed(page).table("R-hat and effective sample sizes")
+    for of, name in (("potential", "potential"), ("log_likelihood", "log p(y | x) of single examples: all of them")):
+        want = float(np.nanmax(sg.diagnostics.rhat(runs, FLAT, Y_TEST, of=of)))
+        row, = (row for row in rows if row["of"].startswith(name))
+        assert float(row["R-hat"]) == pytest.approx(want, rel=1e-3)
+    ess, = (row["ESS, bulk"] for row in rows if row["of"] == "potential")
+    assert float(ess.replace(",", "")) == pytest.approx(float(sg.diagnostics.ess(runs, of="potential")[0]), rel=1e-2)
+
+
 def test_it_scores_what_predict_returns(runs, page):
     probs = runs.predict(FLAT)
     first, second = Parsed(page).table("Scores on held-out examples")[:2]

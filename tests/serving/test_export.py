@@ -229,28 +229,38 @@ def test_bad_input(options, error, said, tmp_path):
         sg.export(drawn(net, 2), net, tmp_path / "model", **options)
 
 
-def test_a_network_of_mx_np():
-    net = mlp(2)
-    samples = drawn(net, 2)
-    mx.npx.set_np()
-    try:
-        with pytest.raises(ValueError, match="a network of mx.np arrays is not exported"):
-            sg.export(samples, net, "model", "softmax")
-    finally:
-        mx.npx.reset_np()
+class OfNumPy(gluon.HybridBlock):
+    """Operators of mx.np, an array without axes among them."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.weight = self.params.get("weight", shape=(4, 3))
+
+    def hybrid_forward(self, F, x, weight):
+        hidden = F.np.dot(x, weight)
+        both = F.np.concatenate([F.npx.relu(hidden), F.np.tanh(hidden)], axis=-1)
+        return both[:, 1:4] - F.np.mean(weight)
 
 
-def test_samples_that_cannot_be_written(tmp_path):
-    net, graphless = mlp(2), NoGraph()
-    graphless.initialize()
-    with pytest.raises(ValueError, match="NoGraph is not exported, for its forward pass is no graph"):
-        sg.export(drawn(graphless, 2), graphless, tmp_path / "model", "softmax")
-    with pytest.raises(ValueError, match="there are no samples"):
-        sg.export(sg.MemoryStore(), net, tmp_path / "model", "softmax")
-    with pytest.raises(TypeError, match="runs must be a sequence of samples, got HybridSequential"):
-        sg.export(net, net, tmp_path / "model", "softmax")
-    with pytest.raises(ValueError, match="drawn from another network"):
-        sg.export(drawn(mlp(2), 2), mlp(5), tmp_path / "model", "softmax")
-    outputs = sg.MemoryStore([sg.Sample({"output": mx.nd.ones((9, 2))}, 1)], X)
-    with pytest.raises(ValueError, match="have no weights to write"):
-        sg.export(outputs, net, tmp_path / "model", "softmax")
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("make, likelihood", [
+    (lambda: mlp(3), L.Categorical()), (lambda: mlp(2), L.Gaussian("learned")), (lambda: mlp(1), L.Gaussian(0.3)),
+    (OfNumPy, L.Categorical())], ids=["classes", "learned", "curve", "operators"])
+def test_a_network_of_mx_np(make, likelihood, compiled, tmp_path):
+    """Its symbols have [0] mean the first row: every example was once told what is said of the first of its batch."""
+    with mx.util.np_shape(True), mx.util.np_array(True):
+        net = make()
+        net.initialize(mx.init.Xavier(), force_reinit=True)
+        if compiled:
+            net.hybridize()
+        net(mx.np.array(X))
+        samples = [sg.Sample({n: a.as_np_ndarray() for n, a in s.items()}, step=s.step, weight=s.weight)
+                   for s in drawn(net, 4)]
+        exported = sg.export(samples, net, tmp_path / "model", likelihood)      # without data it is not looked at
+        expected = sg.predict(net, samples, X, likelihood)
+    found = read(exported, X)
+    for name, value in (expected._asdict() if isinstance(expected, sg.Regression) else {"probabilities": expected}
+                        ).items():
+        if value is not None:
+            close(found[name], value)

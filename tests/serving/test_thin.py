@@ -195,19 +195,23 @@ def test_bad_input(change, error, said):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision, kept", [(10.0, 20), (3.0, 30)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_twenty_of_four_hundred_on_the_digits(seed):
-    """They lose less than 2 % of what averaging gains in NLL, on images that were not used for choosing them."""
+def test_few_of_four_hundred_on_the_digits(seed, precision, kept):
+    """They lose less than 2 % of what averaging gains in NLL, on images that were not used for choosing them.
+
+    Under the weaker prior a single sample is worse, samples differ in more directions, and it takes more of them.
+    """
     mx.random.seed(seed)
     digits, loss = sg.datasets.mnist_small(), sg.likelihoods.Categorical()
     net = gluon.nn.HybridSequential()
     net.add(gluon.nn.Dense(50, activation="relu", in_units=784), gluon.nn.Dense(10, in_units=50))
     net.initialize(mx.init.Xavier())
     data = sg.data.ArrayLoader(digits.x_train, digits.y_train, batch_size=100)
-    options = {"learning_rate": 0.03, "num_data": 5000, "wd": 10.0, "friction": 0.03}
+    options = {"learning_rate": 0.03, "num_data": 5000, "wd": precision, "friction": 0.03}
     trainer = sg.BayesianTrainer(net, "sgnht", options, loss, burn_in=3000, thin=40, seed=seed)
     trainer.sample(data, 3000 + 400 * 40)
-    thinned = sg.thin(trainer.samples, 20, digits.x_train, loss, net=net)
+    thinned = sg.thin(trainer.samples, kept, digits.x_train, loss, net=net)
     each = trainer.predict(digits.x_test, samples=True)
 
     def nll(probs):
@@ -215,9 +219,9 @@ def test_twenty_of_four_hundred_on_the_digits(seed):
     alone, every = np.mean([nll(p) for p in each]), nll(each.mean(axis=0))
     few = nll(sg.predict(net, thinned, digits.x_test, loss))
     rng = np.random.RandomState(0)
-    chance = np.mean([nll(each[rng.choice(400, 20, replace=False)].mean(axis=0)) for _ in range(50)])
+    chance = np.mean([nll(each[rng.choice(400, kept, replace=False)].mean(axis=0)) for _ in range(50)])
     lost, by_chance = (100 * (score - every) / (alone - every) for score in (few, chance))
-    print(f"seed {seed}: one sample {alone:.4f}, all 400 {every:.4f}, {len(thinned)} of them {few:.4f}; lost of the "
-          f"gain {lost:.1f} %, by 20 at random {by_chance:.1f} %")
-    assert len(thinned) <= 20 and alone - every > 0.15
+    print(f"precision {precision:.0f}, seed {seed}: one sample {alone:.4f}, all 400 {every:.4f}, {len(thinned)} of "
+          f"them {few:.4f}; lost of the gain {lost:.1f} %, by as many at random {by_chance:.1f} %")
+    assert len(thinned) <= kept and alone - every > 0.15
     assert lost < 2.0

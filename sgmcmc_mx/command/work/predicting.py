@@ -65,11 +65,8 @@ def _kept(data: Data, keep: Sequence[str]) -> Dict[str, list]:
 
 def _regression(run: StoredRun, x: np.ndarray, interval: float) -> Dict[str, list]:
     found = run.predict(x, quantiles=((1.0 - interval) / 2.0, (1.0 + interval) / 2.0))
-    mean, scale = run.recipe.target["mean"], run.recipe.target["scale"]
-    back = {name: mean + scale * np.asarray(values, dtype=np.float64)[:, 0]
-            for name, values in (("mean", found.mean), ("low", found.quantiles[0]), ("high", found.quantiles[1]))}
-    back["std"] = scale * np.asarray(found.std, dtype=np.float64)[:, 0]
-    return {name: values.tolist() for name, values in back.items()}
+    columns = {"mean": found.mean, "low": found.quantiles[0], "high": found.quantiles[1], "std": found.std}
+    return {name: np.asarray(values, dtype=np.float64)[:, 0].tolist() for name, values in columns.items()}
 
 
 def _classes(run: StoredRun, x: np.ndarray) -> Dict[str, list]:

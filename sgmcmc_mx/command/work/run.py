@@ -1,6 +1,7 @@
 """A run of the command as it lies in a store: its network and likelihood, and what predicts new rows."""
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import mxnet as mx
@@ -10,21 +11,30 @@ from ...chains import Runs, load
 from ...errors import StoreError
 from ...fitting.folder import Folder
 from ...likelihoods import Categorical, Gaussian, Likelihood
-from ...store.reading import folder_of
+from ...store.reading import MANIFEST, folder_of
+from ...tables.units import InUnits
 from .examples import CLASSIFICATION, inputs_of
 from .files import Data, is_call, read_data, sha256_of
 from .networks import networks_of
 from .recipe import Recipe, read_recipe
 
-__all__ = ["StoredRun", "confirmed", "likelihood_of", "networks_for", "opened", "prepared", "training_data"]
+__all__ = ["NotYet", "StoredRun", "confirmed", "in_units", "likelihood_of", "networks_for", "opened", "prepared",
+           "training_data", "unscaled"]
+
+
+class NotYet(StoreError):
+    """A run that has no samples to look at, and may have some later."""
 
 
 class StoredRun:
-    """Chains that can predict. ``net`` has weights of no meaning, until a sample's are put in."""
+    """Chains that can predict, a number in the target's own unit.
+
+    ``net`` has weights of no meaning, until a sample's are put in.
+    """
 
     def __init__(self, recipe: Recipe, runs: Runs, net: Any) -> None:
         self.recipe, self.runs, self.net = recipe, runs, net
-        self.likelihood = likelihood_of(recipe.target)
+        self.likelihood = in_units(recipe.target)
 
     def inputs(self, data: Data) -> np.ndarray:
         """New rows as the network takes them."""
@@ -36,17 +46,21 @@ class StoredRun:
 
 
 def opened(store: str, network: Optional[str] = None) -> StoredRun:
-    """The run in a store, if it has samples."""
+    """The run in a store, if it has samples; else :class:`NotYet`."""
     folder = folder_of(store)
+    if not os.path.lexists(folder) or folder.is_dir() and not any(folder.iterdir()):
+        raise NotYet(f"{folder} is not there, or empty; give the folder that was `train`'s --store")
     recipe = read_recipe(folder)
     confirmed(recipe.options["network"], network, "--network")
     chosen = Folder(folder).read()
     if chosen is None:
-        raise StoreError(f"{folder} has no samples yet: its run was stopped before the chains began; go on with "
+        raise NotYet(f"{folder} has no samples yet: its run was stopped before the chains began; go on with "
                          f"`sgmcmc-mx resume {folder}`")
     runs = load(folder)
-    if not isinstance(runs, Runs) or not len(runs.samples):
-        raise StoreError(f"{folder} has no samples yet; go on with `sgmcmc-mx resume {folder}`")
+    # A chain that has kept nothing has no manifest yet, and what it says of its progress is older than its samples.
+    begun = folder.glob(f"chain-*/{MANIFEST}")
+    if not isinstance(runs, Runs) or not any(len(load(manifest.parent)) for manifest in begun):
+        raise NotYet(f"{folder} has no samples yet; go on with `sgmcmc-mx resume {folder}`")
     nets, shape = networks_for(recipe)
     net = nets[chosen["network"]] if len(nets) > 1 else next(iter(nets.values()))
     made = net()
@@ -65,6 +79,20 @@ def confirmed(name: str, given: Optional[str], option: str) -> None:
 def likelihood_of(target: Mapping[str, Any]) -> Likelihood:
     """Of classes, or of standardised numbers whose spread depends on the row."""
     return Categorical() if target["task"] == CLASSIFICATION else Gaussian("learned")
+
+
+def in_units(target: Mapping[str, Any]) -> Likelihood:
+    """What the same networks say of the target as the data have it."""
+    if target["task"] == CLASSIFICATION:
+        return Categorical()
+    return InUnits("learned", target["mean"], target["scale"])
+
+
+def unscaled(labels: np.ndarray, target: Mapping[str, Any]) -> np.ndarray:
+    """Labels as the data have them: of a regression they were standardised."""
+    if target["task"] == CLASSIFICATION:
+        return labels
+    return target["mean"] + target["scale"] * labels.astype(np.float64)
 
 
 def networks_for(recipe: Recipe) -> Tuple[Dict[str, Any], Tuple[int, ...]]:

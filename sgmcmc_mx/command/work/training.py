@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
@@ -10,6 +11,7 @@ import click
 import mxnet as mx
 import numpy as np
 
+from ..._compat import COMMAND
 from ...diagnostics.table import Summary
 from ...errors import StoreError
 from ...fitting import Fit, fit
@@ -17,10 +19,10 @@ from ...fitting.budget import checked_budget
 from ...store.manifest import plain
 from ...store.reading import folder_of
 from ..console import note, table, wrapped
-from .examples import REGRESSION, inputs_of, labels_of, learn
-from .files import Data, read_data, sha256_of
+from .examples import REGRESSION, Learned, inputs_of, labels_of, learn
+from .files import Data, Table, read_data, sha256_of
 from .recipe import Recipe, read_recipe, write_recipe
-from .run import confirmed, likelihood_of, networks_for, prepared, training_data
+from .run import confirmed, in_units, likelihood_of, networks_for, prepared, training_data, unscaled
 
 __all__ = ["Trained", "begun", "resumed"]
 
@@ -35,14 +37,20 @@ class Trained(NamedTuple):
     text: str
 
 
-def begun(given: Dict[str, Any], progress: bool) -> Trained:
-    """Learn of the data, keep what was learned, and run."""
+def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out: Optional[str] = None) -> Trained:
+    """Learn of the data, keep what was learned, and run.
+
+    ``new`` are rows to be predicted later, and ``out`` their file: what is wrong with them is told before the training.
+    """
     _check_budget(given["budget"])
+    _context(given["gpu"])
     folder = folder_of(given["store"])
     _refuse_what_is_there(folder)
     data = read_data(given["data"], given["labels"])
     learned = learn(data, given["target"], given["task"], given["drop"], given["category"])
     x = inputs_of(data, learned.inputs)
+    if new is not None and out is not None:
+        _check_later(new, out, learned, given["target"] is None and isinstance(data, Table))
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()
                if name != "store"}
     inputs = {**learned.inputs, "shape": list(x.shape[1:])}
@@ -52,6 +60,20 @@ def begun(given: Dict[str, Any], progress: bool) -> Trained:
         note(line)
     write_recipe(folder, recipe)
     return _run(folder, recipe, data, given["budget"], progress)
+
+
+def _check_later(new: str, out: str, learned: Learned, target_was_guessed: bool) -> None:
+    folder = os.path.dirname(os.path.abspath(out))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"--out {out}: there is no folder {folder}; make it before")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # names that training has not seen are told where they are predicted
+        try:
+            inputs_of(read_data(new), learned.inputs)
+        except ValueError as e:
+            guess = (f" (the target is {learned.target['name']!r}, the last column; write --target if it is another)"
+                     if target_was_guessed else "")
+            raise ValueError(f"--predict: {e}{guess}") from e
 
 
 def resumed(store: str, budget: Optional[str], path: Optional[str], labels: Optional[str], network: Optional[str],
@@ -65,10 +87,25 @@ def resumed(store: str, budget: Optional[str], path: Optional[str], labels: Opti
     return _run(folder, recipe, training_data(recipe, path, labels), budget, progress)
 
 
+def _context(number: Optional[int]) -> mx.Context:
+    """The processor, or the GPU of this number, if there is one."""
+    if number is None:
+        return mx.cpu()
+    try:
+        count = mx.context.num_gpus()
+    except mx.MXNetError:       # built for CUDA, on a machine without its driver
+        count = 0
+    if number >= count:
+        seen = f"{count} GPU{'s' * (count > 1)}, numbered from 0" if count else "no GPU here"
+        raise ValueError(f"--gpu {number}: MXNet sees {seen}; leave --gpu out to run on the processor, or ask "
+                         f"`{COMMAND} doctor` what is missing")
+    return mx.gpu(number)
+
+
 def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) -> Trained:
     options = recipe.options
+    context = _context(options["gpu"])
     x, y = prepared(recipe, data), labels_of(data, recipe.target)
-    context = mx.cpu() if options["gpu"] is None else mx.gpu(options["gpu"])
     note(f"{len(x):,} rows, {options['chains']} chains, {budget if 'step' in budget else f'{budget} seconds'}: "
          "training, then sampling")
     settled = {name: options[name] for name in _OF_FIT}
@@ -85,7 +122,7 @@ def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) 
 
 
 def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
-    scores, summary = _scores(recipe, found), _summary(found)
+    scores, summary = _scores(recipe, found), _summary(recipe, found)
     steps, samples, failures = found.runs.steps, len(found.runs.samples), found.runs.failures
     content = {"store": str(folder), "target": recipe.target["name"], "task": recipe.target["task"],
                "chains": len(steps), "steps": steps, "samples": samples, "seconds": round(seconds, 1),
@@ -101,13 +138,15 @@ def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
     return Trained(plain(content), table(rows) + ("" if summary is None else f"\n\n{_verdicts(summary)}"))
 
 
-def _summary(found: Fit) -> Optional[Summary]:
-    """The verdicts, where rows are held out and ArviZ is there: the run itself needs neither."""
+def _summary(recipe: Recipe, found: Fit) -> Optional[Summary]:
+    """The verdicts, where rows are held out and ArviZ is there: the run itself needs neither. NLLs are of the target's
+    own unit."""
     if found.held_out is None:
         return None
     try:
-        return found.summary()
-    except ImportError as e:
+        x, y = found.held_out
+        return found.summary(x, unscaled(y, recipe.target), likelihood=in_units(recipe.target))
+    except (ImportError, ValueError) as e:      # no ArviZ, or too few samples to tell
         note(f"whether the chains can be trusted is not said: {e}")
         return None
 
@@ -132,7 +171,11 @@ def _scores(recipe: Recipe, found: Fit) -> Optional[Dict[str, Any]]:
     if found.held_out is None:
         return None
     x, y = found.held_out
-    density = found.log_predictive_density(x, y)
+    try:
+        density = found.log_predictive_density(x, y)
+    except ValueError as e:     # few samples: the run is done all the same, and can be predicted with
+        note(f"the rows held out are not scored: {e}")
+        return None
     if recipe.target["task"] != REGRESSION:
         right = np.asarray(found.predict(x)).argmax(axis=1) == y
         return {"rows": len(y), "accuracy": float(right.mean()), "nll": float(-density.mean())}
