@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
-from mxnet import gluon
 from mxnet import ndarray as nd
 
 from .._check import integer, number
@@ -16,9 +15,12 @@ __all__ = ["Trained", "sample", "trained_by"]
 
 
 class Trained(NamedTuple):
-    """A parameter that is trained: its structural names, of which one that is shared has several."""
+    """A gluon.Parameter that is trained: its structural names, of which one that is shared has several.
 
-    param: gluon.Parameter
+    Priors do not import Gluon: a kvstore's server reads a sampler with its prior in the middle of MXNet's own import.
+    """
+
+    param: Any
     structural: List[str]
 
     @property
@@ -32,8 +34,8 @@ class Trained(NamedTuple):
         return (Law.plain(wd) if law is None else law).tightened(self.param.wd_mult)
 
 
-def trained_by(net: gluon.Block) -> List[Trained]:
-    """The parameters of a network that have a gradient, in its order."""
+def trained_by(net: Any) -> List[Trained]:
+    """The parameters of a gluon.Block that have a gradient, in its order."""
     found: Dict[int, Trained] = {}
     for name, p in net._collect_params_with_prefix().items():
         if p.grad_req != "null":

@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections import deque
-from typing import Any, Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -20,6 +20,7 @@ from ..batches.batch import Batch
 from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
 from .directions import Directions, lanczos
+from .native import Rows, RowsOf
 
 __all__ = ["CURVATURE_EXAMPLES", "Measurement", "Spread", "Squares"]
 
@@ -29,7 +30,7 @@ CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed o
 class Measurement:
     """Noise and curvature of U at the present weights, from batches that are read as they come, again and again."""
 
-    def __init__(self, gradients: Gradients, data: Labelled, num_data: int, precisions: Sequence[float],
+    def __init__(self, gradients: Gradients, data: Union[Labelled, RowsOf], num_data: int, precisions: Sequence[float],
                  temperature: float) -> None:
         self.gradients, self.num_data, self.temperature = gradients, num_data, temperature
         self.precisions = list(precisions)      # one for each trained parameter
@@ -41,7 +42,7 @@ class Measurement:
         self._taken, self._seconds = 0, 0.0
         enough = min(CURVATURE_EXAMPLES, num_data)
         together = data.some(enough)
-        self._fixed: List[Batch] = [] if together is None else [together]
+        self._fixed: List[Union[Batch, Rows]] = [] if together is None else [together]
         while sum(batch.size for batch in self._fixed) < enough:
             self._fixed.append(next(self._stream))
         self.batch_size = self._fixed[0].size if together is None else min(data.batch_size, together.size)
@@ -176,7 +177,7 @@ class Measurement:
         """That a step of a chain took; 0 where there was none."""
         return self._seconds / self._taken if self._taken else 0.0
 
-    def _mean_gradient(self, batches: Iterable[Batch]) -> List[nd.NDArray]:
+    def _mean_gradient(self, batches: Iterable[Union[Batch, Rows]]) -> List[nd.NDArray]:
         total: Any = None
         count = 0
         for batch in batches:
@@ -241,7 +242,7 @@ class _Welford:
         return Spread(np.asarray(self.squares, dtype=np.float64) * (scale / (len(self.seen) - 1)), covariance * scale)
 
 
-def _again_and_again(data: Labelled) -> Iterator:
+def _again_and_again(data: Union[Labelled, RowsOf]) -> Iterator:
     while True:
         empty = True
         for batch in data:

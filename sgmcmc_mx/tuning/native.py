@@ -13,7 +13,7 @@ from ..gradients import Gradients
 from ..gradients.batches_of import BatchesOf
 from ..gradients.native import NativeGradient, fitting_stack
 
-__all__ = ["NativeGradients", "RowsOf", "native_gradients"]
+__all__ = ["NativeGradients", "Rows", "RowsOf", "native_gradients"]
 
 
 class Rows(NamedTuple):

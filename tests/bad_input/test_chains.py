@@ -199,7 +199,7 @@ def ask(*args, data=None, loss=None, **options):
 
 SUGGEST = [
     ("no optimizer", ask(None), ValueError, "optimizer", "got None", "one of 'sgnht', 'sghmc', 'sgld'"),
-    ("another sampler", ask("psgld"), ValueError, "optimizer", "got 'psgld'", "one of 'sgnht', 'sghmc', 'sgld'"),
+    ("another sampler", ask("adam"), ValueError, "optimizer", "got 'adam'", "one of 'sgnht', 'sghmc', 'sgld'"),
     ("list of options", ask("sgld", [1]), TypeError, "optimizer_params", "got [1]", "write {'wd': 3.0}"),
     ("word for options", ask("sgld", "wd"), TypeError, "optimizer_params", "got 'wd'", "write {'wd': 3.0}"),
     ("number for an option", ask("sgld", {3: 4}), TypeError, "optimizer_params", "{3: 4}", "write {'wd': 3.0}"),
