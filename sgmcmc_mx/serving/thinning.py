@@ -41,7 +41,7 @@ class ThinnedSamples(JoinedSamples):
     def __init__(self, samples: Any, places: List[int], weights: np.ndarray, distance: float) -> None:
         every = np.zeros(len(samples))
         every[places] = weights
-        super().__init__([samples], every, getattr(samples, "inputs", None), False, places)     # type: ignore[arg-type]
+        super().__init__([samples], every, getattr(samples, "inputs", None), False, places)
         self.places, self.distance = list(places), distance
 
     def save(self, path: Union[str, os.PathLike]) -> None:

@@ -23,7 +23,7 @@ class JoinedSamples(Sequence):
     """
 
     def __init__(self, parts: List[Any], weights: np.ndarray, inputs: Optional[Given],
-                 own: bool = True, places: Optional[range] = None) -> None:
+                 own: bool = True, places: Optional[Sequence[int]] = None) -> None:
         self.inputs = inputs
         self._parts, self._all_weights, self._own = parts, weights, own    # weights of all samples, not of ``places``
         self._ends = np.cumsum([len(part) for part in parts])

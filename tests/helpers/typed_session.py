@@ -229,8 +229,9 @@ def served(folder: Path) -> None:
                                            held_out=(x, y), scores=("nll",))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")     # of what MXNet's Estimator thinks of the loss
-        fitted = Estimator(network(), CLASSES, train_metrics=mx.metric.Accuracy())
-    fitted.fit(gluon.data.DataLoader(gluon.data.ArrayDataset(x, y), batch_size=10), epochs=2, event_handlers=[handler])
+        estimator = Estimator(network(), CLASSES, train_metrics=mx.metric.Accuracy())
+    batches = gluon.data.DataLoader(gluon.data.ArrayDataset(x, y), batch_size=10)
+    estimator.fit(batches, epochs=2, event_handlers=[handler])
     print(handler.history, handler.prediction.shape)
 
 
@@ -245,7 +246,7 @@ def _arrays(net):
 
 def fitted(folder: Path) -> None:
     x, y = data()
-    options = {"budget": "30 steps", "chains": 2, "samples": 5, "optimizer_params": {"learning_rate": 0.005}}
+    options = {"budget": "40 steps", "chains": 2, "samples": 10, "optimizer_params": {"learning_rate": 0.005}}
     found = sg.fit(network, CLASSES, x, y, warm_start=None, prior=1.0, store=folder, **options)
     print(found, found.chosen, found.predict(x).shape, found.summary().verdict)
     print(found.resume("10 steps").held_out[0].shape)
