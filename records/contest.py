@@ -105,15 +105,12 @@ class Contest(NamedTuple):
 
     def judged(self, part: str, method: str, seed: int) -> bool:
         """Whether the result is there."""
-        return any((row["part"], row["method"], row["seed"]) == (part, method, str(seed))
-                   for row in ledger.read(self.folder / "results.csv"))
+        return bool(ledger.where(self.folder / "results.csv", part=part, method=method, seed=seed))
 
     def _kept(self, part: str, method: str, setting: Setting, seed: int) -> Optional[ledger.Row]:
-        for row in ledger.read(self.folder / "choices.csv"):
-            if [row["part"], row["method"], row["seed"], row["setting"]] == [part, method, str(seed),
-                                                                           json.dumps(setting)]:
-                return row
-        return None
+        rows = ledger.where(self.folder / "choices.csv", part=part, method=method, seed=seed,
+                            setting=json.dumps(setting))
+        return rows[0] if rows else None
 
     def _try(self, part: str, method: str, setting: Setting, seed: int, say: Callable[[str], None]) -> Dict[str, Any]:
         data = self.parts[part](seed)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-__all__ = ["put", "read"]
+__all__ = ["put", "read", "where"]
 
 Row = Dict[str, str]
 
@@ -18,6 +18,12 @@ def read(path: Path) -> List[Row]:
         return []
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
+
+
+def where(path: Path, **wanted: object) -> List[Row]:
+    """The rows that have these values in these columns."""
+    texts = {name: _text(value) for name, value in wanted.items()}
+    return [row for row in read(path) if all(row[name] == text for name, text in texts.items())]
 
 
 def put(path: Path, key: Sequence[str], row: Dict[str, object]) -> None:

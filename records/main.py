@@ -5,16 +5,18 @@ import argparse
 import importlib
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 from . import band, page, shift, tables
-from .band import picture
 from .contest import Choice, Contest
 from .methods import METHODS
 
 __all__ = ["CONTESTS", "main"]
 
 CONTESTS = ("little_data", "mnist_mlp")
+# Against HMC, which is no contest on test data; on images of other kinds; on tables, most of which are regressions.
+OTHERS: Dict[str, Any] = {"band": band, "shift": shift, "tables": tables}
+PICTURES = {"band": "moons_band.png", "shift": "shift.png"}
 
 
 def main(arguments=None) -> int:
@@ -23,7 +25,7 @@ def main(arguments=None) -> int:
         "(choices.csv), then every method is judged once on test data for each seed (results.csv). What is in the "
         "files is not made again; delete a row to have it made. At the end docs/records.md is renewed.")
     add = parser.add_argument
-    add("name", choices=("all", *CONTESTS, "band", "shift", "tables"), help="which record")
+    add("name", choices=("all", *CONTESTS, *OTHERS), help="which record")
     add("--parts", metavar="PART,...", help="some parts of it")
     add("--methods", metavar="METHOD,...", help=f"some of: {', '.join(METHODS)}; of band: "
         f"{', '.join(band.RECORD.methods)}; of tables: {', '.join(tables.RECORD.methods)}")
@@ -41,12 +43,9 @@ def main(arguments=None) -> int:
         page.write(contests)
         if "little_data" in contests:
             page.draw(contests["little_data"], page.PAGE.parent / "pictures" / "little_data.png")
-    if options.name in ("all", "band"):
-        run_band(options)
-    if options.name in ("all", "shift"):
-        run_shift(options)
-    if options.name in ("all", "tables"):
-        run_tables(options)
+    for name in OTHERS:
+        if options.name in ("all", name):
+            run_other(name, options)
     return 0
 
 
@@ -66,56 +65,24 @@ def run(contest: Contest, options: argparse.Namespace, say: Callable[[str], None
                     say(str(contest.judge(part, method, choice, seed)))
 
 
-def run_band(options: argparse.Namespace) -> None:
-    """The record against HMC, which is no contest on test data."""
+def run_other(name: str, options: argparse.Namespace) -> None:
+    """A record of its own kind."""
+    module = OTHERS[name]
 
-    def go(record: band.Record, seeds: Sequence[int]) -> None:
+    def go(record: Any, seeds: Sequence[int]) -> None:
         record.run(options.parts.split(",") if options.parts else record.parts,
                    options.methods.split(",") if options.methods else record.methods, seeds,
-                   lambda line: print(f"band: {line}", flush=True))
+                   lambda line: print(f"{name}: {line}", flush=True))
 
     if options.quick:
         with tempfile.TemporaryDirectory() as folder:
-            go(band.Record(Path(folder), **band.QUICK), [0])
+            go(module.Record(Path(folder), **module.QUICK), [0])
         return
     if not options.page:
-        go(band.RECORD, [int(seed) for seed in options.seeds.split(",")])
-    page.renew({"band": band.RECORD.table()})
-    picture.draw(band.RECORD.folder, page.PAGE.parent / "pictures" / "moons_band.png")
-
-
-def run_shift(options: argparse.Namespace) -> None:
-    """The record on other images, whose networks and choices are those of little data."""
-    methods = options.methods.split(",") if options.methods else shift.RECORD.methods
-
-    def say(line: str) -> None:
-        print(f"shift: {line}", flush=True)
-
-    if options.quick:
-        with tempfile.TemporaryDirectory() as folder:
-            shift.Record(Path(folder), shift.RECORD.contest, shift.RECORD.part).run(methods, [0], say, budget=60)
-        return
-    if not options.page:
-        shift.RECORD.run(methods, [int(seed) for seed in options.seeds.split(",")], say)
-    page.renew({"shift": shift.RECORD.table()})
-    shift.RECORD.draw(page.PAGE.parent / "pictures" / "shift.png")
-
-
-def run_tables(options: argparse.Namespace) -> None:
-    """The record on tables, most of which are regressions."""
-
-    def go(record: tables.Record, seeds: Sequence[int]) -> None:
-        record.run(options.parts.split(",") if options.parts else record.parts,
-                   options.methods.split(",") if options.methods else record.methods, seeds,
-                   lambda line: print(f"tables: {line}", flush=True))
-
-    if options.quick:
-        with tempfile.TemporaryDirectory() as folder:
-            go(tables.Record(Path(folder), tables.QUICK), [0])
-        return
-    if not options.page:
-        go(tables.RECORD, [int(seed) for seed in options.seeds.split(",")])
-    page.renew({"tables": tables.RECORD.table()})
+        go(module.RECORD, [int(seed) for seed in options.seeds.split(",")])
+    page.renew({name: module.RECORD.table()})
+    if name in PICTURES:
+        module.RECORD.draw(page.PAGE.parent / "pictures" / PICTURES[name])
 
 
 if __name__ == "__main__":

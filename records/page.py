@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from . import ledger
 from .contest import Contest
 from .methods import METHODS
 
-__all__ = ["PAGE", "draw", "mean_and_error", "renew", "table", "write"]
+__all__ = ["PAGE", "cell", "draw", "mean_and_error", "renew", "table", "write"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "records.md"
 COLUMNS = {"error": ("error %", 2), "nll": ("NLL", 4), "ece": ("ECE", 4), "raw_nll": ("NLL before", 4),
@@ -45,7 +45,7 @@ def table(contest: Contest) -> str:
         best = {c: min((np.mean([float(r[c]) for r in found]) for found in of_part.values()), default=0.0)
                 for c in COLUMNS}
         for k, (method, found) in enumerate(of_part.items()):
-            cells = [_cell(found, column, digits, best[column]) for column, (_, digits) in COLUMNS.items()]
+            cells = [cell(found, column, digits, best[column]) for column, (_, digits) in COLUMNS.items()]
             seconds = np.mean([float(r["core_seconds"]) for r in found])
             lines.append(f"| {part if k == 0 else ''} | {METHODS[method].title} | " + " | ".join(cells)
                          + f" | {int(float(found[0]['gradients'])):,} | {seconds:,.0f} | {len(found)} |")
@@ -58,10 +58,11 @@ def mean_and_error(values: List[float]) -> Tuple[float, float]:
     return float(np.mean(values)), float(spread)
 
 
-def _cell(rows: List[ledger.Row], column: str, digits: int, best: float) -> str:
+def cell(rows: Sequence[ledger.Row], column: str, digits: int, best: Optional[float] = None) -> str:
+    """A mean and its standard error, bold where it is the ``best``; of one seed the number alone."""
     mean, error = mean_and_error([float(r[column]) for r in rows])
     shown = f"{mean:.{digits}f}"
-    shown = f"**{shown}**" if mean <= best else shown
+    shown = f"**{shown}**" if best is not None and mean <= best else shown
     return shown if math.isnan(error) else f"{shown} ± {error:.{digits}f}"
 
 

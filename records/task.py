@@ -8,9 +8,10 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 import numpy as np
-from mxnet import gluon
+from mxnet import autograd, gluon
 
-__all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "in_pieces", "initialised", "loader", "timed"]
+__all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "go_on", "in_pieces", "initialised", "loader",
+           "softmax", "timed"]
 
 Setting = Dict[str, Any]
 Predictor = Callable[[np.ndarray], np.ndarray]      # inputs to class probabilities
@@ -75,6 +76,27 @@ def in_pieces(x: np.ndarray) -> Iterator[mx.nd.NDArray]:
 def loader(task: Task, seed: int) -> sg.data.ArrayLoader:
     """Minibatches of the task, reshuffled every epoch."""
     return sg.data.ArrayLoader(task.x, task.y, batch_size=task.batch_size, seed=seed)
+
+
+def go_on(net: gluon.Block, trainer: gluon.Trainer, loss_fn: Any, batches: sg.data.ArrayLoader, steps: int) -> None:
+    """So many steps of a Gluon loop, whatever the trainer's optimizer."""
+    done = 0
+    while done < steps:
+        for x, y in batches:
+            with autograd.record():
+                loss = loss_fn(net(x), y)
+            loss.backward()
+            trainer.step(len(x))
+            done += 1
+            if done == steps:
+                break
+    mx.nd.waitall()
+
+
+def softmax(outputs: np.ndarray) -> np.ndarray:
+    """Class probabilities of outputs, whose last axis is that of classes."""
+    e = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def timed(fit: Callable[..., Found], *arguments: Any) -> Tuple[Found, float]:

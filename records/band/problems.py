@@ -10,8 +10,9 @@ import numpy as np
 from mxnet import gluon
 
 from ..networks import mlp
+from ..task import softmax
 
-__all__ = ["PROBLEMS", "Problem", "moons", "observations"]
+__all__ = ["PROBLEMS", "Problem", "classes", "moons", "observations"]
 
 NOISE = 0.25                            # of the curve's observations, known to every method
 CELL = NOISE / 8.0                      # width of a cell of y
@@ -108,8 +109,7 @@ def densities(out: np.ndarray) -> np.ndarray:
 
 def classes(out: np.ndarray) -> np.ndarray:
     """Average class probabilities."""
-    e = np.exp(out - out.max(axis=-1, keepdims=True))
-    return (e / e.sum(axis=-1, keepdims=True)).mean(axis=0, dtype=np.float64)
+    return softmax(out).mean(axis=0, dtype=np.float64)
 
 
 def plane(low: float, high: float, bottom: float, top: float, step: float) -> np.ndarray:

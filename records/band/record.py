@@ -8,9 +8,9 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 import numpy as np
 
 from .. import ledger
-from ..page import mean_and_error
+from ..page import cell
 from ..task import Setting, timed
-from . import kept
+from . import kept, picture
 from .problems import PROBLEMS, Problem
 from .truth import Length, apart, hmc
 from .ways import WAYS, Found
@@ -44,7 +44,7 @@ class Record:
             for method in methods:
                 if part not in WAYS[method].problems:
                     continue
-                missing = [seed for seed in seeds if not self._rows(part, method, seed)]
+                missing = [seed for seed in seeds if not self._rows(part, method, seed=seed)]
                 setting = self.choose(part, method, say) if missing else {}
                 for seed in missing:
                     say(str(self.judge(part, method, setting, seed)))
@@ -53,7 +53,7 @@ class Record:
         """HMC's predictive distribution at the grid."""
         name, path = f"{part}/hmc", self.folder / "predictions.npz"
         found = kept.read(path)
-        if name in found and self._rows(part, "hmc", 0):
+        if name in found and self._rows(part, "hmc", seed=0):
             return found[name]
         cells, row = hmc(PROBLEMS[part], self.lengths[part], say)
         kept.put(path, name, cells)
@@ -93,6 +93,10 @@ class Record:
             kept.put(self.folder / "predictions.npz", f"{part}/{method}", cells)
         return row
 
+    def draw(self, path: Path) -> None:
+        """HMC beside what is kept for the picture."""
+        picture.draw(self.folder, path)
+
     def table(self) -> str:
         """A row for each problem and way: means over seeds, and their standard errors."""
         lines = ["| | method | agreement | total variation | gradients | passes over the data | core seconds | seeds |",
@@ -106,9 +110,8 @@ class Record:
                     shown = ""
         return "\n".join(lines) + "\n"
 
-    def _rows(self, part: str, method: str, seed: Any = None) -> List[ledger.Row]:
-        return [row for row in ledger.read(self.folder / "results.csv")
-                if (row["part"], row["method"]) == (part, method) and seed in (None, int(row["seed"]))]
+    def _rows(self, part: str, method: str, **seed: int) -> List[ledger.Row]:
+        return ledger.where(self.folder / "results.csv", part=part, method=method, **seed)
 
 
 def _fit(problem: Problem, method: str, setting: Setting, budget: int, seed: int) -> Tuple[Found, float]:
@@ -116,10 +119,7 @@ def _fit(problem: Problem, method: str, setting: Setting, budget: int, seed: int
 
 
 def _line(shown: str, part: str, method: str, rows: List[ledger.Row]) -> str:
-    cells = []
-    for column, digits in COLUMNS.items():
-        mean, error = mean_and_error([float(row[column]) for row in rows])
-        cells.append(f"{mean:.{digits}f}" if len(rows) == 1 else f"{mean:.{digits}f} ± {error:.{digits}f}")
+    cells = [cell(rows, column, digits) for column, digits in COLUMNS.items()]
     if PROBLEMS[part].outputs == 1:
         cells[0] = ""       # a curve has no classes to agree in
     title = WAYS[method].title if method in WAYS else (

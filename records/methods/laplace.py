@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from ..task import Method, Outcome, Setting, Task, in_pieces
+from ..task import Method, Outcome, Setting, Task, in_pieces, softmax
 from . import sgd
 
 __all__ = ["METHOD"]
@@ -27,11 +27,6 @@ def features(net: gluon.nn.HybridSequential, x: np.ndarray) -> np.ndarray:
         rows.append(mx.nd.flatten(piece).asnumpy().astype(np.float64))
     phi = np.concatenate(rows)
     return np.hstack([phi, np.ones((len(phi), 1))])
-
-
-def softmax(f: np.ndarray) -> np.ndarray:
-    e = np.exp(f - f.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 def fit(task: Task, setting: Setting, seed: int) -> Outcome:

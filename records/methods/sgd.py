@@ -5,9 +5,9 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd, gluon
+from mxnet import gluon
 
-from ..task import Method, Outcome, Predictor, Setting, Task, in_pieces, initialised, loader
+from ..task import Method, Outcome, Predictor, Setting, Task, go_on, in_pieces, initialised, loader
 
 __all__ = ["METHOD", "predictor", "probabilities", "train", "trained"]
 
@@ -20,24 +20,8 @@ def train(task: Task, net: gluon.nn.HybridSequential, steps: int, seed: int, *, 
     schedule = mx.lr_scheduler.CosineScheduler(max_update=steps, base_lr=lr, final_lr=final_lr)
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr, "momentum": MOMENTUM, "wd": wd,
                                                           "lr_scheduler": schedule}, kvstore=None)
-    go_on(task, net, trainer, steps, loader(task, seed))
+    go_on(net, trainer, sg.likelihoods.Categorical(), loader(task, seed), steps)
     return trainer
-
-
-def go_on(task: Task, net: gluon.nn.HybridSequential, trainer: gluon.Trainer, steps: int,
-          batches: sg.data.ArrayLoader) -> None:
-    """So many steps more."""
-    loss_fn, done = sg.likelihoods.Categorical(), 0
-    while done < steps:
-        for x, y in batches:
-            with autograd.record():
-                loss = loss_fn(net(x), y)
-            loss.backward()
-            trainer.step(len(x))
-            done += 1
-            if done == steps:
-                break
-    mx.nd.waitall()
 
 
 def trained(task: Task, setting: Setting, seed: int, **options) -> gluon.nn.HybridSequential:

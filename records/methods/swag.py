@@ -1,11 +1,13 @@
 """SWAG (Maddox et al. 2019): a Gaussian by the mean and the spread of SGD's iterates at a constant learning rate."""
 from __future__ import annotations
 
+import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
+
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from ..task import Method, Outcome, Setting, Task, initialised, loader
+from ..task import Method, Outcome, Setting, Task, go_on, initialised, loader
 from . import sgd
 
 __all__ = ["METHOD"]
@@ -36,7 +38,7 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     batches, every = loader(task, seed + 1), half // (2 * RANK)
     mean, square, kept = np.zeros(0), np.zeros(0), []       # type: np.ndarray, np.ndarray, List[np.ndarray]
     for k in range(2 * RANK):
-        sgd.go_on(task, net, trainer, every, batches)
+        go_on(net, trainer, sg.likelihoods.Categorical(), batches, every)
         w = flat(net).astype(np.float64)
         mean = w if k == 0 else (k * mean + w) / (k + 1)
         square = w ** 2 if k == 0 else (k * square + w ** 2) / (k + 1)

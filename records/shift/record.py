@@ -2,16 +2,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
 import numpy as np
 
 from .. import ledger
-from ..contest import Contest, sharpened
+from ..contest import Choice, Contest, sharpened
 from ..methods import METHODS
-from ..page import mean_and_error
+from ..page import cell
 from ..task import Predictor
 from .images import ANGLES, COUNT, others, turned
 
@@ -27,30 +27,37 @@ class Record:
 
     folder : of results.csv.
     contest, part : whose choices of settings and temperatures are taken; nothing is chosen here.
+    budget : gradients in place of the contest's, with each method's first setting: to see that all runs.
     """
 
-    def __init__(self, folder: Path, contest: Contest, part: str) -> None:
-        self.folder, self.contest, self.part = folder, contest, part
-        self.methods = list(contest.methods)
+    def __init__(self, folder: Path, contest: Contest, part: str, budget: Optional[int] = None) -> None:
+        self.folder, self.contest, self.budget = folder, contest, budget
+        self.parts, self.methods = [part], list(contest.methods)
 
-    def run(self, methods: Sequence[str], seeds: Sequence[int], say: Callable[[str], None], budget: int = 0) -> None:
-        """What is not there yet. With a ``budget``: by each method's first setting, to see that it runs."""
-        for method in methods:
-            missing = [seed for seed in seeds if not any(int(r["seed"]) == seed for r in self._rows(method))]
-            choice = None if budget or not missing else self.contest.choose(self.part, method, say)
-            for seed in missing:
-                data = self.contest.parts[self.part](seed)
-                setting = self.contest.grid(self.part, method)[0] if choice is None else choice.setting
-                outcome, seconds = self.contest.trained(self.part, method, data, setting, seed, budget)
-                calibration = 1.0 if choice is None else choice.calibration
+    def run(self, parts: Sequence[str], methods: Sequence[str], seeds: Sequence[int],
+            say: Callable[[str], None]) -> None:
+        """What is not there yet."""
+        for part in parts:
+            for method in methods:
+                missing = [seed for seed in seeds if not self._rows(method, seed=seed)]
+                if missing:
+                    choice = (self.contest.choose(part, method, say) if self.budget is None else
+                              Choice(self.contest.grid(part, method)[0], 1.0))
+                    for seed in missing:
+                        say(str(self.judge(part, method, choice, seed)))
 
-                def predict(x: np.ndarray, fit=outcome.predict, t: float = calibration) -> np.ndarray:
-                    return sharpened(fit(x), t)
+    def judge(self, part: str, method: str, choice: Choice, seed: int) -> Dict[str, Any]:
+        """Train as the contest does, and ask."""
+        data = self.contest.parts[part](seed)
+        outcome, seconds = self.contest.trained(part, method, data, choice.setting, seed, self.budget)
 
-                row = {"method": method, "seed": seed, **asked(predict, data.x_test, data.y_test),
-                       "gradients": outcome.gradients, "core_seconds": seconds}
-                ledger.put(self.folder / "results.csv", KEY, row)
-                say(str(row))
+        def predict(x: np.ndarray) -> np.ndarray:
+            return sharpened(outcome.predict(x), choice.calibration)
+
+        row = {"method": method, "seed": seed, **asked(predict, data.x_test, data.y_test),
+               "gradients": outcome.gradients, "core_seconds": seconds}
+        ledger.put(self.folder / "results.csv", KEY, row)
+        return row
 
     def table(self) -> str:
         """A row for each method: means over seeds, and their standard errors."""
@@ -59,10 +66,7 @@ class Record:
         for method in self.methods:
             rows = self._rows(method)
             if rows:
-                cells = []
-                for column, (_, digits) in SHOWN.items():
-                    mean, error = mean_and_error([float(r[column]) for r in rows])
-                    cells.append(f"{mean:.{digits}f}" + ("" if len(rows) == 1 else f" ± {error:.{digits}f}"))
+                cells = [cell(rows, column, digits) for column, (_, digits) in SHOWN.items()]
                 lines.append(f"| {METHODS[method].title} | " + " | ".join(cells) + f" | {len(rows)} |")
         return "\n".join(lines) + "\n"
 
@@ -93,8 +97,8 @@ class Record:
         fig.savefig(path, dpi=110)
         plt.close(fig)
 
-    def _rows(self, method: str) -> List[ledger.Row]:
-        return [row for row in ledger.read(self.folder / "results.csv") if row["method"] == method]
+    def _rows(self, method: str, **seed: int) -> List[ledger.Row]:
+        return ledger.where(self.folder / "results.csv", method=method, **seed)
 
 
 def asked(predict: Predictor, x: np.ndarray, y: np.ndarray) -> Dict[str, Any]:

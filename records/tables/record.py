@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from .. import ledger
-from ..page import mean_and_error
+from ..page import cell
 from ..task import Setting, timed
 from .data import TABLES, Table, parted, table
 from .scores import scores
@@ -36,7 +36,7 @@ class Record:
         """What is not there yet."""
         for part in parts:
             for method in methods:
-                missing = [seed for seed in seeds if not self._rows(part, method, seed)]
+                missing = [seed for seed in seeds if not self._rows(part, method, seed=seed)]
                 if missing and self.takes_part(part, method):
                     setting = self.choose(part, method, say)
                     for seed in missing:
@@ -57,22 +57,22 @@ class Record:
         size = self.sizes[part]._replace(budget=self.sizes[part].budget // 10)
         tried = []
         for setting in grid:
-            row = self._tried(part, method, setting)
-            if row is None:
+            its = {"part": part, "method": method, "seed": 0, "setting": json.dumps(setting)}
+            rows: List[Dict[str, Any]] = [*ledger.where(self.folder / "choices.csv", **its)]
+            if not rows:
                 found, seconds = _fit(shown, method, setting, size, 0)
-                row = {**_begin(part, method, 0), "setting": json.dumps(setting),
-                       **scores(found.predictive, shown.y_test), "core_seconds": seconds}
-                ledger.put(self.folder / "choices.csv", (*KEY, "setting"), row)
-                say(str(row))
-            tried.append(float(row["nll"]))
+                rows = [{**its, **scores(found.predictive, shown.y_test), "core_seconds": seconds}]
+                ledger.put(self.folder / "choices.csv", (*KEY, "setting"), rows[0])
+                say(str(rows[0]))
+            tried.append(float(rows[0]["nll"]))
         return grid[int(np.argmin(tried))]
 
     def judge(self, part: str, method: str, setting: Setting, seed: int) -> Dict[str, Any]:
         """Learn from all rows there are, look at the test rows once."""
         data = table(part, seed)
         found, seconds = _fit(data, method, setting, self.sizes[part], seed)
-        row = {**_begin(part, method, seed), **scores(found.predictive, data.y_test), "gradients": found.gradients,
-               "core_seconds": seconds, "setting": json.dumps(setting)}
+        row = {"part": part, "method": method, "seed": seed, **scores(found.predictive, data.y_test),
+               "gradients": found.gradients, "core_seconds": seconds, "setting": json.dumps(setting)}
         ledger.put(self.folder / "results.csv", KEY, row)
         return row
 
@@ -87,29 +87,21 @@ class Record:
         for part in parts:
             of_part = {method: self._rows(part, method) for method in self.methods}
             of_part = {method: rows for method, rows in of_part.items() if rows}
-            best = {c: min((_mean(rows, c)[0] for rows in of_part.values()), default=0.0) for c in columns}
+            best = {c: min(_mean(rows, c) for rows in of_part.values()) for c in columns if c in LEAST and of_part}
             for k, (method, rows) in enumerate(of_part.items()):
-                cells = [_cell(rows, c, digits, best[c]) for c, (_, digits) in columns.items()]
+                cells = [cell(rows, c, digits, best.get(c)) for c, (_, digits) in columns.items()]
                 lines.append(f"| {'' if k else part} | {WAYS[method].title} | " + " | ".join(cells) + " | "
-                             f"{int(_mean(rows, 'gradients')[0]):,} | {_mean(rows, 'core_seconds')[0]:,.0f} | "
+                             f"{int(_mean(rows, 'gradients')):,} | {_mean(rows, 'core_seconds'):,.0f} | "
                              f"{len(rows)} |")
         return "\n".join(lines) + "\n"
 
-    def _rows(self, part: str, method: str, seed: Any = None) -> List[ledger.Row]:
-        return [row for row in ledger.read(self.folder / "results.csv")
-                if (row["part"], row["method"]) == (part, method) and seed in (None, int(row["seed"]))]
+    def _rows(self, part: str, method: str, **seed: int) -> List[ledger.Row]:
+        return ledger.where(self.folder / "results.csv", part=part, method=method, **seed)
 
-    def _tried(self, part: str, method: str, setting: Setting) -> Any:
-        return next((row for row in ledger.read(self.folder / "choices.csv")
-                     if [row["part"], row["method"], row["setting"]] == [part, method, json.dumps(setting)]), None)
 
 
 def _classes(part: str) -> bool:
     return list(TABLES).index(part) > list(TABLES).index("diabetes")
-
-
-def _begin(part: str, method: str, seed: int) -> Dict[str, Any]:
-    return {"part": part, "method": method, "seed": seed}
 
 
 def _fit(data: Table, method: str, setting: Setting, size: Size, seed: int) -> Tuple[Found, float]:
@@ -117,12 +109,5 @@ def _fit(data: Table, method: str, setting: Setting, size: Size, seed: int) -> T
     return found, found.seconds or seconds
 
 
-def _mean(rows: Sequence[ledger.Row], column: str) -> Tuple[float, float]:
-    return mean_and_error([float(row[column]) for row in rows])
-
-
-def _cell(rows: Sequence[ledger.Row], column: str, digits: int, best: float) -> str:
-    mean, error = _mean(rows, column)
-    shown = f"{mean:.{digits}f}"
-    shown = f"**{shown}**" if column in LEAST and mean <= best else shown
-    return shown if np.isnan(error) else f"{shown} ± {error:.{digits}f}"
+def _mean(rows: Sequence[ledger.Row], column: str) -> float:
+    return float(np.mean([float(row[column]) for row in rows]))

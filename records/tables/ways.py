@@ -13,11 +13,12 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd, gluon
+from mxnet import gluon
 
+from ..band.problems import classes
 from ..methods import METHODS
 from ..networks import mlp
-from ..task import Setting, Task
+from ..task import Setting, Task, go_on
 from .data import CACHE, PEER, Table
 from .scores import Mixture, Predictive
 
@@ -83,22 +84,14 @@ def trained(table: Table, activation: str, steps: int, precision: float, seed: i
     """
     mx.random.seed(seed)
     np.random.seed(seed % 2 ** 32)
-    net, loss_fn = network(table, activation), likelihood(table)
+    net = network(table, activation)
     net.initialize(mx.init.Xavier())
     net.hybridize()
     schedule = mx.lr_scheduler.CosineScheduler(max_update=steps, base_lr=WARM_LR)
     trainer = gluon.Trainer(net.collect_params(), "adam", {"learning_rate": WARM_LR, "wd": precision / len(table.x),
                                                            "lr_scheduler": schedule}, kvstore=None)
-    batches, done = sg.data.ArrayLoader(table.x, table.y, batch_size=BATCH_SIZE, seed=seed), 0
-    while done < steps:
-        for x, y in batches:
-            with autograd.record():
-                loss = loss_fn(net(x), y)
-            loss.backward()
-            trainer.step(len(x))
-            done += 1
-            if done == steps:
-                break
+    batches = sg.data.ArrayLoader(table.x, table.y, batch_size=BATCH_SIZE, seed=seed)
+    go_on(net, trainer, likelihood(table), batches, steps)
     return net
 
 
@@ -106,8 +99,7 @@ def predictive(table: Table, outputs: np.ndarray) -> Predictive:
     """From what networks say, (networks, rows, outputs)."""
     if not table.classes:
         return Mixture(outputs[..., 0], np.exp(outputs[..., 1].astype(np.float64)))
-    e = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return np.asarray((e / e.sum(axis=-1, keepdims=True)).mean(axis=0, dtype=np.float64))
+    return classes(outputs)
 
 
 def ensemble(members: int) -> Callable[[Table, Setting, Size, int], Found]:
