@@ -16,11 +16,10 @@ import mxnet as mx
 import numpy as np
 from mxnet import ndarray as nd
 
-from ..batches.batch import Batch
 from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients, load
 from .directions import Directions, lanczos
-from .native import Rows, RowsOf
+from .native import RowsOf
 
 __all__ = ["CURVATURE_EXAMPLES", "Measurement", "Spread", "Squares"]
 
@@ -28,7 +27,10 @@ CURVATURE_EXAMPLES = 500    # examples that a Hessian-vector product is formed o
 
 
 class Measurement:
-    """Noise and curvature of U at the present weights, from batches that are read as they come, again and again."""
+    """Noise and curvature of U at the present weights, from batches that are read as they come, again and again.
+
+    A batch is what ``gradients`` take: a Batch, or of native ones Rows.
+    """
 
     def __init__(self, gradients: Gradients, data: Union[Labelled, RowsOf], num_data: int, precisions: Sequence[float],
                  temperature: float) -> None:
@@ -42,7 +44,7 @@ class Measurement:
         self._taken, self._seconds = 0, 0.0
         enough = min(CURVATURE_EXAMPLES, num_data)
         together = data.some(enough)
-        self._fixed: List[Union[Batch, Rows]] = [] if together is None else [together]
+        self._fixed: List[Any] = [] if together is None else [together]
         while sum(batch.size for batch in self._fixed) < enough:
             self._fixed.append(next(self._stream))
         self.batch_size = self._fixed[0].size if together is None else min(data.batch_size, together.size)
@@ -177,7 +179,7 @@ class Measurement:
         """That a step of a chain took; 0 where there was none."""
         return self._seconds / self._taken if self._taken else 0.0
 
-    def _mean_gradient(self, batches: Iterable[Union[Batch, Rows]]) -> List[nd.NDArray]:
+    def _mean_gradient(self, batches: Iterable[Any]) -> List[nd.NDArray]:
         total: Any = None
         count = 0
         for batch in batches:
