@@ -167,16 +167,16 @@ class _Call:
                  budget: Budget, clock: Clock) -> None:
         self._makers, self.folder, self._chains, self._seed = makers, folder, chains, seed
         self._context, self._budget, self._clock = context, budget, clock
-        self._each: Optional[float] = None      # seconds of a training
 
     def begin(self, optimizer: str, is_free: bool, given: Params, suggest_prior: bool, warm_start: Any, pilot: int,
               samples: int, executor: Any) -> Dict[str, Any]:
         """Train all chains' networks and choose the settings; what is chosen is kept in the folder."""
         self.folder.begin()
-        name, found, start = self._best_network(warm_start)
+        seconds = self._seconds_each() if warm_start == AUTO else None
+        name, found, start = self._best_network(warm_start, seconds)
         maker = self._makers[name]
         keep(found, self.folder.start(0))
-        steps = [found.steps] + [self._trained(maker, start, k) for k in range(1, self._chains)]
+        steps = [found.steps] + [self._trained(maker, start, k, seconds) for k in range(1, self._chains)]
         usual: Params = {}
         if is_free and on_all_rows(found, maker):
             optimizer, usual, maker.batch_size = "sghmc", ON_ALL, len(maker.data)
@@ -225,13 +225,12 @@ class _Call:
         return {"examples": len(maker.data), "batch_size": maker.batch_size, "seed": self._seed,
                 "data": maker.data.fingerprint()}
 
-    def _best_network(self, warm_start: Any) -> Tuple[str, Trained, Start]:
+    def _best_network(self, warm_start: Any, seconds: Optional[float]) -> Tuple[str, Trained, Start]:
         """Of several the one that predicts the held-out part best, and the training that all chains have."""
         found: List[Tuple[float, str, Trained, Start]] = []
         for name, maker in self._makers.items():
             start = usual_start(maker) if warm_start == AUTO else warm_start
-            self._each = self._seconds_each() if warm_start == AUTO else None
-            its = trained(maker, start, self._seed, 0, self._context, self._each)
+            its = trained(maker, start, self._seed, 0, self._context, seconds)
             if len(self._makers) == 1:
                 return name, its, start
             if maker.data.held_out is None:
@@ -246,8 +245,8 @@ class _Call:
         trainings = self._chains + len(self._makers) - 1
         return None if self._budget.seconds is None else SHARE * self._budget.seconds / trainings
 
-    def _trained(self, maker: Maker, start: Start, index: int) -> int:
-        found = trained(maker, start, self._seed, index, self._context, self._each)
+    def _trained(self, maker: Maker, start: Start, index: int, seconds: Optional[float]) -> int:
+        found = trained(maker, start, self._seed, index, self._context, seconds)
         keep(found, self.folder.start(index))
         return found.steps
 
