@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dask_cluster import Cluster, Line
 from distributed import Client
+from distributed.core import Status
 from mxnet import nd
 from small_chains import (
     STEPS,
@@ -168,13 +169,19 @@ def test_a_client_that_is_cut_off(cluster, client, line, tmp_path, whole):
     folder = tmp_path / "runs"
 
     def cut():
+        await_samples(folder / "chain-00", 1)
         await_samples(folder / "chain-01", 1)
         claims = claims_of(folder)
+        # The scheduler takes those that it has forgotten for idle: what it gave them would wait behind their chains.
+        take_tasks(client, False, *(claim["process"] for claim in claims))
         line.cut()
         line.mend()
         await_that(lambda: claims_of(folder) != claims, "another attempt")
-    with Client(line.address, timeout=200) as other:
-        runs = sample(other, folder, cut)
+    try:
+        with Client(line.address, timeout=200) as other:
+            runs = sample(other, folder, cut)
+    finally:
+        take_tasks(client, True)
     met = [k for k in range(CHAINS) if any(e["kind"] == "resumed" for e in runs[k].events)]
     assert met
     assert_gone_on_with(runs, whole, met[0])
@@ -194,6 +201,14 @@ def test_ctrl_c(client, tmp_path, whole):
     places = [json.loads((folder / f"chain-0{k}" / "progress.json").read_text()) for k in range(CHAINS)]
     assert all(place["phase"] == "stopped" and 0 < place["step"] < STEPS for place in places)
     assert_gone_on_with(sample(client, folder, lambda: None, build), whole)
+
+
+def take_tasks(client, will, *processes):
+    """Whether workers, those of these processes or all, are given new tasks; what they are at goes on."""
+    def told(dask_worker):
+        if not processes or os.getpid() in processes:
+            dask_worker.status = Status.running if will else Status.paused
+    client.run(told)
 
 
 def claims_of(folder):

@@ -9,6 +9,7 @@ import numpy as np
 from mxnet import gluon, init
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.chains.worker import EVERY
 
 N, BATCH, STEPS = 44, 8, 24
 _rng = np.random.RandomState(3)
@@ -55,8 +56,11 @@ def build_held(chain):
 
 
 def build_held_in(folder, chain):
-    """The same chain. It is told by a file in the folder of all chains."""
-    return build(chain, Held(lambda: await_that(lambda: any(folder.glob("stop-*")), "the end of the call")))
+    """The same chain. It is told by a file in the folder of all chains, and looks at that at its next step."""
+    def told():
+        await_that(lambda: any(folder.glob("stop-*")), "the end of the call")
+        time.sleep(2.0 * EVERY)     # it may have looked up just before it was held, and does so now and then only
+    return build(chain, Held(told))
 
 
 class Gate:
