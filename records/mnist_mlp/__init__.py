@@ -16,14 +16,14 @@ def digits(seed: int) -> Data:
     return Data(*sg.datasets.mnist())
 
 
+CHAINS = 4          # longer ones than of few images
 GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
          "dropout": [{"share": 0.5, "dropout": p, "wd": 1e-5} for p in (0.2, 0.4)],
          "laplace": [{"share": 0.2, "wd": 1e-4, "precision": precision} for precision in (10.0, 100.0)],
          "swag": [{"lr": 0.02, "wd": wd} for wd in (1e-4, 3e-4)],
          "ensemble": [{"members": 8, "wd": wd} for wd in (1e-4, 3e-4)],
-         "posterior": [{"prior": prior, "variance": variance, "lr": 0.1}
-                       for prior, variance in (("normal", 30.0), ("student", 100.0))],
-         "cold": [{"prior": "normal", "variance": 30.0, "lr": 0.1, "temperature": temperature}
-                  for temperature in (0.3, 0.03)]}
+         "posterior": [{"prior": prior, "variance": 10.0, "lr": 0.02, "chains": CHAINS} for prior in ("normal", "student")],
+         "cold": [{"prior": "normal", "variance": 30.0, "lr": 0.1, "chains": CHAINS, "temperature": temperature}
+                  for temperature in (0.1, 0.03)]}
 CONTEST = Contest(Path(__file__).parent, "MNIST: 784-400-400-10 on 60,000 images", mlp, {"60000": digits},
                   budget={"60000": 60_000}, choosing={"60000": (0,)}, held_out=1.0 / 6.0, grids={"60000": GRIDS})
