@@ -13,7 +13,7 @@ from .methods import METHODS
 
 __all__ = ["CONTESTS", "main"]
 
-CONTESTS = ("little_data", "mnist_mlp")
+CONTESTS = ("little_data", "mnist_mlp", "lenet")
 # Against HMC, which is no contest on test data; on images of other kinds; on tables, most of which are regressions.
 OTHERS: Dict[str, Any] = {"band": band, "shift": shift, "tables": tables}
 PICTURES = {"band": "moons_band.png", "shift": "shift.png"}

@@ -10,6 +10,8 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
+from sgmcmc_mx.gradients.native import NativeGradient, fitting_stack
+
 __all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "go_on", "in_pieces", "initialised", "loader",
            "softmax", "timed"]
 
@@ -79,7 +81,16 @@ def loader(task: Task, seed: int) -> sg.data.ArrayLoader:
 
 
 def go_on(net: gluon.Block, trainer: gluon.Trainer, loss_fn: Any, batches: sg.data.ArrayLoader, steps: int) -> None:
-    """So many steps of a Gluon loop, whatever the trainer's optimizer."""
+    """So many steps of a Gluon loop, whatever the optimizer; by native gradients where there are."""
+    stack = fitting_stack(net, loss_fn, batches)
+    if not isinstance(stack, str):
+        gradient = NativeGradient.on(stack, batches)
+        for _ in range(steps):
+            rows, sizes = batches.take(1)
+            gradient.run(rows)
+            trainer.step(int(sizes[0]))
+        mx.nd.waitall()
+        return
     done = 0
     while done < steps:
         for x, y in batches:

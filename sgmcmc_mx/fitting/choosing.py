@@ -78,7 +78,7 @@ def on_all_rows(found: Trained, maker: Maker) -> bool:
     """Whether a chain may see all data at every step: a stack of dense layers, small enough, on not too many."""
     setup = found.setup
     stack = fitting_stack(setup.net, setup.likelihood, setup.data)
-    return not isinstance(stack, str) and stack.size * len(maker.data) <= MOST
+    return not isinstance(stack, str) and max(stack.size, stack.work) * len(maker.data) <= MOST
 
 
 def little_friction(steps: int) -> float:

@@ -1,4 +1,4 @@
-"""The gradient of a dense network as one native operation, on arrays in memory."""
+"""The gradient of a stack of layers as one native operation, on arrays in memory."""
 from __future__ import annotations
 
 from typing import Any, List, NamedTuple, Optional, Union
@@ -42,10 +42,10 @@ def fitting_stack(net: gluon.Block, likelihood: Any, data: Any) -> Union[Stack, 
         return "steps are composed of NDArray operators"
     if type(data) is not ArrayLoader or len(data.arrays) != 2:      # one of the user's may give other batches
         return f"data is a {type(data).__name__}, not a sgmcmc_mx.data.ArrayLoader of inputs and labels"
-    stack = dense_stack(net, likelihood)
+    inputs, labels = data.arrays
+    stack = dense_stack(net, likelihood, inputs.shape[1:])
     if isinstance(stack, str):
         return stack
-    inputs, labels = data.arrays
     width = int(np.prod(inputs.shape[1:]))
     if inputs.ndim < 2 or width != stack.width or (inputs.ndim > 2 and not stack.any_shape):
         return f"an example of the inputs has shape {inputs.shape[1:]}, and the network takes {stack.width} numbers"

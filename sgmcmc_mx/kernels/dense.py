@@ -1,4 +1,4 @@
-"""Many steps of a stack of dense layers as one operation of the engine: minibatch, gradient and update.
+"""Many steps of a stack of layers as one operation of the engine: minibatch, gradient and update.
 
 A network of a few thousand weights has less arithmetic in it than a call of an operator costs. Here a gradient is one
 call, and so are the steps between two looks at the chain, of one chain or of several side by side. What a network is
@@ -18,24 +18,52 @@ from mxnet.ndarray import NDArray
 from . import native
 from .job import Job
 
-__all__ = ["ACTIVATIONS", "LIKELIHOODS", "Burst", "Errand", "Layer", "Member", "Outline"]
+__all__ = ["ACTIVATIONS", "LIKELIHOODS", "Burst", "Errand", "Layer", "Member", "Outline", "Window"]
 
 # In the order of dense.h.
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "softrelu", "softsign", "leaky", "elu")
+KINDS = ("dense", "convolution", "max_pooling")
 LIKELIHOODS = ("categorical", "bernoulli", "poisson", "gaussian", "gaussian_learned", "gaussian_label")
 
 _HEAD = struct.Struct("6qd")
-_LAYER = struct.Struct("4qd")
+_LAYER = struct.Struct("4qd10q")
+
+
+class Window(NamedTuple):
+    """What a convolution or a pooling takes of an image of shape (channels, height, width)."""
+
+    image: Tuple[int, int, int] = (0, 0, 0)
+    kernel: Tuple[int, int] = (0, 0)
+    stride: Tuple[int, int] = (0, 0)
+    pad: Tuple[int, int] = (0, 0)
+
+    @property
+    def places(self) -> Tuple[int, int]:
+        """Height and width of what goes out; less than 1 where the kernel does not fit."""
+        high, wide = ((size + 2 * pad - kernel) // stride + 1
+                      for size, kernel, stride, pad in zip(self.image[1:], self.kernel, self.stride, self.pad))
+        return high, wide
 
 
 class Layer(NamedTuple):
-    """A dense layer: y = f(W x + b). ``weight`` and ``bias`` are places among the tensors of a job, -1 for no bias."""
+    """A layer: y = f(W x + b), * in the place of the product for a convolution; of a pooling f of the largest numbers.
+
+    ``units``: of others than dense layers the channels that go out. ``weight`` and ``bias`` are places among the
+    tensors of a job, -1 for none.
+    """
 
     units: int
     activation: str
     slope: float
     weight: int
     bias: int
+    kind: str = "dense"
+    window: Window = Window()
+
+    def packed(self) -> bytes:
+        """As the library reads it."""
+        return _LAYER.pack(self.units, ACTIVATIONS.index(self.activation), self.weight, self.bias, self.slope,
+                           KINDS.index(self.kind), *(n for pair in self.window for n in pair))
 
 
 class Outline(NamedTuple):
@@ -51,9 +79,8 @@ class Outline(NamedTuple):
         """As the library reads it."""
         head = _HEAD.pack(len(self.layers), LIKELIHOODS.index(self.likelihood), self.label_width, batch, examples,
                           len(self.sigma), self.ignored)
-        layers = [_LAYER.pack(layer.units, ACTIVATIONS.index(layer.activation), layer.weight, layer.bias, layer.slope)
-                  for layer in self.layers]
-        return b"".join([head, *layers, struct.pack(f"{len(self.sigma)}d", *self.sigma)])
+        sigma = struct.pack(f"{len(self.sigma)}d", *self.sigma)
+        return b"".join([head, *(layer.packed() for layer in self.layers), sigma])
 
 
 class Member(NamedTuple):

@@ -1,4 +1,4 @@
-"""The native road of a chain: the steps of a dense network on arrays in memory, many of them as one operation."""
+"""The native road of a chain: the steps of a stack of layers on arrays in memory, many of them as one operation."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional, Union
@@ -76,7 +76,7 @@ class NativeRoad:
     def __init__(self, trainer: Any, data: ArrayLoader, stack: Stack) -> None:
         self.trainer, self.data = trainer, data
         self._stack, self._examples = stack, Examples.of(*data.arrays)
-        self._most = max(1, min(MOST, int(WORK / (6.0 * stack.size * data.largest_batch))))
+        self._most = max(1, min(MOST, int(WORK / (6.0 * stack.work * data.largest_batch))))
         self._member: Optional[Member] = None
         self._plan: Any = None          # of the member's job
         self._told: Optional[Told] = None

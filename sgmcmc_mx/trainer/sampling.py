@@ -29,10 +29,10 @@ class Sampling(Whole):
         """Take the chain to step ``steps``, on minibatches of ``data`` under the trainer's likelihood.
 
         It is the loop that one writes oneself (forward, backward, ``step(batch_size)``), and is faster where the
-        network is a stack of dense layers and the data an :class:`~sgmcmc_mx.data.ArrayLoader`: minibatch, gradient
-        and update are then one native operation, for all the steps between two samples, checkpoints or looks at
-        divergence. The update is the same to the last bit; the gradient is MXNet's up to rounding, against which it
-        is held at the first step of each call.
+        network is a stack of dense layers, with convolutions and max pooling before them or without, and the data an
+        :class:`~sgmcmc_mx.data.ArrayLoader`: minibatch, gradient and update are then one native operation, for all the
+        steps between two samples, checkpoints or looks at divergence. The update is the same to the last bit; the
+        gradient is MXNet's up to rounding, against which it is held at the first step of each call.
 
         Parameters
         ----------

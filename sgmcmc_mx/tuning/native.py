@@ -1,4 +1,4 @@
-"""The gradients of a measurement as native operations, where the network is a stack of dense layers."""
+"""The gradients of a measurement as native operations, where the network is a stack of layers that it knows."""
 from __future__ import annotations
 
 from typing import Any, Iterator, NamedTuple, Optional, Tuple

@@ -26,8 +26,9 @@ typedef struct {
 } outline;
 
 typedef struct {
-    int64_t out, activation, weight, bias;      /* weight and bias: places in the plan, bias -1 for none */
+    int64_t units, activation, weight, bias;    /* weight and bias: places in the plan, -1 for none */
     double slope;
+    int64_t kind, image[3], kernel[2], stride[2], pad[2];   /* of others than dense ones; image: what comes in */
 } outline_layer;
 
 typedef struct {
@@ -85,13 +86,22 @@ EXPORT void sg_burst_release(void *pointer)
 /* The arrays that a gradient needs, in one piece of memory whose parts begin at a vector's boundary. */
 static int make_room(sg_network *net, void **memory)
 {
-    int64_t widest = 0, total = SG_PAD;
+    int64_t widest = 0, columns = 0, sums = 0, total = 2 * SG_PAD + SG_SLACK;
     for (int i = 0; i <= net->layers; i++) {
         int64_t width = SG_PADDED(i ? net->layer[i - 1].out : net->layer[0].in);
         widest = width > widest ? width : widest;
         total += net->batch * width;
     }
-    total += 2 * net->batch * widest + widest;
+    for (int i = 0; i < net->layers; i++) {
+        const sg_layer *l = net->layer + i;
+        const sg_window *v = &l->window;
+        if (l->kind != SG_CONVOLUTION)
+            continue;
+        const int64_t rows = v->channels * v->kernel[0] * v->kernel[1] + 1, places = SG_PADDED(v->high * v->wide);
+        columns = rows * places > columns ? rows * places : columns;
+        sums = l->units * rows * SG_PAD > sums ? l->units * rows * SG_PAD : sums;
+    }
+    total += 2 * net->batch * widest + widest + SG_TEAMS * (2 * columns + sums);
     float *at = *memory = calloc(total, sizeof *at);    /* padding is never written: it must be numbers */
     if (!at)
         return SG_MEMORY;
@@ -103,25 +113,54 @@ static int make_room(sg_network *net, void **memory)
     for (int i = 0; i < 2; i++, at += net->batch * widest)
         net->delta[i] = at;
     net->bias = at;
+    net->columns = at + widest;
+    net->room = columns;
+    net->patches = net->columns + SG_TEAMS * columns;
+    net->sums = net->patches + SG_TEAMS * columns;
     return SG_OK;
+}
+
+/* The window of a layer that is not dense. */
+static int look_through(const outline_layer *o, int64_t in, sg_layer *l)
+{
+    sg_window *v = &l->window;
+    v->channels = o->image[0], v->height = o->image[1], v->width = o->image[2];
+    for (int i = 0; i < 2; i++) {
+        v->kernel[i] = o->kernel[i], v->stride[i] = o->stride[i], v->pad[i] = o->pad[i];
+        if (o->image[i + 1] < 1 || o->kernel[i] < 1 || o->stride[i] < 1 || o->pad[i] < 0 ||
+            o->image[i + 1] + 2 * o->pad[i] < o->kernel[i])
+            return SG_SIZES;
+    }
+    v->high = (v->height + 2 * v->pad[0] - v->kernel[0]) / v->stride[0] + 1;
+    v->wide = (v->width + 2 * v->pad[1] - v->kernel[1]) / v->stride[1] + 1;
+    l->out = l->units * v->high * v->wide;
+    if (v->channels < 1 || v->channels * v->height * v->width != in)
+        return SG_SIZES;
+    return o->kind == SG_MAX_POOLING && (v->pad[0] || v->pad[1] || l->units != v->channels) ? SG_SIZES : SG_OK;
 }
 
 /* Hold a layer against the arrays of its weight and bias; in: what comes into it. */
 static int join(const plan *p, const outline_layer *o, int64_t in, sg_layer *l)
 {
-    const int64_t places[2] = {o->weight, o->bias}, sizes[2] = {in * o->out, o->out};
+    l->kind = (int)o->kind;
+    l->in = in;
+    l->out = l->units = o->units;
+    l->activation = (int)o->activation;
+    l->slope = (float)o->slope;
+    if (o->units < 1)
+        return SG_SIZES;
+    if (l->kind != SG_DENSE && look_through(o, in, l))
+        return SG_SIZES;
+    const int64_t each = l->kind == SG_DENSE ? in : o->image[0] * o->kernel[0] * o->kernel[1];
+    const int64_t places[2] = {o->weight, o->bias}, sizes[2] = {each * o->units, o->units};
     for (int i = 0; i < 2; i++) {
-        if (i && o->bias < 0)
+        if (places[i] < 0 && (i || l->kind == SG_MAX_POOLING))
             continue;
         if (places[i] < 0 || places[i] >= p->count || p->tensors[places[i]].size != sizes[i])
             return SG_SIZES;
         if (p->tensors[places[i]].dtype != FLOAT32 || p->tensors[places[i]].grad_dtype != FLOAT32)
             return SG_UNFIT;
     }
-    l->in = in;
-    l->out = o->out;
-    l->activation = (int)o->activation;
-    l->slope = (float)o->slope;
     return SG_OK;
 }
 
@@ -228,13 +267,16 @@ static void connect(chain *c, const job *j)
 {
     for (int i = 0; i < c->net.layers; i++) {
         sg_layer *l = c->net.layer + i;
-        const sg_task *w = j->tasks + c->outline[i].weight;
-        l->weight = w->weight;
-        l->weight_grad = w->grad;
-        l->bias = l->bias_grad = 0;
-        if (c->outline[i].bias >= 0) {
-            l->bias = j->tasks[c->outline[i].bias].weight;
-            l->bias_grad = j->tasks[c->outline[i].bias].grad;
+        const outline_layer *o = c->outline + i;
+        l->weight = l->bias = 0;
+        l->weight_grad = l->bias_grad = 0;
+        if (o->weight >= 0) {
+            l->weight = j->tasks[o->weight].weight;
+            l->weight_grad = j->tasks[o->weight].grad;
+        }
+        if (o->bias >= 0) {
+            l->bias = j->tasks[o->bias].weight;
+            l->bias_grad = j->tasks[o->bias].grad;
         }
     }
 }

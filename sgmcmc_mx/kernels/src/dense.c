@@ -1,4 +1,4 @@
-/* Forward and backward of a stack of dense layers under a likelihood.
+/* Forward and backward of a stack of layers under a likelihood.
  *
  * Networks of a few thousand weights are small enough that calling an operator for each layer costs more than the
  * arithmetic in it. Here a whole gradient is one call. Sums run in the order of the examples, and of the units, whatever

@@ -1,4 +1,4 @@
-/* The gradient of a stack of dense layers under a likelihood: what burst.c hands to the arithmetic of dense.c. */
+/* The gradient of a stack of layers under a likelihood: what burst.c hands to the arithmetic of dense.c. */
 #ifndef SGMCMC_MX_DENSE_H
 #define SGMCMC_MX_DENSE_H
 
@@ -13,16 +13,31 @@
 #define SG_DEPTH 256
 /* Multiplications and additions from which on a product is worth several threads. */
 #define SG_WORTH 2000000
+/* Rows of products are read up to the end of two vectors. */
+#define SG_SLACK (2 * SG_PAD)
+/* Into so many shares the examples of a convolution's minibatch go. */
+#define SG_TEAMS 8
 
 /* In the order of dense.py. */
 enum { SG_IDENTITY, SG_RELU, SG_SIGMOID, SG_TANH, SG_SOFTRELU, SG_SOFTSIGN, SG_LEAKY, SG_ELU };
+enum { SG_DENSE, SG_CONVOLUTION, SG_MAX_POOLING };
 enum { SG_CATEGORICAL, SG_BERNOULLI, SG_POISSON, SG_GAUSSIAN, SG_GAUSSIAN_LEARNED, SG_GAUSSIAN_LABEL };
 
+/* Of a convolution or a pooling: images of a channel lie one after the other, and rows of an image. */
 typedef struct {
-    int64_t in, out;
+    int64_t channels, height, width;    /* of what comes in */
+    int64_t kernel[2], stride[2], pad[2];
+    int64_t high, wide;                 /* of what goes out */
+} sg_window;
+
+typedef struct {
+    int kind;
+    int64_t in, out;                    /* numbers of an example */
+    int64_t units;                      /* of a dense layer; channels that go out of others */
     int activation;
     float slope;                        /* of SG_LEAKY and SG_ELU, below zero */
-    const float *weight, *bias;         /* (out, in) and (out), bias 0 where there is none */
+    sg_window window;
+    const float *weight, *bias;         /* (units, in), or (units, channels, kernel); and (units), bias 0 for none */
     float *weight_grad, *bias_grad;
 } sg_layer;
 
@@ -43,6 +58,8 @@ typedef struct {
     float **value;                      /* of each layer, and of the inputs before them: (batch, padded width) */
     float *delta[2];                    /* derivatives by them: (batch, padded width of the widest) */
     float *bias;                        /* a padded one */
+    float *columns, *patches, *sums;    /* of convolutions, for each team; see convolution_body.h */
+    int64_t room;                       /* of columns and patches, one team's */
     int threads;                        /* for one product */
 } sg_network;
 

@@ -73,6 +73,7 @@ static void ISA(rows)(int64_t height, int64_t columns, int64_t depth, const floa
     int64_t m = 0;
     TILES(ROWS)
     TILES(4)
+    TILES(2)
     TILES(1)
 }
 #undef TILES
@@ -274,20 +275,21 @@ static void ISA(deactivate)(const sg_layer *l, float *delta, const float *y, int
 #undef ALL
 #undef EACH
 
+#include "convolution_body.h"
+
 /* ---------------------------------------------------------------- forward and backward */
 
-static void ISA(forward)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
+static void ISA(dense_forward)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
 {
     const int64_t lx = SG_PADDED(l->in), ly = SG_PADDED(l->out), width = (l->out + LANES - 1) / LANES * LANES;
     const sg_matrix weight = {.data = l->weight, .stride = l->in, .width = l->out, .transposed = 1};
     for (int64_t i = 0; i < ly; i++)
         net->bias[i] = l->bias && i < l->out ? l->bias[i] : 0.0f;
     ISA(multiply)(net->threads, n, width, l->in, x, lx, 1, &weight, y, ly, net->bias);
-    ISA(activate)(l, y, n * ly);
 }
 
 /* Derivatives by a layer's weights and, if `below` is given, by what came into it. */
-static void ISA(backward)(sg_network *net, const sg_layer *l, const float *x, float *delta, float *below, int64_t n)
+static void ISA(dense_backward)(sg_network *net, const sg_layer *l, const float *x, float *delta, float *below, int64_t n)
 {
     const int64_t lx = SG_PADDED(l->in), ly = SG_PADDED(l->out), width = (l->in + LANES - 1) / LANES * LANES;
     const sg_matrix inputs = {.data = x, .stride = lx, .width = lx, .padded = 1};
@@ -303,6 +305,27 @@ static void ISA(backward)(sg_network *net, const sg_layer *l, const float *x, fl
                 ISA(store)(net->bias + i, ISA(load)(net->bias + i) + ISA(load)(delta + b * ly + i));
         memcpy(l->bias_grad, net->bias, l->out * sizeof *net->bias);
     }
+}
+
+static void ISA(forward)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
+{
+    if (l->kind == SG_CONVOLUTION)
+        ISA(convolve)(net, l, x, y, n);
+    else if (l->kind == SG_MAX_POOLING)
+        ISA(pool)(net, l, x, y, n);
+    else
+        ISA(dense_forward)(net, l, x, y, n);
+    ISA(activate)(l, y, n * SG_PADDED(l->out));
+}
+
+static void ISA(backward)(sg_network *net, const sg_layer *l, const float *x, float *delta, float *below, int64_t n)
+{
+    if (l->kind == SG_CONVOLUTION)
+        ISA(convolve_back)(net, l, x, delta, below, n);
+    else if (l->kind == SG_MAX_POOLING)
+        ISA(pool_back)(net, l, x, delta, below, n);
+    else
+        ISA(dense_backward)(net, l, x, delta, below, n);
 }
 
 static double ISA(gradient)(sg_network *net, const float *inputs, const float *labels, const int32_t *rows, int64_t n)

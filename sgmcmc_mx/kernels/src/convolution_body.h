@@ -1,0 +1,328 @@
+/* Included by dense_body.h: convolutions and max pooling.
+ *
+ * An image's patches are laid side by side as the columns of a matrix (depth, places): a row for each channel and place
+ * in the kernel, a column for each place that the kernel takes, and one row of ones for the bias. A convolution is then
+ * a product of its weights, as a matrix (units, depth), with it. It is made anew for each example, so that it stays in
+ * a cache. The examples of a minibatch are shared out to SG_TEAMS teams, however many threads there are, and what the
+ * teams have summed is added in their order: threads change no bit.
+ */
+
+/* A row of the matrix: what `from`, an image of one channel, has at place (i, j) of the kernel. */
+static void ISA(row_of_patches)(const sg_window *v, const float *from, int64_t i, int64_t j, float *to)
+{
+    const int64_t step = v->stride[1], left = v->pad[1] - j;
+    int64_t first = left > 0 ? (left + step - 1) / step : 0, end = v->width + left;     /* columns within the image */
+    end = end > 0 ? (end + step - 1) / step : 0;
+    end = end < v->wide ? end : v->wide;
+    first = first < end ? first : end;
+    for (int64_t y = 0; y < v->high; y++, to += v->wide) {
+        const int64_t row = y * v->stride[0] + i - v->pad[0];
+        if (row < 0 || row >= v->height) {
+            memset(to, 0, v->wide * sizeof *to);
+            continue;
+        }
+        const float *line = from + row * v->width - left;
+        for (int64_t x = 0; x < first; x++)
+            to[x] = 0.0f;
+        if (step == 1)
+            for (int64_t x = first; x < end; x++)
+                to[x] = line[x];
+        else
+            for (int64_t x = first; x < end; x++)
+                to[x] = line[x * step];
+        for (int64_t x = end; x < v->wide; x++)
+            to[x] = 0.0f;
+    }
+}
+
+/* The reverse: add such a row to where it came from. */
+static void ISA(add_patches)(const sg_window *v, float *to, int64_t i, int64_t j, const float *from)
+{
+    const int64_t step = v->stride[1], left = v->pad[1] - j;
+    int64_t first = left > 0 ? (left + step - 1) / step : 0, end = v->width + left;
+    end = end > 0 ? (end + step - 1) / step : 0;
+    end = end < v->wide ? end : v->wide;
+    for (int64_t y = 0; y < v->high; y++, from += v->wide) {
+        const int64_t row = y * v->stride[0] + i - v->pad[0];
+        if (row < 0 || row >= v->height)
+            continue;
+        float *line = to + row * v->width - left;
+        if (step == 1)
+            for (int64_t x = first; x < end; x++)
+                line[x] += from[x];
+        else
+            for (int64_t x = first; x < end; x++)
+                line[x * step] += from[x];
+    }
+}
+
+#define DEPTH(l) ((l)->window.channels * (l)->window.kernel[0] * (l)->window.kernel[1])
+#define PLACES(l) ((l)->window.high * (l)->window.wide)
+#define FOR_EACH_PLACE_IN_KERNEL(v, row, at, i, j)                                                                    \
+    for (int64_t at = 0, row = 0; at < (v)->channels; at++)                                                           \
+        for (int64_t i = 0; i < (v)->kernel[0]; i++)                                                                  \
+            for (int64_t j = 0; j < (v)->kernel[1]; j++, row++)
+
+static void ISA(patches)(const sg_layer *l, const float *x, float *columns)
+{
+    const sg_window *v = &l->window;
+    const int64_t stride = SG_PADDED(PLACES(l));
+    FOR_EACH_PLACE_IN_KERNEL(v, row, channel, i, j)
+    ISA(row_of_patches)(v, x + channel * v->height * v->width, i, j, columns + row * stride);
+}
+
+/* Up to the end of a vector is 0, and stays so. */
+static void ISA(clear_patches)(const sg_layer *l, float *columns)
+{
+    const int64_t depth = DEPTH(l), places = PLACES(l), stride = SG_PADDED(places);
+    memset(columns, 0, (depth + 1) * stride * sizeof *columns);
+    for (int64_t p = 0; p < places; p++)
+        columns[depth * stride + p] = 1.0f;
+}
+
+#define TEAMS_AT_ONCE(net) ((net)->threads < SG_TEAMS ? (net)->threads : SG_TEAMS)
+#ifdef _OPENMP
+#define FOR_EACH_TEAM                                                                                                 \
+    _Pragma("omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)")                             \
+    for (int team = 0; team < SG_TEAMS; team++)
+#else
+#define FOR_EACH_TEAM                                                                                                 \
+    (void)threads;                                                                                                    \
+    for (int team = 0; team < SG_TEAMS; team++)
+#endif
+#define FIRST(n, team) ((n) * (team) / SG_TEAMS)
+
+static void ISA(convolve_some)(const sg_layer *l, const float *x, float *y, int64_t n, float *columns)
+{
+    const int64_t depth = DEPTH(l), places = PLACES(l), stride = SG_PADDED(places);
+    ISA(clear_patches)(l, columns);
+    for (int64_t b = 0; b < n; b++, x += SG_PADDED(l->in), y += SG_PADDED(l->out)) {
+        ISA(patches)(l, x, columns);
+        for (int64_t u = 0; u < l->units; u++)
+            for (int64_t p = 0; p < places; p++)
+                y[u * places + p] = l->bias ? l->bias[u] : 0.0f;
+        memset(y + l->out, 0, (SG_PADDED(l->out) - l->out) * sizeof *y);
+        for (int64_t p = 0; p < places; p += 2 * LANES)
+            ISA(rows)(l->units, places - p < 2 * LANES ? places - p : 2 * LANES, depth, l->weight, depth, 1,
+                      columns + p, stride, y + p, places, 0);
+    }
+}
+
+static void ISA(convolve)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
+{
+    const int threads = TEAMS_AT_ONCE(net);
+    FOR_EACH_TEAM
+    {
+        const int64_t first = FIRST(n, team), count = FIRST(n, team + 1) - first;
+        ISA(convolve_some)(l, x + first * SG_PADDED(l->in), y + first * SG_PADDED(l->out), count,
+                           net->columns + team * net->room);
+    }
+}
+
+/* sums[m][k][i] += sum over the q with q % SG_PAD = i of a[m][q] b[k][q]: so many sums side by side, whatever the width
+ * of a vector, so that they are rounded alike. */
+#define PARTS (SG_PAD / LANES)
+#define SIDE (LANES == 16 ? 4 : LANES == 8 ? 2 : 1)
+static ALWAYS void ISA(dot_tile)(const int rows, const int columns, int64_t length, const float *a, int64_t lda,
+                                 const float *b, int64_t ldb, float *sums, int64_t ld)
+{
+    ISA(vf) sum[SIDE][SIDE][PARTS], x[SIDE][PARTS];
+#pragma GCC unroll 4
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 4
+        for (int k = 0; k < columns; k++)
+#pragma GCC unroll 4
+            for (int i = 0; i < PARTS; i++)
+                sum[m][k][i] = ISA(load)(sums + m * ld + k * SG_PAD + i * LANES);
+    for (int64_t q = 0; q < length; q += SG_PAD) {
+#pragma GCC unroll 4
+        for (int k = 0; k < columns; k++)
+#pragma GCC unroll 4
+            for (int i = 0; i < PARTS; i++)
+                x[k][i] = ISA(load)(b + k * ldb + q + i * LANES);
+#pragma GCC unroll 4
+        for (int m = 0; m < rows; m++)
+#pragma GCC unroll 4
+            for (int i = 0; i < PARTS; i++) {
+                ISA(vf) factor = ISA(load)(a + m * lda + q + i * LANES);
+#pragma GCC unroll 4
+                for (int k = 0; k < columns; k++)
+                    sum[m][k][i] += factor * x[k][i];
+            }
+    }
+#pragma GCC unroll 4
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 4
+        for (int k = 0; k < columns; k++)
+#pragma GCC unroll 4
+            for (int i = 0; i < PARTS; i++)
+                ISA(store)(sums + m * ld + k * SG_PAD + i * LANES, sum[m][k][i]);
+}
+
+static void ISA(dots)(int64_t height, int64_t width, int64_t length, const float *a, int64_t lda, const float *b,
+                      int64_t ldb, float *sums)
+{
+    const int64_t ld = width * SG_PAD;
+    int64_t m = 0, k;
+    for (; m + SIDE <= height; m += SIDE) {
+        for (k = 0; k + SIDE <= width; k += SIDE)
+            ISA(dot_tile)(SIDE, SIDE, length, a + m * lda, lda, b + k * ldb, ldb, sums + m * ld + k * SG_PAD, ld);
+        for (; k < width; k++)
+            ISA(dot_tile)(SIDE, 1, length, a + m * lda, lda, b + k * ldb, ldb, sums + m * ld + k * SG_PAD, ld);
+    }
+    for (; m < height; m++)
+        for (k = 0; k < width; k++)
+            ISA(dot_tile)(1, 1, length, a + m * lda, lda, b + k * ldb, ldb, sums + m * ld + k * SG_PAD, ld);
+}
+#undef SIDE
+#undef PARTS
+
+/* Sums for the derivatives by the weights and, if `below` is given, the derivatives by what came in. A column beyond the
+ * last place is 0, and what `delta` has there is another unit's. */
+static void ISA(convolve_back_some)(const sg_layer *l, const float *x, const float *delta, float *below, int64_t n,
+                                    float *columns, float *patches, float *sums)
+{
+    const sg_window *v = &l->window;
+    const int64_t depth = DEPTH(l), places = PLACES(l), stride = SG_PADDED(places), in = SG_PADDED(l->in);
+    static const float zeros[2 * LANES];
+    memset(sums, 0, l->units * (depth + 1) * SG_PAD * sizeof *sums);
+    ISA(clear_patches)(l, columns);
+    for (int64_t b = 0; b < n; b++, x += in, delta += SG_PADDED(l->out)) {
+        ISA(patches)(l, x, columns);
+        ISA(dots)(l->units, depth + 1, stride, delta, places, columns, stride, sums);
+        if (!below)
+            continue;
+        for (int64_t p = 0; p < stride; p += 2 * LANES)     /* whole vectors: what lies between is not looked at */
+            ISA(rows)(depth, stride - p < 2 * LANES ? stride - p : 2 * LANES, l->units, l->weight, 1, depth, delta + p,
+                      places, patches + p, stride, zeros);
+        float *to = below + b * in;
+        memset(to, 0, in * sizeof *to);
+        FOR_EACH_PLACE_IN_KERNEL(v, row, channel, i, j)
+        ISA(add_patches)(v, to + channel * v->height * v->width, i, j, patches + row * stride);
+    }
+}
+
+static void ISA(convolve_back)(sg_network *net, const sg_layer *l, const float *x, const float *delta, float *below,
+                               int64_t n)
+{
+    const int64_t depth = DEPTH(l), size = l->units * (depth + 1) * SG_PAD;
+    const int threads = TEAMS_AT_ONCE(net);
+    FOR_EACH_TEAM
+    {
+        const int64_t first = FIRST(n, team), count = FIRST(n, team + 1) - first;
+        ISA(convolve_back_some)(l, x + first * SG_PADDED(l->in), delta + first * SG_PADDED(l->out),
+                                below ? below + first * SG_PADDED(l->in) : 0, count, net->columns + team * net->room,
+                                net->patches + team * net->room, net->sums + team * size);
+    }
+    for (int team = 1; team < SG_TEAMS; team++)
+        for (int64_t i = 0; i < size; i += LANES)
+            ISA(store)(net->sums + i, ISA(load)(net->sums + i) + ISA(load)(net->sums + team * size + i));
+    for (int64_t u = 0; u < l->units; u++)
+        for (int64_t k = 0; k <= depth; k++) {
+            float *sum = net->sums + (u * (depth + 1) + k) * SG_PAD;
+            for (int half = SG_PAD / 2; half; half /= 2)
+                for (int i = 0; i < half; i++)
+                    sum[i] += sum[i + half];
+            if (k < depth)
+                l->weight_grad[u * depth + k] = sum[0];
+            else if (l->bias)
+                l->bias_grad[u] = sum[0];
+        }
+}
+
+/* The largest number of a window, the first of several; not a number is larger than any. Returns its place. */
+static ALWAYS int64_t ISA(largest)(const int64_t high, const int64_t wide, int64_t width, const float *x)
+{
+    int64_t best = 0;
+    float most = *x;
+    for (int64_t i = 0; i < high; i++)
+        for (int64_t j = 0; j < wide; j++) {
+            const int64_t at = i * width + j;
+            const int more = (x[at] > most) | (x[at] != x[at]);
+            most = more ? x[at] : most;
+            best = more ? at : best;
+        }
+    return best;
+}
+
+#define FOR_EACH_WINDOW(l, x)                                                                                         \
+    for (int64_t c = 0; c < (l)->units; c++, x += v->height * v->width)                                               \
+        for (int64_t i = 0; i < v->high; i++)                                                                         \
+            for (int64_t j = 0; j < v->wide; j++)
+#define CORNER (i * v->stride[0] * v->width + j * v->stride[1])
+
+static ALWAYS void ISA(pool_by)(const int64_t high, const int64_t wide, const sg_layer *l, const float *x, float *y,
+                                int64_t n)
+{
+    const sg_window *v = &l->window;
+    for (int64_t b = 0; b < n; b++) {
+        const float *from = x + b * SG_PADDED(l->in);
+        float *to = y + b * SG_PADDED(l->out);
+        FOR_EACH_WINDOW(l, from)
+        {
+            const float *corner = from + CORNER;
+            *to++ = corner[ISA(largest)(high, wide, v->width, corner)];
+        }
+    }
+}
+
+static ALWAYS void ISA(pool_back_by)(const int64_t high, const int64_t wide, const sg_layer *l, const float *x,
+                                     const float *delta, float *below, int64_t n)
+{
+    const sg_window *v = &l->window;
+    for (int64_t b = 0; b < n; b++) {
+        const float *from = x + b * SG_PADDED(l->in), *given = delta + b * SG_PADDED(l->out);
+        float *to = below + b * SG_PADDED(l->in);
+        memset(to, 0, SG_PADDED(l->in) * sizeof *to);
+        FOR_EACH_WINDOW(l, from)
+        {
+            const int64_t corner = CORNER;
+            to[c * v->height * v->width + corner + ISA(largest)(high, wide, v->width, from + corner)] += *given++;
+        }
+    }
+}
+
+/* Windows of two by two are most of all. */
+#define TWO_BY_TWO(l) ((l)->window.kernel[0] == 2 && (l)->window.kernel[1] == 2)
+
+static void ISA(pool)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
+{
+    const int threads = TEAMS_AT_ONCE(net);
+    FOR_EACH_TEAM
+    {
+        const int64_t first = FIRST(n, team), count = FIRST(n, team + 1) - first;
+        const float *from = x + first * SG_PADDED(l->in);
+        float *to = y + first * SG_PADDED(l->out);
+        if (TWO_BY_TWO(l))
+            ISA(pool_by)(2, 2, l, from, to, count);
+        else
+            ISA(pool_by)(l->window.kernel[0], l->window.kernel[1], l, from, to, count);
+    }
+}
+
+static void ISA(pool_back)(sg_network *net, const sg_layer *l, const float *x, const float *delta, float *below,
+                           int64_t n)
+{
+    if (!below)
+        return;
+    const int threads = TEAMS_AT_ONCE(net);
+    FOR_EACH_TEAM
+    {
+        const int64_t first = FIRST(n, team), count = FIRST(n, team + 1) - first;
+        const float *from = x + first * SG_PADDED(l->in), *given = delta + first * SG_PADDED(l->out);
+        float *to = below + first * SG_PADDED(l->in);
+        if (TWO_BY_TWO(l))
+            ISA(pool_back_by)(2, 2, l, from, given, to, count);
+        else
+            ISA(pool_back_by)(l->window.kernel[0], l->window.kernel[1], l, from, given, to, count);
+    }
+}
+#undef FIRST
+#undef FOR_EACH_TEAM
+#undef TEAMS_AT_ONCE
+#undef TWO_BY_TWO
+#undef CORNER
+#undef FOR_EACH_WINDOW
+#undef FOR_EACH_PLACE_IN_KERNEL
+#undef PLACES
+#undef DEPTH
