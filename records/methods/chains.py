@@ -30,7 +30,7 @@ def prior_of(family: str, variance: float) -> Dict[str, Any]:
 
 
 def fit(task: Task, setting: Setting, seed: int) -> Outcome:
-    likelihood = sg.likelihoods.Categorical()
+    likelihood = sg.likelihoods.NoisyDirichlet(setting["alpha"]) if "alpha" in setting else sg.likelihoods.Categorical()
     count = setting.get("chains", CHAINS)
     each = task.budget // count
     warm = round(WARM * each)

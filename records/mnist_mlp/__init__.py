@@ -22,8 +22,10 @@ GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
          "laplace": [{"share": 0.2, "wd": 1e-4, "precision": precision} for precision in (10.0, 100.0)],
          "swag": [{"lr": 0.02, "wd": wd} for wd in (1e-4, 3e-4)],
          "ensemble": [{"members": 8, "wd": wd} for wd in (1e-4, 3e-4)],
-         "posterior": [{"prior": prior, "variance": 10.0, "lr": 0.02, "chains": CHAINS}
-                       for prior in ("normal", "student")],
+         "posterior": [*({"prior": prior, "variance": 10.0, "lr": 0.02, "chains": CHAINS}
+                         for prior in ("normal", "student")),
+                       *({"alpha": 1e-4, "prior": "normal", "variance": 10.0, "lr": lr, "chains": CHAINS}
+                         for lr in (0.005, 0.002))],
          "cold": [{"prior": "normal", "variance": 30.0, "lr": 0.1, "chains": CHAINS, "temperature": temperature}
                   for temperature in (0.1, 0.03)]}
 CONTEST = Contest(Path(__file__).parent, "MNIST: 784-400-400-10 on 60,000 images", mlp, {"60000": digits},

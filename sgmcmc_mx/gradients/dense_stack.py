@@ -7,7 +7,7 @@ import numpy as np
 from mxnet import gluon
 
 from ..kernels import dense
-from ..likelihoods import Bernoulli, Categorical, Gaussian, Poisson
+from ..likelihoods import Bernoulli, Categorical, Gaussian, NoisyDirichlet, Poisson
 from .image_layers import Image, convolution_window, pooling_window
 
 __all__ = ["Stack", "dense_stack"]
@@ -78,7 +78,8 @@ def dense_stack(net: gluon.Block, likelihood: Any, example: Sequence[int] = ()) 
     Its layers are ``Dense``, with or without bias, ``Flatten``, and ``Activation``, ``LeakyReLU`` or ``ELU`` after one,
     in ``Sequential`` or ``HybridSequential``, float32 on a CPU. Where ``example``, the shape of one of the inputs, is
     that of an image (channels, height, width), ``Conv2D`` and ``MaxPool2D`` may come before the dense ones. The
-    likelihood is ``Categorical`` of one label an example, ``Bernoulli``, ``Poisson`` or ``Gaussian``.
+    likelihood is ``Categorical`` or ``NoisyDirichlet`` of one label an example, ``Bernoulli``, ``Poisson`` or
+    ``Gaussian``.
     """
     try:
         layers, width, any_shape = _layers(net, tuple(example))
@@ -199,11 +200,12 @@ def _check(net: gluon.Block, layers: Tuple[StackLayer, ...]) -> None:
 def _likelihood(likelihood: Any, units: int) -> Tuple[str, int, float, Tuple[float, ...]]:
     """Its name in the kernel, the numbers of a label, the label that is ignored, and the sigmas."""
     kind = type(likelihood)
-    if kind in (Categorical, Bernoulli, Poisson, Gaussian) and likelihood._forward_pre_hooks:
+    if kind in (Categorical, NoisyDirichlet, Bernoulli, Poisson, Gaussian) and likelihood._forward_pre_hooks:
         raise _Unknown("the likelihood has hooks")
-    if kind is Categorical and likelihood.axis in (-1, 1) and not likelihood.label_noise:
+    if kind in (Categorical, NoisyDirichlet) and likelihood.axis in (-1, 1) and not likelihood.label_noise:
         ignored = float("nan") if likelihood.ignore_label is None else float(likelihood.ignore_label)
-        return "categorical", 1, ignored, ()
+        return ("categorical", 1, ignored, ()) if kind is Categorical else (
+            "noisy_dirichlet", 1, ignored, likelihood.laws)
     if kind in (Bernoulli, Poisson):
         return kind.__name__.lower(), units, float("nan"), ()
     if kind is not Gaussian:

@@ -23,7 +23,8 @@ __all__ = ["ACTIVATIONS", "LIKELIHOODS", "Burst", "Errand", "Layer", "Member", "
 # In the order of dense.h.
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "softrelu", "softsign", "leaky", "elu")
 KINDS = ("dense", "convolution", "max_pooling")
-LIKELIHOODS = ("categorical", "bernoulli", "poisson", "gaussian", "gaussian_learned", "gaussian_label")
+LIKELIHOODS = ("categorical", "bernoulli", "poisson", "gaussian", "gaussian_learned", "gaussian_label",
+               "noisy_dirichlet")
 
 _HEAD = struct.Struct("6qd")
 _LAYER = struct.Struct("4qd10q")
@@ -67,7 +68,8 @@ class Layer(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """A network and its likelihood. ``ignored``: a label that is no evidence; ``sigma``: one an output, where fixed."""
+    """A network and its likelihood. ``ignored``: a label that is no evidence; ``sigma``: one an output, where fixed; of
+    ``noisy_dirichlet`` mean, variance and log of the normalising factor of a logit, of any class and of the label's."""
 
     layers: Tuple[Layer, ...]
     likelihood: str

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
@@ -43,6 +43,15 @@ class NoisyDirichlet(Categorical):
         """The concentration of every class but the label's. Fixed at construction."""
         return self._alpha
 
+    @property
+    def laws(self) -> Tuple[float, ...]:
+        """Mean t, variance s^2 and log(2 pi s^2) / 2 of a logit: those of any class, then those of the label's."""
+        numbers: List[float] = []
+        for concentration in (self._alpha, self._alpha + 1.0):
+            variance = math.log1p(1.0 / concentration)
+            numbers += [math.log(concentration) - 0.5 * variance, variance, 0.5 * math.log(2.0 * math.pi * variance)]
+        return tuple(numbers)
+
     def arguments(self) -> dict:
         """What it was made with, for a checkpoint."""
         return {"alpha": self._alpha, **super().arguments()}
@@ -53,10 +62,6 @@ class NoisyDirichlet(Categorical):
 
     def _log_p(self, F: Any, output: Any) -> Any:
         # Every class as if it were not the label, and for each class what changes if it is.
-        without, label = (self._log_normal(F, output, a) for a in (self._alpha, self._alpha + 1.0))
+        mean, variance, norm, *of_label = self.laws
+        without, label = (-F.square(output - t) / (2.0 * v) - c for t, v, c in ((mean, variance, norm), of_label))
         return F.broadcast_add(label - without, F.sum(without, axis=self._axis, keepdims=True))
-
-    def _log_normal(self, F: Any, output: Any, concentration: float) -> Any:
-        variance = math.log1p(1.0 / concentration)
-        target = math.log(concentration) - 0.5 * variance
-        return -F.square(output - target) / (2.0 * variance) - 0.5 * math.log(2.0 * math.pi * variance)

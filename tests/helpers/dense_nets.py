@@ -8,6 +8,7 @@ import sgmcmc_mx as sg
 LIKELIHOODS = {
     "categorical": (lambda: sg.likelihoods.Categorical(), 4),
     "ignoring": (lambda: sg.likelihoods.Categorical(ignore_label=2), 4),
+    "noisy dirichlet": (lambda: sg.likelihoods.NoisyDirichlet(0.003, ignore_label=2), 4),
     "bernoulli": (lambda: sg.likelihoods.Bernoulli(), 3),
     "poisson": (lambda: sg.likelihoods.Poisson(), 2),
     "gaussian": (lambda: sg.likelihoods.Gaussian(0.3), 1),
@@ -20,7 +21,7 @@ LIKELIHOODS = {
 def labels(kind, n, rng):
     """Labels that the likelihood of this name takes."""
     units = LIKELIHOODS[kind][1]
-    if kind in ("categorical", "ignoring"):
+    if kind in ("categorical", "ignoring", "noisy dirichlet"):
         return rng.randint(0, units, n).astype("float32")
     if kind == "bernoulli":
         return rng.randint(0, 2, (n, units)).astype("float32")

@@ -51,6 +51,24 @@ static double categorical(const sg_network *net, const float *z, float label, fl
     return (logf(sum) + most - z[right]) * factor;
 }
 
+/* Logits are seen with normal noise: that of the label's class, and that of the others. */
+static double noisy_dirichlet(const sg_network *net, const float *z, float label, float *delta, int64_t width)
+{
+    double loss = 0;
+    if (label == net->ignored) {
+        memset(delta, 0, width * sizeof *delta);
+        return 0;
+    }
+    const float factor = possible(label >= 0 && label < width && label == floorf(label));
+    for (int64_t k = 0; k < width; k++) {
+        const double *law = net->sigma + (k == label ? 3 : 0);
+        const float r = z[k] - (float)law[0], slope = r / (float)law[1];
+        loss += (0.5 * r * slope + law[2]) * factor;
+        delta[k] = slope * factor;
+    }
+    return loss;
+}
+
 static double softplus(double x)
 {
     return (x > 0 ? x : 0) + log1p(1.0 + expm1(-fabs(x)));
@@ -127,6 +145,9 @@ static double likelihood(const sg_network *net, const float *z, int64_t stride, 
         switch (net->likelihood) {
         case SG_CATEGORICAL:
             loss += categorical(net, z, *label, delta, width);
+            break;
+        case SG_NOISY_DIRICHLET:
+            loss += noisy_dirichlet(net, z, *label, delta, width);
             break;
         case SG_BERNOULLI:
             loss += bernoulli(z, label, delta, width);

@@ -21,7 +21,8 @@
 /* In the order of dense.py. */
 enum { SG_IDENTITY, SG_RELU, SG_SIGMOID, SG_TANH, SG_SOFTRELU, SG_SOFTSIGN, SG_LEAKY, SG_ELU };
 enum { SG_DENSE, SG_CONVOLUTION, SG_MAX_POOLING };
-enum { SG_CATEGORICAL, SG_BERNOULLI, SG_POISSON, SG_GAUSSIAN, SG_GAUSSIAN_LEARNED, SG_GAUSSIAN_LABEL };
+enum { SG_CATEGORICAL, SG_BERNOULLI, SG_POISSON, SG_GAUSSIAN, SG_GAUSSIAN_LEARNED, SG_GAUSSIAN_LABEL,
+       SG_NOISY_DIRICHLET };
 
 /* Of a convolution or a pooling: images of a channel lie one after the other, and rows of an image. */
 typedef struct {
@@ -52,7 +53,8 @@ typedef struct {
     int layers, likelihood;
     int64_t label_width;
     double ignored;                     /* a label that is no evidence; not a number: there is none */
-    const double *sigma;                /* of SG_GAUSSIAN, one an output */
+    const double *sigma;                /* of SG_GAUSSIAN, one an output; of SG_NOISY_DIRICHLET mean, variance and
+                                           log of the normalising factor of a logit, of any class and of the label's */
     sg_layer *layer;
     int64_t batch;                      /* the most rows of a minibatch */
     float **value;                      /* of each layer, and of the inputs before them: (batch, padded width) */
