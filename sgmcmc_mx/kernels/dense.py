@@ -22,7 +22,8 @@ __all__ = ["ACTIVATIONS", "LIKELIHOODS", "Burst", "Errand", "Layer", "Member", "
 
 # In the order of dense.h.
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "softrelu", "softsign", "leaky", "elu")
-LIKELIHOODS = ("categorical", "bernoulli", "poisson", "gaussian", "gaussian_learned", "gaussian_label")
+LIKELIHOODS = ("categorical", "bernoulli", "poisson", "gaussian", "gaussian_learned", "gaussian_label",
+               "gaussian_softplus")
 
 _HEAD = struct.Struct("6qd")
 _LAYER = struct.Struct("4qd")
