@@ -188,7 +188,7 @@ class _Call:
         if usual:
             settings.params["friction"] = little_friction(length)
         burn_in, thin = collecting(length, samples)
-        kept = {**self._about(maker), "network": name, "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
+        kept = {**self._about(maker), "network": name, "link": getattr(maker.likelihood, "link", "log"), "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
                 "params": {key: value for key, value in settings.params.items() if key not in given},
                 "warm_start": steps, "reasons": settings.reasons}
         self.folder.write(kept)

@@ -10,16 +10,20 @@ from sklearn.base import RegressorMixin
 
 from .._check import choice, flag
 from ..chains import WarmStart
+from ..diagnostics.table import Summary
 from ..fitting import Interval
 from ..fitting.budget import Given
+from ..fitting.folder import Folder
 from ..likelihoods import Gaussian
 from ..priors import PriorLike
 from .base import Bayesian
 from .mlp import CHOOSE
+from .units import InUnits
 
 __all__ = ["BayesianRegressor"]
 
 BY_INPUT, CONSTANT = "by input", "constant"
+LINK = "softplus"
 
 
 class BayesianRegressor(RegressorMixin, Bayesian):
@@ -81,9 +85,14 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         labels = np.asarray(labels, dtype=np.float64)
         self.y_mean_, self.y_scale_ = float(labels.mean()), float(labels.std()) or 1.0
         constant = self.noise == CONSTANT
-        self._sample(rows, self._scaled(labels), Gaussian("global" if constant else "learned"), 1 if constant else 2,
-                     constant)
+        likelihood = Gaussian("global") if constant else Gaussian("learned", link=self._link())
+        self._sample(rows, self._scaled(labels), likelihood, 1 if constant else 2, constant)
         return self
+
+    def _link(self) -> str:
+        """Softplus, under which no row has an infinite sigma; a fit of an older version in the store has log sigma."""
+        begun = None if self.store is None else Folder(self.store).read()
+        return LINK if begun is None else str(begun.get("link", "log"))
 
     def predict(self, X: Any, interval: Optional[float] = None, samples: bool = False,
                 return_std: bool = False) -> Union[np.ndarray, Tuple[np.ndarray, np.ndarray], Interval]:
@@ -114,6 +123,18 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         found = fit.predict(rows)
         mean = self._unscaled(found.mean[:, 0])
         return (mean, found.std[:, 0] * self.y_scale_) if return_std else mean
+
+    def summary(self, **options: Any) -> Summary:
+        """Whether the chains can be trusted, by the rows held out, in the unit of y; see
+        :func:`sgmcmc_mx.diagnostics.summary`.
+        """
+        fit = self._fitted()
+        if fit.held_out is not None and not {"x", "y", "likelihood"} & set(options):
+            *rows, labels = fit.held_out
+            own = fit.likelihood
+            options = {**options, "x": rows[0], "y": self._unscaled(labels),
+                       "likelihood": InUnits(own.sigma, self.y_mean_, self.y_scale_, own.link)}
+        return fit.summary(**options)
 
     def log_predictive_density(self, X: Any, y: ArrayLike) -> np.ndarray:
         """log p(y | row) of each row, in nats, in the unit of y; its mean is minus the NLL."""

@@ -1,4 +1,5 @@
 """BayesianRegressor and BayesianClassifier: scikit-learn's own checks, its tools around them, frames, intervals."""
+import json
 import pickle
 import sys
 
@@ -65,6 +66,33 @@ def test_the_density_is_one_in_y(fitted):
     density = np.exp(fitted.log_predictive_density(np.repeat(X[:1], len(grid), axis=0), grid))
     assert abs(density.sum() * (grid[1] - grid[0]) - 1.0) < 1e-3
     assert abs((density * grid).sum() / density.sum() - fitted.predict(X[:1])[0]) < 0.05
+
+
+def test_the_summary_is_in_the_unit_of_y(fitted):
+    x, y = fitted.fit_.held_out
+    nll = np.log(fitted.y_scale_) - fitted.fit_.log_predictive_density(x, y).mean()
+    said = next(row.detail for row in fitted.summary() if row.name == "nll")
+    assert float(said.split()[1].rstrip(",")) == pytest.approx(nll, rel=1e-3)
+
+
+def test_a_row_far_from_the_data_has_a_wide_interval_and_no_infinite_one():
+    """Under log sigma these rows have an infinite one."""
+    model = regressor(activation="relu").fit(X, Y)
+    mean, std = model.predict(np.concatenate([1e4 * X[:20], -1e4 * X[:20]]), return_std=True)
+    assert np.isfinite(mean).all() and np.isfinite(std).all() and std.max() > 100.0
+
+
+def test_a_store_of_an_older_version_goes_on_with_its_log_sigma(tmp_path, monkeypatch):
+    """Its file says nothing of a link."""
+    monkeypatch.setattr("sgmcmc_mx.tables.regressor.LINK", "log")
+    regressor(store=tmp_path / "a").fit(X, Y)
+    monkeypatch.undo()
+    chosen = json.loads((tmp_path / "a" / "fit.json").read_text())
+    assert chosen.pop("link") == "log"
+    (tmp_path / "a" / "fit.json").write_text(json.dumps(chosen))
+    model = regressor(store=tmp_path / "a", budget="60 steps").fit(X, Y)
+    assert model.fit_.likelihood.link == "log" and model.fit_.runs.steps == [60]
+    assert regressor(store=tmp_path / "b").fit(X, Y).fit_.likelihood.link == "softplus"
 
 
 def test_constant_noise():
