@@ -7,8 +7,12 @@ from typing import Any, Callable, Dict, NamedTuple, Tuple
 from mxnet import gluon
 
 from ..nn import LogSigma
+from ..priors import FanIn
 
-__all__ = ["ACTIVATIONS", "CHOOSE", "Mlp", "checked_hidden", "networks"]
+__all__ = ["ACTIVATIONS", "CHOOSE", "USUAL", "Mlp", "checked_hidden", "networks", "usual_prior"]
+
+USUAL = "usual"
+VARIANCE = 4.0      # of each weight and bias that a column meets first, and of the other layers' sums
 
 CHOOSE = "choose"
 TRIED = ("tanh", "relu", "elu")      # by 'choose'; all of them move as one native operation
@@ -39,6 +43,12 @@ class Mlp(NamedTuple):
         if self.log_sigma:
             net.add(LogSigma(initial=-1.0))
         return net
+
+
+def usual_prior() -> Dict[str, Any]:
+    """Wide where columns come in, so that y may turn often within a column's range, and narrow from there on: the sum
+    that a unit forms of a layer's outputs has the same spread however many there are."""
+    return {"0.weight": 1.0 / VARIANCE, "0.bias": 1.0 / VARIANCE, ".*weight": FanIn(VARIANCE), ".*": 1.0}
 
 
 def networks(inputs: int, hidden: Any, outputs: int, activation: Any, log_sigma: bool = False) -> Dict[str, Mlp]:

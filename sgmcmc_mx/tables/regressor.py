@@ -17,7 +17,7 @@ from ..fitting.folder import Folder
 from ..likelihoods import Gaussian
 from ..priors import PriorLike
 from .base import Bayesian
-from .mlp import CHOOSE
+from .mlp import USUAL
 from .units import InUnits
 
 __all__ = ["BayesianRegressor"]
@@ -39,12 +39,13 @@ class BayesianRegressor(RegressorMixin, Bayesian):
     noise : 'by input' or 'constant', default 'by input'
         Whether the spread of y about its mean depends on the row. One that is constant is sampled with the weights by
         MXNet's operators, which takes many times longer.
-    activation : str, default 'choose'
+    activation : str, default 'tanh'
         ``'tanh'``, ``'relu'``, ``'elu'``, ``'silu'``, ...; ``'choose'``: the one of the first three that predicts the
         rows held out best after ordinary training.
     chains, budget, samples, seed, prior, validation, batch_size, optimizer, optimizer_params, store, progress
         As for :func:`sgmcmc_mx.fit`: ``budget`` is seconds (60), or ``'5000 steps'`` for results that the seed alone
-        decides. ``prior`` is 1.0 by default, N(0, 1) on each weight; ``'suggest'`` chooses.
+        decides. ``prior`` is ``'usual'`` by default: N(0, 4) in the first layer, N(0, 4 / n) on the
+        weights of a later one with n inputs, N(0, 1) on its biases; ``'suggest'`` chooses.
     training : 'auto', WarmStart or None, default 'auto'
         What :func:`sgmcmc_mx.fit` calls ``warm_start``, a word that has another meaning in scikit-learn.
 
@@ -68,8 +69,8 @@ class BayesianRegressor(RegressorMixin, Bayesian):
     """
 
     def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, noise: str = BY_INPUT,
-                 activation: str = CHOOSE, chains: int = 4, budget: Given = 60, samples: int = 100, seed: int = 0,
-                 prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: Optional[int] = None,
+                 activation: str = "tanh", chains: int = 4, budget: Given = 60, samples: int = 100, seed: int = 0,
+                 prior: Union[None, PriorLike] = USUAL, validation: float = 0.1, batch_size: Optional[int] = None,
                  optimizer: Optional[str] = None, optimizer_params: Optional[Dict[str, Any]] = None,
                  training: Union[None, str, WarmStart] = "auto", store: Union[None, str, os.PathLike] = None,
                  progress: bool = False) -> None:
