@@ -280,7 +280,8 @@ class _Call:
         pieces, took = (1 if self._budget.steps else PIECES), 0.0
         while not done or (pieces > 1 and self._clock() + took < until):
             before, steps = self._clock(), max(1, int(WALK * length / pieces))
-            walked(maker, self.folder, self._chains, steps, self._seed + done, self._context)
+            # With noise of its own: the chains that sample have that of the seed.
+            walked(maker, self.folder, self._chains, steps, (self._seed + 1 + done) % 2**32, self._context)
             done, took = done + steps, self._clock() - before
         found.setup.net.load_parameters(str(self.folder.start(0)), ctx=self._context)
         step = sharpest(found, maker, RIGHT)

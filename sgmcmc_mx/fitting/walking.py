@@ -29,6 +29,8 @@ def walked(maker: Maker, folder: Folder, chains: int, steps: int, seed: int, con
                          warm_start=[str(path) for path in starts])
     net = ahead.network(context)
     for path, run in zip(starts, ends):
+        if not len(run):
+            continue        # it has failed, and begins where the training has led
         part = path.with_suffix(".part")
         with using(net, run[-1]):
             net.save_parameters(str(part))

@@ -248,3 +248,14 @@ except ImportError as e:
     assert "BayesianRegressor needs scikit-learn, which is not there; write pip install 'sgmcmc_mx[sklearn]'" in \
         done.stdout, done.stderr
     assert "sklearn" in sys.modules
+
+
+@pytest.mark.parametrize("rows, variance", [(100, 1.0), (600, 4.0)])
+def test_a_regressors_usual_prior_is_wide_where_columns_come_in(rows, variance):
+    x = np.resize(X, (rows, 3)) + 0.01 * np.arange(rows)[:, np.newaxis]
+    model = regressor(budget="10 steps").fit(x, x[:, 0])
+    prior = model.fit_.chosen.optimizer_params["prior"]
+    names = model.fit_.runs.setup.net._collect_params_with_prefix()
+    precisions = {name: sg.priors.as_prior(prior).precision([name], p.shape) for name, p in names.items()}
+    assert precisions["0.weight"] == precisions["0.bias"] == 1.0 / variance
+    assert precisions["1.weight"] == pytest.approx(8 / variance) and precisions["1.bias"] == 1.0
