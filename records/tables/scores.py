@@ -40,14 +40,10 @@ def of_regression(found: Mixture, y: np.ndarray) -> Dict[str, float]:
     mean, sigma = found.mean.astype(np.float64), found.sigma.astype(np.float64)
     middle = mean.mean(axis=0)
     width = np.sqrt((sigma ** 2).mean(axis=0) + mean.var(axis=0))
-    log_p = -0.5 * ((y - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * math.log(2.0 * math.pi)
-    high = log_p.max(axis=0)
     rmse = math.sqrt(((y - middle) ** 2).mean())
-    below = np.stack([sg.likelihoods.distributions.normal_cdf((row - m) / s)
-                      for row, m, s in zip(y, mean.T, sigma.T)]).mean(axis=1)
     return {"rmse": rmse,
-            "nll": float(-(high + np.log(np.exp(log_p - high).mean(axis=0))).mean()),
+            "nll": -float(sg.metrics.log_predictive_density(y, mean, sigma).mean()),
             "nll_moments": float((0.5 * ((y - middle) / width) ** 2 + np.log(width)).mean()
                                  + 0.5 * math.log(2.0 * math.pi)),
             "nll_rmse": math.log(rmse) + 0.5 * math.log(2.0 * math.pi) + 0.5,
-            "coverage": float((np.abs(below - 0.5) <= 0.45).mean())}
+            "coverage": float((np.abs(sg.metrics.pit(y, mean, sigma) - 0.5) <= 0.45).mean())}

@@ -26,9 +26,11 @@ __all__ = ["BATCH_SIZE", "WAYS", "Found", "Size", "Way"]
 
 HIDDEN = (16, 16, 16, 16)
 BATCH_SIZE = 100
+FEW, LARGE_BATCH = 2_000, 500       # rows, up to which chains see all of them at every step; else so many
 MEMBERS = 10            # chains, or networks of an ensemble
 WARM_LR = 0.005         # of Adam, which falls along half a cosine
-BURN_IN = 0.3           # share of a chain's steps
+FIRST = 0.5             # share of a chain's steps with a longer step, of which nothing is kept
+BURN_IN = 0.3           # share of the others
 SAMPLES = 40            # of each chain
 
 
@@ -39,12 +41,14 @@ class Size(NamedTuple):
     training : of these at most so many for each network's training.
     seconds : that sg.fit gets.
     quick : whether bde is run so short that nothing of it is true.
+    members : chains of the posterior.
     """
 
     budget: int
     training: int
     seconds: float
     quick: bool = False
+    members: int = MEMBERS
 
 
 class Found(NamedTuple):
@@ -66,7 +70,7 @@ class Way(NamedTuple):
 
 
 def network(table: Table, activation: str) -> gluon.HybridSequential:
-    """Four hidden layers of 16; a mean and log sigma, or a number for each class."""
+    """Four hidden layers of 16; a mean and what sigma is, or a number for each class."""
     net, width = gluon.nn.HybridSequential(), table.x.shape[1]
     for units in HIDDEN:
         net.add(gluon.nn.Dense(units, activation, in_units=width))
@@ -76,7 +80,8 @@ def network(table: Table, activation: str) -> gluon.HybridSequential:
 
 
 def likelihood(table: Table) -> sg.likelihoods.Likelihood:
-    return sg.likelihoods.Categorical() if table.classes else sg.likelihoods.Gaussian("learned")
+    """Sigma grows with what the network says of it and no faster: exp of that was infinite on some test rows."""
+    return sg.likelihoods.Categorical() if table.classes else sg.likelihoods.Gaussian("learned", link="softplus")
 
 
 def trained(table: Table, activation: str, steps: int, precision: float, seed: int) -> gluon.HybridSequential:
@@ -97,9 +102,13 @@ def trained(table: Table, activation: str, steps: int, precision: float, seed: i
 
 def predictive(table: Table, outputs: np.ndarray) -> Predictive:
     """From what networks say, (networks, rows, outputs)."""
-    if not table.classes:
-        return Mixture(outputs[..., 0], np.exp(outputs[..., 1].astype(np.float64)))
-    return classes(outputs)
+    return classes(outputs) if table.classes else mixture(likelihood(table), outputs)
+
+
+def mixture(normal: Any, outputs: np.ndarray) -> Mixture:
+    """The normal distributions that networks with this likelihood say, of one y."""
+    outputs = outputs.astype(np.float64)
+    return Mixture(normal.predictive(outputs)[..., 0], np.sqrt(normal.noise_variance(outputs)[..., 0]))
 
 
 def ensemble(members: int) -> Callable[[Table, Setting, Size, int], Found]:
@@ -115,41 +124,54 @@ def ensemble(members: int) -> Callable[[Table, Setting, Size, int], Found]:
     return fit
 
 
-def _chain(chain: sg.Chain, table: Table, setting: Setting, options: Dict[str, Any]) -> sg.ChainSetup:
+def _chain(chain: sg.Chain, table: Table, setting: Setting, lr: float, options: Dict[str, Any]) -> sg.ChainSetup:
     net = network(table, setting["activation"])
     net.initialize(mx.init.Xavier())
-    rows = _rows(table, setting)
-    params = {"learning_rate": setting["lr"], "friction": setting["friction"], "integrator": "badodab",
-              "prior": {".*weight": sg.priors.FanIn(setting["variance"]), ".*bias": 1.0}}
-    data = sg.data.ArrayLoader(table.x, table.y, batch_size=rows)
-    # All rows bring no noise that a thermostat would have to take out.
-    sampler = "sghmc" if rows == len(table.x) else "sgnht"
-    return sg.ChainSetup(net, likelihood(table), data, sampler, params, on_divergence="halve", **options)
+    params = {"learning_rate": lr, "friction": setting["friction"], "integrator": "badodab",
+              "prior": {"0.weight": 1.0 / setting["first"], "0.bias": 1.0 / setting["first"],
+                        ".*weight": sg.priors.FanIn(setting["variance"]), ".*bias": 1.0}}
+    data = sg.data.ArrayLoader(table.x, table.y, batch_size=_rows(table, setting))
+    return sg.ChainSetup(net, likelihood(table), data, "sgnht", params, on_divergence="halve", **options)
 
 
 def _rows(table: Table, setting: Setting) -> int:
-    """In a minibatch of the chains; None in the setting: all."""
-    return min(setting["batch"] or len(table.x), len(table.x))
+    """In a minibatch of the chains; None in the setting: all, where they are few."""
+    return min(setting["batch"] or (len(table.x) if len(table.x) <= FEW else LARGE_BATCH), len(table.x))
 
 
 def posterior(table: Table, setting: Setting, size: Size, seed: int) -> Found:
-    """Chains at temperature 1, each from a network of its own, side by side: Langevin dynamics on all rows, or SGNHT on
-    minibatches."""
-    each = size.budget // MEMBERS
-    warm = min(size.training, each // 5)
-    steps = round((each - warm) * BATCH_SIZE / _rows(table, setting))
-    burn_in = round(BURN_IN * steps)
+    """Chains at temperature 1 side by side, each from a network of its own that Adam has trained.
+
+    A long step crosses much, and is hot by its error, which grows with the step squared. So chains go with ``lr_first``
+    for a share of their steps, of which nothing is kept, and from there on with the ``lr`` that samples are drawn with.
+    """
+    one = -(-_rows(table, setting) // BATCH_SIZE)      # what a gradient counts
+    each = size.budget // size.members // one
+    training = min(size.training, each // 20)
+    first = round(FIRST * (each - training))
+    steps = each - training - first
+    schedule = mx.lr_scheduler.CosineScheduler(training, base_lr=WARM_LR)
+    start = sg.WarmStart("adam", {"learning_rate": WARM_LR, "wd": 1.0 / len(table.x), "lr_scheduler": schedule},
+                         steps=training)
+    build = partial(_chain, table=table, setting=setting)
+    options = {"executor": "vectorized", "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
-        files = []
-        for k in range(MEMBERS):
-            net = trained(table, setting["activation"], warm, HIDDEN[0] / setting["variance"], 1000 * seed + k)
-            files.append(str(Path(folder) / f"{k}.params"))
-            net.save_parameters(files[-1])
-        build = partial(_chain, table=table, setting=setting,
-                        options={"burn_in": burn_in, "thin": max(1, (steps - burn_in) // SAMPLES)})
-        runs = sg.sample_chains(build, MEMBERS, steps=steps, seed=seed, executor="vectorized", warm_start=files)
+        ahead = partial(build, lr=setting["lr_first"], options={"burn_in": first - 1, "thin": 1})
+        ends = sg.sample_chains(ahead, size.members, steps=first, warm_start=start, **options)
+        files = [_saved(ends.setup.net, run[-1], Path(folder) / f"{k}.params") for k, run in enumerate(ends)]
+        burn_in = round(BURN_IN * steps)
+        last = partial(build, lr=setting["lr"],
+                       options={"burn_in": burn_in, "thin": max(1, (steps - burn_in) // SAMPLES)})
+        runs = sg.sample_chains(last, size.members, steps=steps, warm_start=files, **options)
     outputs = [sg.predict(runs.setup.net, run, table.x_test, "identity", samples=True) for run in runs if len(run)]
-    return Found(predictive(table, np.concatenate(outputs)), MEMBERS * each)
+    return Found(predictive(table, np.concatenate(outputs)), size.members * each * one)
+
+
+def _saved(net: gluon.Block, sample: sg.Sample, path: Path) -> str:
+    """A sample as a file that a chain can begin with."""
+    with sg.using(net, sample):
+        net.save_parameters(str(path))
+    return str(path)
 
 
 def five_lines(table: Table, setting: Setting, size: Size, seed: int) -> Found:
@@ -157,11 +179,12 @@ def five_lines(table: Table, setting: Setting, size: Size, seed: int) -> Found:
     estimator = sg.BayesianClassifier if table.classes else sg.BayesianRegressor
     model = estimator(budget=size.seconds, seed=seed, **setting).fit(table.x, table.y.ravel())
     fit = model.fit_
-    outputs = fit.predict(model._rows(table.x_test), samples=True, activation="identity")
-    if not table.classes:       # y was standardised once more
-        outputs = outputs * [model.y_scale_, 1.0] + [model.y_mean_, np.log(model.y_scale_)]
-    steps = sum(fit.chosen.warm_start) + sum(fit.runs.steps)
-    return Found(predictive(table, np.asarray(outputs)), steps)
+    outputs = np.asarray(fit.predict(model._rows(table.x_test), samples=True, activation="identity"))
+    steps = sum(fit.chosen.warm_start) + sum(fit.runs.steps) * -(-fit.chosen.batch_size // BATCH_SIZE)
+    if table.classes:
+        return Found(classes(outputs), steps)
+    mean, sigma = mixture(fit.runs.setup.likelihood, outputs)     # y was standardised once more
+    return Found(Mixture(mean * model.y_scale_ + model.y_mean_, sigma * model.y_scale_), steps)
 
 
 def bde(table: Table, setting: Setting, size: Size, seed: int) -> Found:
@@ -221,8 +244,11 @@ WAYS: Dict[str, Way] = {
                     _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
     "fit": Way("sg.fit, nothing chosen", five_lines, [{}]),
     "posterior": Way("posterior, T = 1", posterior,
-                     [{"activation": activation, "variance": variance, "lr": lr, "friction": 0.003, "batch": None}
-                      for activation, variance, lr in (("relu", 4.0, 7e-4), ("relu", 4.0, 2e-4), ("relu", 16.0, 2e-4),
-                                                       ("tanh", 16.0, 7e-4))]),
+                     [{"activation": activation, "first": first, "variance": variance, "lr_first": lr_first, "lr": lr,
+                       "friction": 0.003, "batch": None}
+                      for activation, first, variance, lr_first, lr in (
+                          ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 4.0, 4.0, 2e-3, 2e-4),
+                          ("tanh", 16.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
+                          ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))]),
     "bde": Way("bde 1.0.2", bde, [{}]),
 }

@@ -1,6 +1,7 @@
 """What a fit chooses by itself: the network among several, the sampler's step and prior, burn-in and thinning."""
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from .._check import warn
@@ -8,10 +9,11 @@ from .._generators import generators_kept, seed_generators
 from ..gradients.native import fitting_stack
 from ..tuning import suggest
 from .network import Maker
+from .stepping import FAR, sharpest
 from .training import Trained
 
-__all__ = ["BATCH_SIZE", "ON_ALL", "OPTIMIZER", "SUGGEST", "WHY_ALL", "Settings", "chosen_settings", "collecting",
-           "given_params", "little_friction", "on_all_rows", "usual_pilot"]
+__all__ = ["BATCH_SIZE", "ON_ALL", "OPTIMIZER", "SUGGEST", "WHY_ALL", "Settings", "by_curvature", "chosen_settings",
+           "collecting", "given_params", "little_friction", "on_all_rows", "usual_pilot"]
 
 SUGGEST = "suggest"
 BURN_IN = 4             # one step in so many is burn-in
@@ -72,6 +74,15 @@ def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params,
     names = [*found_by.optimizer_params, *(["wd"] if suggest_prior else [])]
     reasons = {name: found_by.reasons[name] for name in names if name in found_by.reasons and name not in given}
     return Settings(dict(found_by.optimizer_params), reasons)
+
+
+def by_curvature(found: Trained, maker: Maker, given: Params) -> Optional[Settings]:
+    """The step of a chain on all data, by their largest curvature; None where there is none to go by."""
+    step = sharpest(found, maker, FAR)
+    if math.isnan(step.curvature):
+        return None
+    params = {**given, "learning_rate": step.learning_rate, "num_data": len(maker.data)}
+    return Settings(params, {"learning_rate": step.reason})
 
 
 def on_all_rows(found: Trained, maker: Maker) -> bool:

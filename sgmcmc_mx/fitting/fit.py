@@ -12,6 +12,7 @@ from .._check import choice, flag, integer
 from .._network import Loss
 from ..batches.layout import BatchLayout
 from ..chains import WarmStart
+from ..chains.arguments import VECTORIZED
 from ..kernels.seeds import checked_seed
 from ..priors import PriorLike
 from ..samplers import Sampler
@@ -25,6 +26,7 @@ from .choosing import (
     WHY_ALL,
     Params,
     Settings,
+    by_curvature,
     chosen_settings,
     collecting,
     given_params,
@@ -36,7 +38,10 @@ from .fitted import Chosen, Fit
 from .folder import Folder
 from .network import Maker, Network, candidates
 from .running import Running, halvings, seconds_a_step, usual_executor
+from .stepping import RIGHT, sharpest
 from .training import SHARE, Start, Trained, held_out_log_p, keep, trained, usual_start
+from .walking import PIECES, walked
+from .walking import SHARE as WALK
 
 __all__ = ["fit"]
 
@@ -93,8 +98,9 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     optimizer, optimizer_params : optional
         The sampler, and those of its arguments that are settled. ``suggest`` is not asked where they have a
         ``learning_rate``, and the prior is given. Default: where nothing of these is said, nor ``batch_size``, and the
-        network is a stack of dense layers of at most three million weights times examples, ``sghmc`` on all data at
-        every step, whose friction can then be small; else ``sgnht``.
+        network is a stack of dense layers of at most three million weights times examples, ``sgnht`` on all data at
+        every step, whose friction can then be small; half of the steps, which are not kept, with a long step. Else
+        ``sgnht`` on minibatches.
     batch_size : int, optional
         At most. Default: all, where that is said above, else 100. Training has batches of 100 at most by default.
     warm_start : 'auto', WarmStart or None, default 'auto'
@@ -179,16 +185,19 @@ class _Call:
         steps = [found.steps] + [self._trained(maker, start, k, seconds) for k in range(1, self._chains)]
         usual: Params = {}
         if is_free and on_all_rows(found, maker):
-            optimizer, usual, maker.batch_size = "sghmc", ON_ALL, len(maker.data)
-        settings = chosen_settings(found, maker, optimizer, {**usual, **given}, suggest_prior, pilot, self._seed)
+            usual, maker.batch_size = ON_ALL, len(maker.data)
+        quick = by_curvature(found, maker, {**usual, **given}) if usual and not suggest_prior else None
+        settings = quick or chosen_settings(found, maker, optimizer, {**usual, **given}, suggest_prior, pilot,
+                                            self._seed)
         settings.reasons.update(WHY_ALL if usual else {})
         maker.settings = {"optimizer": optimizer, "optimizer_params": settings.params}
         self._shortened(maker, found, settings, given)
         length = self._budget.steps or self._steps_in_time(maker, found, executor)
         if usual:
-            settings.params["friction"] = little_friction(length)
+            length = self._walked(maker, found, settings, length)
         burn_in, thin = collecting(length, samples)
-        kept = {**self._about(maker), "network": name, "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
+        kept = {**self._about(maker), "network": name, "link": getattr(maker.likelihood, "link", "log"),
+                "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
                 "params": {key: value for key, value in settings.params.items() if key not in given},
                 "warm_start": steps, "reasons": settings.reasons}
         self.folder.write(kept)
@@ -260,6 +269,26 @@ class _Call:
             settings.params["learning_rate"] /= 2 ** times
             settings.reasons["learning_rate"] = (f"halved {times} times, for a chain blew up at more: "
                                                  f"{settings.reasons.get('learning_rate', '')}")
+
+    def _walked(self, maker: Maker, found: Trained, settings: Settings, length: int) -> int:
+        """Have chains go ahead with the step that was chosen, and take a shorter one; returns the steps that are left.
+        """
+        params, done = settings.params, 0
+        params["friction"], far = little_friction(length), params["learning_rate"]
+        began = self._clock()
+        until = began + WALK * ((self._budget.seconds or 0.0) - began)
+        pieces, took = (1 if self._budget.steps else PIECES), 0.0
+        while not done or (pieces > 1 and self._clock() + took < until):
+            before, steps = self._clock(), max(1, int(WALK * length / pieces))
+            # With noise of its own: the chains that sample have that of the seed.
+            walked(maker, self.folder, self._chains, steps, (self._seed + 1 + done) % 2**32, self._context)
+            done, took = done + steps, self._clock() - before
+        found.setup.net.load_parameters(str(self.folder.start(0)), ctx=self._context)
+        step = sharpest(found, maker, RIGHT)
+        if not math.isnan(step.curvature):
+            params["learning_rate"] = min(far, step.learning_rate)
+            settings.reasons["learning_rate"] = f"{step.reason}, after {done} steps with {far:.3g} that went far"
+        return self._budget.steps or max(SHORTEST, self._steps_in_time(maker, found, VECTORIZED))
 
     def _steps_in_time(self, maker: Maker, found: Trained, executor: Any) -> int:
         executor = usual_executor(maker, found) if executor is None else executor

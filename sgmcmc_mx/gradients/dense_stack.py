@@ -218,7 +218,8 @@ def _likelihood(likelihood: Any, units: int) -> Tuple[str, int, float, Tuple[flo
             raise _Unknown(f"sigma is {said!r}")
         if units % 2:
             raise _Unknown("the network has an odd number of outputs")
-        return "gaussian_learned", units // 2, float("nan"), ()
+        name = "gaussian_softplus" if likelihood.link == "softplus" else "gaussian_learned"
+        return name, units // 2, float("nan"), ()
     sigma = np.asarray(said, dtype=np.float64).reshape(-1)
     if sigma.size not in (1, units):
         raise _Unknown(f"the likelihood has {sigma.size} sigmas for {units} outputs")

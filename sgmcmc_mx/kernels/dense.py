@@ -24,7 +24,7 @@ __all__ = ["ACTIVATIONS", "LIKELIHOODS", "Burst", "Errand", "Layer", "Member", "
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "softrelu", "softsign", "leaky", "elu")
 KINDS = ("dense", "convolution", "max_pooling")
 LIKELIHOODS = ("categorical", "bernoulli", "poisson", "gaussian", "gaussian_learned", "gaussian_label",
-               "noisy_dirichlet")
+               "noisy_dirichlet", "gaussian_softplus")
 
 _HEAD = struct.Struct("6qd")
 _LAYER = struct.Struct("4qd10q")

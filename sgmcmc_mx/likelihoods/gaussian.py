@@ -20,6 +20,9 @@ class Gaussian(LocationScale):
         A sequence or array of k numbers: one per output, along the last axis of length k.
         ``'learned'``: the network says, per input. Its last axis has 2k entries, first the k means, then the k values
         of log sigma, any real numbers; ``label`` has k. Nix & Weigend 1994; Kendall & Gal 2017, equation 5.
+        With ``link='softplus'`` it says k values u, and sigma = log(1 + exp(u)). That is exp(u) where sigma is small,
+        and u where it is large: a network that is asked about a row far from its data says a wide sigma then, where
+        exp(u) is astronomic or infinite.
         ``'global'``: one unknown sigma for all inputs and outputs. The last axis of ``output`` has k + 1 entries, first
         the k means, then log sigma; end the network with :class:`sgmcmc_mx.nn.LogSigma`, whose parameter it is. It is
         sampled, kept and predicted with as every weight is, and under the same prior, N(0, 1/wd) on log sigma.

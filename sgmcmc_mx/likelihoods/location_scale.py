@@ -10,9 +10,11 @@ from .base import Likelihood
 from .distributions import floats, like
 from .weighted import only_where
 
-__all__ = ["LocationScale"]
+__all__ = ["LocationScale", "softplus"]
 
 _WORDS = ("learned", "global", "label")
+_LINKS = ("log", "softplus")
+_LARGE = 30.0       # from here on log(1 + exp(x)) is x to every digit
 
 
 class LocationScale(Likelihood):
@@ -26,9 +28,11 @@ class LocationScale(Likelihood):
     _constant: float    #: what -log p(z) has beside ``_energy``
     _unit_variance: float = 1.0
 
-    def __init__(self, sigma: Union[float, Sequence[float], np.ndarray, str] = 1.0, **kwargs: Any) -> None:
+    def __init__(self, sigma: Union[float, Sequence[float], np.ndarray, str] = 1.0, *, link: str = "log",
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._sigma = _valid_sigma(sigma)
+        self._link = _valid_link(link, self._sigma)
 
     @property
     def sigma(self) -> Union[float, np.ndarray, str]:
@@ -36,12 +40,22 @@ class LocationScale(Likelihood):
         return self._sigma.copy() if isinstance(self._sigma, np.ndarray) else self._sigma
 
     @property
+    def link(self) -> str:
+        """'log' or 'softplus': what the network says of a sigma that is learned. Fixed at construction."""
+        return self._link
+
+    def arguments(self) -> dict:
+        """Sigma and link for a checkpoint, where sigma alone does not say all."""
+        return {"sigma": self._plain_sigma(), "link": self._link} if self._link != "log" else {}
+
+    @property
     def noise_in_label(self) -> bool:  # type: ignore[override]  # of the others it is a constant
         """Whether sigma comes with each label, so that nothing here knows that of a new y."""
         return self._says("label")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(sigma={self._plain_sigma()!r})"
+        link = "" if self._link == "log" else f", link={self._link!r}"
+        return f"{type(self).__name__}(sigma={self._plain_sigma()!r}{link})"
 
     def predictive(self, output: np.ndarray) -> np.ndarray:
         """The mean of y: ``output`` itself, or the first part of its last axis where sigma is learned."""
@@ -94,6 +108,8 @@ class LocationScale(Likelihood):
             return only_where(F, sigma > 0, loss)
         if self._says("learned"):
             mean, log_sigma = F.split(output, num_outputs=2, axis=-1)
+            if self._link == "softplus":
+                log_sigma = F.log(softplus(F, log_sigma))
             z = (F.reshape_like(label, mean) - mean) * F.exp(-log_sigma)
             return self._energy(F, z) + log_sigma + self._constant
         if self._says("global"):
@@ -144,7 +160,7 @@ class LocationScale(Likelihood):
         return super()._label_hint(output_shape, label_shape)
 
     def _mean_and_rest(self, output: np.ndarray) -> tuple:
-        """The mean of y, and what else the network says: log sigma, or None."""
+        """The mean of y, and what else the network says of sigma, or None."""
         output = floats(output)
         shape = self._label_shape(output.shape)
         if not (self._says("learned") or self._says("global")):
@@ -154,7 +170,7 @@ class LocationScale(Likelihood):
 
     def _moments(self, output: np.ndarray, noise_std: Optional[ArrayLike] = None) -> tuple:
         """(mean, sigma), both in the mean's shape."""
-        mean, log_sigma = self._mean_and_rest(output)
+        mean, said = self._mean_and_rest(output)
         if self.noise_in_label:
             if noise_std is None:
                 raise ValueError("noise_std: is not given, and with sigma='label' nothing else says how a new y "
@@ -162,7 +178,24 @@ class LocationScale(Likelihood):
             return mean, like(noise_std, mean, "noise_std")
         if noise_std is not None:
             raise ValueError(f"noise_std: {self!r} knows its own. Leave it out, or write sigma='label'.")
-        return mean, np.zeros_like(mean) + self._sigma if log_sigma is None else np.exp(log_sigma)
+        if said is None:
+            return mean, np.zeros_like(mean) + self._sigma
+        return mean, np.logaddexp(np.zeros_like(said), said) if self._link == "softplus" else np.exp(said)
+
+
+def softplus(F: Any, x: Any) -> Any:
+    """log(1 + exp(x)), for arrays and symbols. MXNet's softrelu is 0 far below 0, where this is exp(x)."""
+    return F.log1p(F.exp(F.clip(x, -1e30, _LARGE))) + F.relu(x - _LARGE)
+
+
+def _valid_link(link: Any, sigma: Any) -> str:
+    if link not in _LINKS:
+        raise ValueError(f"link: must be 'log' or 'softplus', got {link!r:.80}. With 'log' the network says log sigma; "
+                         "with 'softplus' sigma is log(1 + exp(u)) of what it says, which grows as u and no faster.")
+    if link != "log" and not (isinstance(sigma, str) and sigma == "learned"):
+        raise ValueError(f"link: {link!r} is for a sigma that the network says. Write sigma='learned', or leave link "
+                         "out.")
+    return str(link)
 
 
 def _valid_sigma(sigma: Any) -> Any:

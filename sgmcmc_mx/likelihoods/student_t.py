@@ -23,6 +23,8 @@ class StudentT(LocationScale):
         Above 2, or y would have no variance. Small is heavy tails; 30 is nearly a Gaussian.
     sigma : number, sequence, 'learned', 'global' or 'label', default 1.0
         The scale, as that of :class:`Gaussian`; the standard deviation is sigma (df / (df - 2))^(1/2).
+    link : 'log' or 'softplus', default 'log'
+        As that of :class:`Gaussian`.
     """
 
     def __init__(self, df: float = 4.0, sigma: Union[float, Sequence[float], np.ndarray, str] = 1.0,
@@ -40,10 +42,10 @@ class StudentT(LocationScale):
 
     def arguments(self) -> dict:
         """What it was made with, for a checkpoint."""
-        return {"df": self._df, "sigma": self._plain_sigma()}
+        return {"df": self._df, "sigma": self._plain_sigma(), **super().arguments()}
 
     def __repr__(self) -> str:
-        return f"StudentT(df={self._df!r}, sigma={self._plain_sigma()!r})"
+        return super().__repr__().replace("(", f"(df={self._df!r}, ", 1)
 
     def _energy(self, F: Any, z: Any) -> Any:
         return 0.5 * (self._df + 1.0) * F.log1p(F.square(z) / self._df)

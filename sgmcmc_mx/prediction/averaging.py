@@ -180,6 +180,9 @@ class _Wanted:
         quantiles = _checked_quantiles(quantiles, self.regression or stats is not None)
         names = () if stats is None else checked_names(stats, quantiles)
         transform = as_predictive(activation, axis)
+        # A chain that is well may say of a row far from its data a log sigma whose exp no float holds.
+        is_log = self.regression and getattr(activation, "link", None) == "log"
+        self._remedy = "; or, where it is sigma='learned' that is infinite, link='softplus'" if is_log else ""
         new_noise = checked_noise_std(noise_std, activation, self.regression)
         self._noise: Optional[NewNoise] = None
         self.needs_every_output = bool(quantiles)
@@ -202,7 +205,7 @@ class _Wanted:
             self._noise.finish([found["mean"] for found in batches])
         if not all(np.isfinite(a).all() for found in batches for a in found.values()):
             warn("the prediction is not finite everywhere: the chain diverged before its last sample; write a smaller "
-                 "learning_rate")
+                 "learning_rate" + self._remedy)
         results = [self._shaped(found) for found in batches]
         return results[0] if len(results) == 1 else results
 

@@ -24,6 +24,7 @@ from ..likelihoods import (
 )
 from ..likelihoods.activations import Activation
 from ..likelihoods.distributions import class_axis
+from ..likelihoods.location_scale import softplus
 
 __all__ = ["WEIGHTS", "Head", "head_of", "of_classes", "of_regression"]
 
@@ -125,7 +126,8 @@ def _location_scale(likelihood: Any, noise_std: Optional[float]) -> Head:
 
     def variance(out: Symbol) -> Symbol:
         if word == "learned":
-            return unit * F.exp(2.0 * F.split(out, num_outputs=2, axis=-1)[1])
+            said = F.split(out, num_outputs=2, axis=-1)[1]
+            return unit * (F.square(softplus(F, said)) if likelihood.link == "softplus" else F.exp(2.0 * said))
         nothing = F.zeros_like(mean(out))
         if word == "global":
             return F.broadcast_add(nothing, unit * F.exp(2.0 * F.slice_axis(out, axis=-1, begin=-1, end=None)))

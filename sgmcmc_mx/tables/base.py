@@ -17,7 +17,7 @@ from ..likelihoods import Likelihood
 from ..priors import PriorLike
 from .checking import checked, checked_with_labels
 from .columns import encoder_for, is_frame
-from .mlp import CHOOSE, networks
+from .mlp import CHOOSE, USUAL, networks, usual_prior
 
 __all__ = ["Bayesian"]
 
@@ -69,8 +69,9 @@ class Bayesian(BaseEstimator):
                 log_sigma: bool = False) -> None:
         """Fit the chains to rows that are prepared."""
         nets = networks(x.shape[1], self.hidden, outputs, self.activation, log_sigma)
+        prior = usual_prior(len(x)) if isinstance(self.prior, str) and self.prior == USUAL else self.prior
         self.fit_ = fit(nets, likelihood, x, y, validation=self.validation, chains=self.chains, budget=self.budget,
-                        samples=self.samples, store=self.store, seed=self.seed, prior=self.prior,
+                        samples=self.samples, store=self.store, seed=self.seed, prior=prior,
                         optimizer=self.optimizer, optimizer_params=self.optimizer_params, batch_size=self.batch_size,
                         warm_start=self.training, progress=self.progress)
 

@@ -7,8 +7,14 @@ from typing import Any, Callable, Dict, NamedTuple, Tuple
 from mxnet import gluon
 
 from ..nn import LogSigma
+from ..priors import FanIn
 
-__all__ = ["ACTIVATIONS", "CHOOSE", "Mlp", "checked_hidden", "networks"]
+__all__ = ["ACTIVATIONS", "CHOOSE", "USUAL", "Mlp", "checked_hidden", "networks", "usual_prior"]
+
+USUAL = "usual"
+# Of each weight and bias that a column meets first, and of what a unit of a later layer sums up; for few rows, and from
+# so many on.
+VARIANCE, OF_FEW, FEW = 4.0, 1.0, 500
 
 CHOOSE = "choose"
 TRIED = ("tanh", "relu", "elu")      # by 'choose'; all of them move as one native operation
@@ -39,6 +45,14 @@ class Mlp(NamedTuple):
         if self.log_sigma:
             net.add(LogSigma(initial=-1.0))
         return net
+
+
+def usual_prior(rows: int) -> Dict[str, Any]:
+    """Wide where columns come in, so that y may turn often within a column's range, and narrow from there on: the sum
+    that a unit forms of a layer's outputs has the same spread however many there are. Of few rows, which could not tell
+    such turns from noise, the first layer is no wider than N(0, 1)."""
+    variance = VARIANCE if rows >= FEW else OF_FEW
+    return {"0.weight": 1.0 / variance, "0.bias": 1.0 / variance, ".*weight": FanIn(variance), ".*": 1.0}
 
 
 def networks(inputs: int, hidden: Any, outputs: int, activation: Any, log_sigma: bool = False) -> Dict[str, Mlp]:

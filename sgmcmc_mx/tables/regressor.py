@@ -10,16 +10,20 @@ from sklearn.base import RegressorMixin
 
 from .._check import choice, flag
 from ..chains import WarmStart
+from ..diagnostics.table import Summary
 from ..fitting import Interval
 from ..fitting.budget import Given
+from ..fitting.folder import Folder
 from ..likelihoods import Gaussian
 from ..priors import PriorLike
 from .base import Bayesian
-from .mlp import CHOOSE
+from .mlp import USUAL
+from .units import InUnits
 
 __all__ = ["BayesianRegressor"]
 
 BY_INPUT, CONSTANT = "by input", "constant"
+LINK = "softplus"
 
 
 class BayesianRegressor(RegressorMixin, Bayesian):
@@ -35,12 +39,14 @@ class BayesianRegressor(RegressorMixin, Bayesian):
     noise : 'by input' or 'constant', default 'by input'
         Whether the spread of y about its mean depends on the row. One that is constant is sampled with the weights by
         MXNet's operators, which takes many times longer.
-    activation : str, default 'choose'
+    activation : str, default 'tanh'
         ``'tanh'``, ``'relu'``, ``'elu'``, ``'silu'``, ...; ``'choose'``: the one of the first three that predicts the
         rows held out best after ordinary training.
     chains, budget, samples, seed, prior, validation, batch_size, optimizer, optimizer_params, store, progress
         As for :func:`sgmcmc_mx.fit`: ``budget`` is seconds (60), or ``'5000 steps'`` for results that the seed alone
-        decides. ``prior`` is 1.0 by default, N(0, 1) on each weight; ``'suggest'`` chooses.
+        decides. ``prior`` is ``'usual'`` by default: N(0, s) in the first layer, N(0, s / n) on the
+        weights of a later one with n inputs, N(0, 1) on its biases, where s is 4, and 1 for less than 500 rows;
+        ``'suggest'`` chooses.
     training : 'auto', WarmStart or None, default 'auto'
         What :func:`sgmcmc_mx.fit` calls ``warm_start``, a word that has another meaning in scikit-learn.
 
@@ -64,8 +70,8 @@ class BayesianRegressor(RegressorMixin, Bayesian):
     """
 
     def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, noise: str = BY_INPUT,
-                 activation: str = CHOOSE, chains: int = 4, budget: Given = 60, samples: int = 100, seed: int = 0,
-                 prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: Optional[int] = None,
+                 activation: str = "tanh", chains: int = 4, budget: Given = 60, samples: int = 100, seed: int = 0,
+                 prior: Union[None, PriorLike] = USUAL, validation: float = 0.1, batch_size: Optional[int] = None,
                  optimizer: Optional[str] = None, optimizer_params: Optional[Dict[str, Any]] = None,
                  training: Union[None, str, WarmStart] = "auto", store: Union[None, str, os.PathLike] = None,
                  progress: bool = False) -> None:
@@ -81,9 +87,14 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         labels = np.asarray(labels, dtype=np.float64)
         self.y_mean_, self.y_scale_ = float(labels.mean()), float(labels.std()) or 1.0
         constant = self.noise == CONSTANT
-        self._sample(rows, self._scaled(labels), Gaussian("global" if constant else "learned"), 1 if constant else 2,
-                     constant)
+        likelihood = Gaussian("global") if constant else Gaussian("learned", link=self._link())
+        self._sample(rows, self._scaled(labels), likelihood, 1 if constant else 2, constant)
         return self
+
+    def _link(self) -> str:
+        """Softplus, under which no row has an infinite sigma; a fit of an older version in the store has log sigma."""
+        begun = None if self.store is None else Folder(self.store).read()
+        return LINK if begun is None else str(begun.get("link", "log"))
 
     def predict(self, X: Any, interval: Optional[float] = None, samples: bool = False,
                 return_std: bool = False) -> Union[np.ndarray, Tuple[np.ndarray, np.ndarray], Interval]:
@@ -114,6 +125,18 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         found = fit.predict(rows)
         mean = self._unscaled(found.mean[:, 0])
         return (mean, found.std[:, 0] * self.y_scale_) if return_std else mean
+
+    def summary(self, **options: Any) -> Summary:
+        """Whether the chains can be trusted, by the rows held out, in the unit of y; see
+        :func:`sgmcmc_mx.diagnostics.summary`.
+        """
+        fit = self._fitted()
+        if fit.held_out is not None and not {"x", "y", "likelihood"} & set(options):
+            *rows, labels = fit.held_out
+            own = fit.likelihood
+            options = {**options, "x": rows[0], "y": self._unscaled(labels),
+                       "likelihood": InUnits(own.sigma, self.y_mean_, self.y_scale_, own.link)}
+        return fit.summary(**options)
 
     def log_predictive_density(self, X: Any, y: ArrayLike) -> np.ndarray:
         """log p(y | row) of each row, in nats, in the unit of y; its mean is minus the NLL."""

@@ -15,11 +15,11 @@ class InUnits(Gaussian):
     """A normal law of y = mean + scale z, where the network was fitted to z.
 
     The network's outputs stay as they are; labels, predictions and densities are of y, in its own unit. Whoever is
-    given this likelihood in place of ``Gaussian(sigma)`` speaks of y: -log p(y) = -log p(z) + log scale.
+    given this likelihood in place of ``Gaussian(sigma, link=link)`` speaks of y: -log p(y) = -log p(z) + log scale.
     """
 
-    def __init__(self, sigma: Any, mean: float, scale: float) -> None:
-        super().__init__(sigma)
+    def __init__(self, sigma: Any, mean: float, scale: float, link: str = "log") -> None:
+        super().__init__(sigma, link=link)
         self._mean, self._scale = float(mean), float(scale)
 
     def _nll(self, F: Any, output: Any, label: Any) -> Any:

@@ -320,11 +320,27 @@ def test_a_likelihood_of_ones_own(folder):
     lambda: sg.likelihoods.NegativeBinomial(2.0), lambda: sg.likelihoods.Categorical(label_noise=0.1),
     lambda: sg.likelihoods.NoisyDirichlet(0.1, -1), sg.likelihoods.Ordinal], ids=lambda make: repr(make()))
 def test_a_likelihood_keeps_its_arguments(make, folder):
-    net, loss = network(), make()
+    _keeps(make(), network, folder)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: sg.likelihoods.Gaussian("learned"), lambda: sg.likelihoods.Gaussian("learned", link="softplus"),
+    lambda: sg.likelihoods.StudentT(3.0, "learned", link="softplus")], ids=lambda make: repr(make()))
+def test_a_likelihood_keeps_what_the_network_says_of_sigma(make, folder):
+    def two_outputs():
+        net = gluon.nn.Dense(2, in_units=X.shape[1])
+        net.initialize()
+        return net
+    _keeps(make(), two_outputs, folder)
+
+
+def _keeps(loss, make_network, folder):
+    net = make_network()
     tr = sg.BayesianTrainer(net, "sgld", options(), loss, seed=1, store=folder, checkpoint_every=1)
-    step(net, tr, nd.array(X[:BATCH]), nd.ones(loss._label_shape((BATCH, 3))))
+    out = net(nd.array(X[:BATCH]))
+    step(net, tr, nd.array(X[:BATCH]), nd.ones(loss._label_shape(out.shape)))
     tr.close()
-    again = sg.BayesianTrainer.resume(folder, network())
+    again = sg.BayesianTrainer.resume(folder, make_network())
     assert type(again.likelihood) is type(loss) and repr(again.likelihood) == repr(loss)
     again.close()
 

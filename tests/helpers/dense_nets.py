@@ -14,6 +14,7 @@ LIKELIHOODS = {
     "gaussian": (lambda: sg.likelihoods.Gaussian(0.3), 1),
     "gaussian each": (lambda: sg.likelihoods.Gaussian([0.3, 2.0]), 2),
     "gaussian learned": (lambda: sg.likelihoods.Gaussian("learned"), 4),
+    "gaussian softplus": (lambda: sg.likelihoods.Gaussian("learned", link="softplus"), 4),
     "gaussian label": (lambda: sg.likelihoods.Gaussian("label"), 2),
 }
 
@@ -27,7 +28,7 @@ def labels(kind, n, rng):
         return rng.randint(0, 2, (n, units)).astype("float32")
     if kind == "poisson":
         return rng.poisson(2.0, (n, units)).astype("float32")
-    y = rng.randn(n, units // 2 if kind == "gaussian learned" else units).astype("float32")
+    y = rng.randn(n, units // 2 if kind in ("gaussian learned", "gaussian softplus") else units).astype("float32")
     return np.concatenate([y, 0.5 + rng.rand(n, units)], axis=1).astype("float32") if kind == "gaussian label" else y
 
 

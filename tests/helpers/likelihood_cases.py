@@ -29,7 +29,7 @@ def _cases():
     yes, counts = rng.randint(0, 2, (N, K)), rng.poisson(2.0, (N, K))
     sequence, steps = rng.randn(N, 4, 5), rng.randint(0, 5, (N, 4))
     wide = rng.randn(N, 2 * K)
-    mean, sigma = wide[:, :K], np.exp(wide[:, K:])
+    mean, sigma, soft = wide[:, :K], np.exp(wide[:, K:]), np.logaddexp(0.0, wide[:, K:])
     total = lambda logp: -logp.reshape(N, -1).sum(axis=1)  # noqa: E731
     residual = real - mean
     pixels, classes = rng.randn(N, 5, 2, 3), rng.randint(0, 5, (N, 2, 3))
@@ -55,6 +55,10 @@ def _cases():
                                 (out - real) / np.square(SIGMAS)),
         "gaussian-learned": (lambda: Gaussian("learned"), wide, real, total(stats.norm.logpdf(real, mean, sigma)),
                              np.concatenate([-residual / sigma ** 2, 1 - (residual / sigma) ** 2], axis=1)),
+        "gaussian-learned-softplus": (
+            lambda: Gaussian("learned", link="softplus"), wide, real, total(stats.norm.logpdf(real, mean, soft)),
+            np.concatenate([-residual / soft ** 2, (1 - (residual / soft) ** 2) / soft * special.expit(wide[:, K:])],
+                           axis=1)),
         "gaussian-label": (lambda: Gaussian("label"), out, np.concatenate([real, errors], axis=1),
                            total(stats.norm.logpdf(real, out, errors)), (out - real) / errors ** 2),
         "poisson": (Poisson, out, counts, total(stats.poisson.logpmf(counts, np.exp(out))), np.exp(out) - counts),

@@ -7,7 +7,7 @@ from likelihood_cases import evaluate as _evaluate
 from mxnet import gluon, nd
 from scipy import special, stats
 
-from sgmcmc_mx.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood, Poisson, as_predictive
+from sgmcmc_mx.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood, Poisson, StudentT, as_predictive
 
 # ---------------------------------------------------------------- values and gradients
 
@@ -243,6 +243,7 @@ def test_kinds_and_names():
         "regression"] * 2
     assert [repr(x) for x in (Categorical(), Gaussian(), Gaussian([1, 2]), Gaussian("learned"))] == [
         "Categorical()", "Gaussian(sigma=1.0)", "Gaussian(sigma=[1.0, 2.0])", "Gaussian(sigma='learned')"]
+    assert repr(StudentT(3.0, "learned", link="softplus")) == "StudentT(df=3.0, sigma='learned', link='softplus')"
     assert repr(Categorical(-1, 1)) == "Categorical(ignore_label=-1, axis=1)"
 
 
@@ -287,6 +288,22 @@ def test_gaussian_cdf_equals_scipy():
                                stats.norm.cdf(out[0, :, :2], out[..., :2], np.exp(out[..., 2:])), rtol=1e-7, atol=4e-16)
     np.testing.assert_allclose(Gaussian(SIGMAS + [9]).cdf(0.5, out), stats.norm.cdf(0.5, out, SIGMAS + [9]), rtol=1e-7)
     assert Gaussian().cdf([-np.inf, np.inf], np.zeros(2)).tolist() == [0, 1]
+
+
+def test_a_sigma_by_softplus_grows_as_what_the_network_says():
+    """Of 200 the log link makes a sigma that no float32 holds; the density stays what it is far below 0."""
+    said = np.array([-30.0, -1.0, 0.0, 5.0, 200.0], dtype=np.float32)
+    out = np.stack([np.zeros(5, dtype=np.float32), said], axis=1)
+    loss = Gaussian("learned", link="softplus")
+    sigma = np.logaddexp(0.0, said.astype(np.float64))
+    np.testing.assert_allclose(loss.noise_variance(out)[:, 0], sigma**2, rtol=1e-6)
+    np.testing.assert_allclose(StudentT(4.0, "learned", link="softplus").noise_variance(out)[:, 0], 2 * sigma**2,
+                               rtol=1e-6)
+    y = (0.5 * sigma)[:, np.newaxis].astype(np.float32)
+    found = loss(nd.array(out), nd.array(y)).asnumpy()
+    np.testing.assert_allclose(found, -stats.norm.logpdf(0.5 * sigma, 0.0, sigma), rtol=1e-5)
+    with np.errstate(over="ignore"):
+        assert np.isinf(Gaussian("learned").noise_variance(out)).any()
 
 
 def test_noise_that_is_given_for_new_points():

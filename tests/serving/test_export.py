@@ -47,6 +47,7 @@ def test_of_classes(activation, units, tmp_path):
 
 
 REGRESSIONS = [(L.Gaussian(0.3), 2, ()), (L.Gaussian([0.3, 2.0]), 2, ()), (L.Gaussian("learned"), 4, ()),
+               (L.Gaussian("learned", link="softplus"), 4, ()),
                (L.Gaussian("global"), 2, (sg.nn.LogSigma,)), (L.StudentT(5.0, 0.3), 1, ()), (L.Poisson(), 2, ()),
                (L.NegativeBinomial(3.0), 1, ()), (L.NegativeBinomial(), 4, ())]
 

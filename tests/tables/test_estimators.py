@@ -1,4 +1,5 @@
 """BayesianRegressor and BayesianClassifier: scikit-learn's own checks, its tools around them, frames, intervals."""
+import json
 import pickle
 import sys
 
@@ -65,6 +66,33 @@ def test_the_density_is_one_in_y(fitted):
     density = np.exp(fitted.log_predictive_density(np.repeat(X[:1], len(grid), axis=0), grid))
     assert abs(density.sum() * (grid[1] - grid[0]) - 1.0) < 1e-3
     assert abs((density * grid).sum() / density.sum() - fitted.predict(X[:1])[0]) < 0.05
+
+
+def test_the_summary_is_in_the_unit_of_y(fitted):
+    x, y = fitted.fit_.held_out
+    nll = np.log(fitted.y_scale_) - fitted.fit_.log_predictive_density(x, y).mean()
+    said = next(row.detail for row in fitted.summary() if row.name == "nll")
+    assert float(said.split()[1].rstrip(",")) == pytest.approx(nll, rel=1e-3)
+
+
+def test_a_row_far_from_the_data_has_a_wide_interval_and_no_infinite_one():
+    """Under log sigma these rows have an infinite one."""
+    model = regressor(activation="relu").fit(X, Y)
+    mean, std = model.predict(np.concatenate([1e4 * X[:20], -1e4 * X[:20]]), return_std=True)
+    assert np.isfinite(mean).all() and np.isfinite(std).all() and std.max() > 100.0
+
+
+def test_a_store_of_an_older_version_goes_on_with_its_log_sigma(tmp_path, monkeypatch):
+    """Its file says nothing of a link."""
+    monkeypatch.setattr("sgmcmc_mx.tables.regressor.LINK", "log")
+    regressor(store=tmp_path / "a").fit(X, Y)
+    monkeypatch.undo()
+    chosen = json.loads((tmp_path / "a" / "fit.json").read_text())
+    assert chosen.pop("link") == "log"
+    (tmp_path / "a" / "fit.json").write_text(json.dumps(chosen))
+    model = regressor(store=tmp_path / "a", budget="60 steps").fit(X, Y)
+    assert model.fit_.likelihood.link == "log" and model.fit_.runs.steps == [60]
+    assert regressor(store=tmp_path / "b").fit(X, Y).fit_.likelihood.link == "softplus"
 
 
 def test_constant_noise():
@@ -220,3 +248,14 @@ except ImportError as e:
     assert "BayesianRegressor needs scikit-learn, which is not there; write pip install 'sgmcmc_mx[sklearn]'" in \
         done.stdout, done.stderr
     assert "sklearn" in sys.modules
+
+
+@pytest.mark.parametrize("rows, variance", [(100, 1.0), (600, 4.0)])
+def test_a_regressors_usual_prior_is_wide_where_columns_come_in(rows, variance):
+    x = np.resize(X, (rows, 3)) + 0.01 * np.arange(rows)[:, np.newaxis]
+    model = regressor(budget="10 steps").fit(x, x[:, 0])
+    prior = model.fit_.chosen.optimizer_params["prior"]
+    names = model.fit_.runs.setup.net._collect_params_with_prefix()
+    precisions = {name: sg.priors.as_prior(prior).precision([name], p.shape) for name, p in names.items()}
+    assert precisions["0.weight"] == precisions["0.bias"] == 1.0 / variance
+    assert precisions["1.weight"] == pytest.approx(8 / variance) and precisions["1.bias"] == 1.0

@@ -122,6 +122,21 @@ static double gaussian_learned(const float *z, const float *label, float *delta,
     return loss;
 }
 
+/* The network says k means, then k values u: sigma = log(1 + exp(u)). Far below 0 that is exp(u). */
+static double gaussian_softplus(const float *z, const float *label, float *delta, int64_t width)
+{
+    const int64_t half = width / 2;
+    double loss = 0;
+    for (int64_t k = 0; k < half; k++) {
+        const float u = z[half + k], e = expf(-fabsf(u)), sigma = (u > 0 ? u : 0) + log1pf(e);
+        const float precision = 1.0f / sigma, r = (label[k] - z[k]) * precision;
+        loss += 0.5 * r * r + logf(sigma) + HALF_LOG_2PI;
+        delta[k] = -r * precision;
+        delta[half + k] = (1.0f - r * r) * precision * (u > 0 ? 1.0f : e) / (1.0f + e);
+    }
+    return loss;
+}
+
 /* The label says k values, then their k sigmas. */
 static double gaussian_label(const float *z, const float *label, float *delta, int64_t width)
 {
@@ -163,6 +178,9 @@ static double likelihood(const sg_network *net, const float *z, int64_t stride, 
             break;
         case SG_GAUSSIAN_LABEL:
             loss += gaussian_label(z, label, delta, width);
+            break;
+        case SG_GAUSSIAN_SOFTPLUS:
+            loss += gaussian_softplus(z, label, delta, width);
             break;
         }
     }

@@ -22,7 +22,7 @@
 enum { SG_IDENTITY, SG_RELU, SG_SIGMOID, SG_TANH, SG_SOFTRELU, SG_SOFTSIGN, SG_LEAKY, SG_ELU };
 enum { SG_DENSE, SG_CONVOLUTION, SG_MAX_POOLING };
 enum { SG_CATEGORICAL, SG_BERNOULLI, SG_POISSON, SG_GAUSSIAN, SG_GAUSSIAN_LEARNED, SG_GAUSSIAN_LABEL,
-       SG_NOISY_DIRICHLET };
+       SG_NOISY_DIRICHLET, SG_GAUSSIAN_SOFTPLUS };
 
 /* Of a convolution or a pooling: images of a channel lie one after the other, and rows of an image. */
 typedef struct {

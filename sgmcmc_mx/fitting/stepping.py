@@ -1,0 +1,78 @@
+"""The step of chains that see all rows: by the largest curvature of U where the training has led."""
+from __future__ import annotations
+
+from typing import List, NamedTuple
+
+import numpy as np
+
+from ..data import ArrayLoader
+from ..gradients.dense_stack import Stack
+from ..gradients.native import NativeGradient, fitting_stack
+from .network import Maker
+from .training import Trained
+
+__all__ = ["FAR", "RIGHT", "Sharpest", "sharpest"]
+
+ITERATIONS = 20
+NEAR = 1e-3         # of the weights' length: so far apart are two gradients
+# Eta times the largest curvature, below 4: of a chain that is to go far, and of one that is to be right.
+FAR, RIGHT = 0.5, 0.1
+
+
+class Sharpest(NamedTuple):
+    """The largest curvature of U, and the learning rate that it allows."""
+
+    curvature: float
+    learning_rate: float
+    reason: str
+
+
+def sharpest(found: Trained, maker: Maker, part: float) -> Sharpest:
+    """By differences of native gradients over all rows, which cost milliseconds: :func:`sgmcmc_mx.suggest` takes some
+    thousand operators of MXNet to say the same, and what it says of minibatch noise is not needed here.
+
+    NaN where the curvature is not finite or not above 0.
+    """
+    setup, data = found.setup, maker.data.loader(len(maker.data))
+    stack = fitting_stack(setup.net, setup.likelihood, data)
+    if isinstance(stack, str):
+        raise RuntimeError(f"the network has no native gradient: {stack}")
+    slope = _Slope(stack, data)
+    start = slope.weights()
+    far = NEAR * (1.0 + float(np.linalg.norm(start)))
+    direction, curvature = np.random.RandomState(0).standard_normal(start.size), float("nan")
+    for _ in range(ITERATIONS):
+        direction /= np.linalg.norm(direction)
+        product = (slope.at(start + far * direction) - slope.at(start - far * direction)) / (2.0 * far)
+        curvature = abs(float(direction @ product))
+        if not np.isfinite(product).all() or not curvature > 0.0:
+            curvature = float("nan")
+            break
+        direction = product
+    slope.at(start)
+    return Sharpest(curvature, float(f"{part * len(maker.data) / curvature:.3g}"),
+                    f"eta k = {part:g} at U's largest curvature there, k = {curvature:.2g}")
+
+
+class _Slope:
+    """The gradient of the summed -log p of all rows, as a function of all weights in one array."""
+
+    def __init__(self, stack: Stack, data: ArrayLoader) -> None:
+        self._arrays = [(p.list_data()[0], p.list_grad()[0]) for p in stack.params]
+        self._native, self._rows = NativeGradient.on(stack, data), np.arange(len(data.arrays[0]))
+
+    def weights(self) -> np.ndarray:
+        return _joined([w.asnumpy() for w, _ in self._arrays])
+
+    def at(self, weights: np.ndarray) -> np.ndarray:
+        """The gradient there, where the weights are left, too."""
+        place = 0
+        for w, _ in self._arrays:
+            w[:] = weights[place:place + w.size].reshape(w.shape).astype(np.float32)
+            place += w.size
+        self._native.run(self._rows)
+        return _joined([g.asnumpy() for _, g in self._arrays])
+
+
+def _joined(arrays: List[np.ndarray]) -> np.ndarray:
+    return np.concatenate([a.astype(np.float64).reshape(-1) for a in arrays])

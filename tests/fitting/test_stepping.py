@@ -1,0 +1,59 @@
+"""The step of a chain on all rows, by the largest curvature; and chains that go ahead before they sample."""
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon
+
+import sgmcmc_mx as sg
+from sgmcmc_mx.fitting.arrays import parted
+from sgmcmc_mx.fitting.network import Maker
+from sgmcmc_mx.fitting.stepping import sharpest
+from sgmcmc_mx.fitting.training import trained
+
+SIGMA = 0.5
+RNG = np.random.RandomState(0)
+X = (RNG.randn(300, 3) * [3.0, 1.0, 0.3]).astype("float32")
+Y = (X @ [1.0, -1.0, 0.5] + SIGMA * RNG.randn(300)).astype("float32")[:, np.newaxis]
+
+
+def _found():
+    data = parted(X, Y, 0.0, 0)
+    maker = Maker(lambda: gluon.nn.Dense(1, in_units=3), sg.likelihoods.Gaussian(SIGMA), data, 100, None)
+    return trained(maker, None, 0, 0, mx.cpu()), maker
+
+
+def _largest(shown):
+    a = np.hstack([shown, np.ones((len(shown), 1))]).astype("float64")
+    return np.linalg.eigvalsh(a.T @ a / SIGMA**2)[-1]
+
+
+def test_the_largest_curvature_is_that_of_a_linear_model():
+    found, maker = _found()
+    before = [p.data().asnumpy() for p in found.setup.net.collect_params().values()]
+    step = sharpest(found, maker, 0.1)
+    assert step.curvature == pytest.approx(_largest(X), rel=0.02)
+    assert step.learning_rate == pytest.approx(0.1 * 300 / step.curvature, rel=0.01)
+    for old, p in zip(before, found.setup.net.collect_params().values()):
+        np.testing.assert_array_equal(p.data().asnumpy(), old)
+
+
+def test_without_curvature_there_is_no_step():
+    """Where the training has left the finite numbers."""
+    found, maker = _found()
+    for p in found.setup.net.collect_params().values():
+        p.set_data(mx.nd.full(p.shape, np.inf))
+    assert np.isnan(sharpest(found, maker, 0.1).curvature)
+
+
+def test_a_fit_goes_far_and_then_samples_with_a_step_that_curvature_allows():
+    fit = sg.fit(gluon.nn.Dense(1, in_units=3), sg.likelihoods.Gaussian(SIGMA), X, Y, budget="200 steps", chains=2,
+                 samples=10, prior=1.0, warm_start=None)
+    shown = fit._running.maker.data.shown[0]
+    chosen = fit.chosen
+    assert chosen.optimizer_params["learning_rate"] == pytest.approx(0.1 * len(shown) / _largest(shown), rel=0.03)
+    assert "after 100 steps" in chosen.reasons["learning_rate"] and fit.runs.steps == [200, 200]
+    # Where chains begin is no longer where the network was initialised: it has gone to the data.
+    starts = [mx.nd.load(str(fit._running.folder.start(k))) for k in range(2)]
+    weights = [np.concatenate([a.asnumpy().ravel() for a in start.values()]) for start in starts]
+    assert all(np.abs(np.sort(w)[-1] - 1.0) < 0.2 and np.sort(w)[0] == pytest.approx(-1.0, abs=0.2) for w in weights)
+    assert np.abs(weights[0] - weights[1]).max() > 1e-4
