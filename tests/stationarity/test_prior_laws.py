@@ -66,7 +66,7 @@ def by_quadrature(name, T):
     return {quantity: (p * x).sum() / p.sum() for quantity, x in quantities(w).items()}
 
 
-def scores(name, T=1.0, seed=1, steps=1500):
+def scores(name, T=1.0, seed=1, steps=900):
     """z of each quantity: every chain's mean over the last of its steps."""
     sampler = mx.optimizer.create("sghmc", num_data=N, learning_rate=ETA * N, friction=0.1, integrator="badodab",
                                   temperature=T, prior=PRIORS[name][0](), seed=seed)
