@@ -127,7 +127,7 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant, name", [(mutant, name) for mutant, (names, _) in MUTANTS.items() for name in names])
 def test_the_mutant_is_rejected(mutant, name, monkeypatch):
     monkeypatch.setattr(kernels, "step", altered(kernels.step, tensors(MUTANTS[mutant][1])))
-    found = scores(name, steps=600)
+    found = scores(name, steps=450)
     assert worst(found) > LIMIT, found
 
 
