@@ -4,7 +4,10 @@ Importing this module imports ``mxnet`` and, around that import only where neede
 
 * puts back ``numpy.bool`` and ``numpy.int``, which MXNet reads and NumPy 1.24 took away;
 * lends MXNet a ``distutils.version``, which Python 3.12 took away (MXNet compares two NumPy versions with it);
-* keeps MXNet's own deprecation warnings off the console.
+* keeps MXNet's own deprecation warnings off the console;
+* keeps SciPy's statistics and scikit-learn from being imported with it, which would take half as long as all of MXNet.
+  MXNet's quantization gets the statistics when it uses them. Its FeedForward, which was given up for Module in 2016, is
+  an estimator of scikit-learn only where scikit-learn was imported before.
 
 What cannot work is one :class:`ImportError` that says what to install. On Python 3.12 and later, or with NumPy 1.24 and
 later, ``import sgmcmc_mx`` has to come before ``import mxnet``. Nothing else of the package is imported from here, so
@@ -17,6 +20,7 @@ is broken, and who completes a word by the tabulator key cannot wait for MXNet.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -25,7 +29,7 @@ import re
 import sys
 import types
 import warnings
-from typing import Any, List, Optional
+from typing import Any, Iterator, List, Optional
 
 __all__ = ["alone", "import_mxnet", "problem", "serving"]
 
@@ -80,6 +84,29 @@ def _lend_distutils() -> List[str]:
         return list(lent)
 
 
+class _Later(types.ModuleType):
+    """A module that is imported when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _without_large_imports() -> Iterator[None]:
+    """What MXNet would import within this and hardly ever use comes later, or not; what is imported already stays."""
+    instead = {"scipy.stats": _Later("scipy.stats"), "sklearn": None}
+    instead = {name: module for name, module in instead.items() if name not in sys.modules}
+    sys.modules.update(instead)     # type: ignore[arg-type]    # None: not to be imported
+    try:
+        yield
+    finally:    # whoever asks for the real one gets it
+        for name, module in instead.items():
+            if sys.modules.get(name, module) is module:
+                sys.modules.pop(name, None)
+
+
 def _import_numpy() -> Any:
     try:
         numpy = importlib.import_module("numpy")
@@ -112,6 +139,8 @@ def import_mxnet() -> types.ModuleType:
                 warnings.simplefilter("ignore", category)
             if "mxnet" not in sys.modules:
                 lent = _lend_distutils()
+                with _without_large_imports():
+                    importlib.import_module("mxnet")
             mxnet = importlib.import_module("mxnet")
     except ModuleNotFoundError as error:
         if error.name != "mxnet":

@@ -109,6 +109,33 @@ def test_again_changes_nothing():
     assert set(sys.modules) == modules
 
 
+def test_what_is_large_is_imported_when_it_is_used():
+    """SciPy's statistics and scikit-learn are no price of the import. Afterwards both are there, whole."""
+    pytest.importorskip("sklearn")
+    after = """
+import mxnet as mx
+print([name for name in ('scipy.stats', 'sklearn', 'pandas', 'matplotlib') if name in sys.modules])
+print(mx.contrib.quantization.stats.entropy([.5, .5]))      # as quantization calls it
+import scipy.stats, sklearn.base
+print(mx.contrib.quantization.stats.entropy is scipy.stats.entropy, scipy.stats.norm.cdf(0), sklearn.base.BaseEstimator)
+"""
+    done = run_alone(after=after)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", "0.6931471805599453", "True 0.5 <class 'sklearn.base.BaseEstimator'>"]
+
+
+def test_what_was_imported_before_is_what_mxnet_gets():
+    pytest.importorskip("sklearn")
+    after = """
+import mxnet as mx
+print(mx.contrib.quantization.stats is scipy.stats is sys.modules['scipy.stats'])
+print(issubclass(mx.model.FeedForward, sklearn.base.BaseEstimator))
+"""
+    done = run_alone(before="import scipy.stats, sklearn.base", after=after)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_versions_compare_by_number():
     older, newer = _compat._Version("1.9.0"), _compat._Version("1.26.4")
     assert older < newer and newer >= older and older != newer

@@ -13,15 +13,17 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from typing import Sequence
+from typing import List, Sequence
 
 import numpy as np
 
-__all__ = ["COMPILER", "library", "run"]
+__all__ = ["COMPILER", "library", "run", "share"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER = "on_host.h"
 _lock = threading.Lock()
+_shared: List[str] = []
+_made: List[tempfile.TemporaryDirectory] = []
 COMPILER = next(filter(None, map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++"))), None)
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-Wall", "-Werror",
          "-Wno-unknown-pragmas")
@@ -50,12 +52,26 @@ def library(source: str) -> ctypes.CDLL:
     kernels += ["words", "normals"] if defined["STREAM"] == "1" else []
     text = "\n".join([f'#include "{HEADER}"', source, *(f"RUN_ON_HOST({name})" for name in kernels), ""])
     with _lock:     # several sources are compiled at once, and there is one folder
-        folder = _folder().name
+        folder = _folder()
     base = os.path.join(folder, hashlib.sha1(text.encode()).hexdigest())
-    with open(base + ".cpp", "w") as f:
-        f.write(text)
-    _compile(["-I", folder, "-I", HERE, "-o", base + ".so", base + ".cpp"])
+    if not os.path.exists(base + ".so"):
+        own = f"{base}.{os.getpid()}"       # another process may be at it, and none may find half of a library
+        with open(own + ".cpp", "w") as f:
+            f.write(text)
+        _compile(["-I", folder, "-I", HERE, "-o", own + ".so", own + ".cpp"])
+        os.replace(own + ".so", base + ".so")
     return ctypes.CDLL(base + ".so")
+
+
+def share(folder: str) -> None:
+    """Compile into this folder from now on, and take what other processes have compiled there.
+
+    They have to take turns here, for the first compiles the header.
+    """
+    if not os.path.exists(os.path.join(folder, HEADER + ".gch")):
+        _compile_header(folder)
+    _shared.append(folder)
+    _folder.cache_clear()
 
 
 def _compile(arguments: Sequence[str]) -> None:
@@ -64,10 +80,17 @@ def _compile(arguments: Sequence[str]) -> None:
         raise RuntimeError(f"{COMPILER} does not compile step.cu: {done.stdout.strip()}")
 
 
+def _compile_header(folder: str) -> None:
+    """The header in front of all sources, compiled, which GCC reads faster."""
+    _compile(["-Wno-all", "-x", "c++-header", os.path.join(HERE, HEADER), "-o", os.path.join(folder, HEADER + ".gch")])
+
+
 @functools.lru_cache(maxsize=None)
-def _folder() -> tempfile.TemporaryDirectory:
-    """Where sources and libraries are put, and the header in front of them, compiled, which GCC reads faster."""
+def _folder() -> str:
+    """Where sources and libraries are put: the last that was shared, or else one of this process alone."""
+    if _shared:
+        return _shared[-1]
     made = tempfile.TemporaryDirectory()
-    header = [os.path.join(HERE, HEADER), "-o", os.path.join(made.name, HEADER + ".gch")]
-    _compile(["-Wno-all", "-x", "c++-header", *header])
-    return made
+    _made.append(made)      # it goes with the process
+    _compile_header(made.name)
+    return made.name

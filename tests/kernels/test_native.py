@@ -42,17 +42,27 @@ def defaults():
 
 
 def sampled(axes, many):
-    """All combinations for one step; for ``many`` every third, so that all pairs of values are among them.
+    """Every third combination, another third for one step than for many: all pairs of values are among each.
 
     The others are run with --slow.
     """
     cases = []
     for steps, ulps in many:
         for places in itertools.product(*(range(len(axis)) for axis in axes)):
-            left_out = steps > 1 and sum(places) % 3
+            chosen = sum(places) % 3 == (1 if steps == 1 else 0)
             cases.append(pytest.param(*(axis[i] for axis, i in zip(axes, places)), steps, ulps,
-                                      marks=pytest.mark.slow if left_out else ()))
+                                      marks=() if chosen else pytest.mark.slow))
     return cases
+
+
+def test_all_pairs_of_values_are_among_what_is_sampled():
+    """Of each table below, for one step and for many."""
+    for axes in ((KINDS, (None, 0.0, 0.3), (None, 0.4), TYPES), (LAWS[1:], range(4), KINDS, TYPES),
+                 (INTEGRATORS, KINDS, ("plain", "estimate", "scaled"), TYPES)):
+        for steps in (1, 10):
+            chosen = [case.values for case in sampled(axes, [(steps, 5)]) if not case.marks]
+            for a, b in itertools.combinations(range(len(axes)), 2):
+                assert {(values[a], values[b]) for values in chosen} == set(itertools.product(axes[a], axes[b]))
 
 
 TYPES = ("float32", "float64")

@@ -16,7 +16,7 @@ from mxnet import nd
 
 import sgmcmc_mx  # noqa: F401 (registers the samplers)
 
-__all__ = ["LIMIT", "Walk", "z_scores", "worst", "assert_agrees", "batch_means", "altered"]
+__all__ = ["LIMIT", "Walk", "z_scores", "worst", "until_rejected", "assert_agrees", "batch_means", "altered"]
 
 LIMIT = 5.0
 
@@ -158,6 +158,16 @@ def z_scores(observed, expected):
 
 def worst(scores):
     return max(abs(z) for z in scores.values())
+
+
+def until_rejected(parts):
+    """The scores that a check gives part by part, up to the first beyond the limit: more cannot change the verdict."""
+    found = {}
+    for scores in parts:
+        found.update(scores)
+        if worst(found) > LIMIT:
+            break
+    return found
 
 
 def assert_agrees(observed, expected):
