@@ -10,21 +10,14 @@ from sgmcmc_mx.gradients.dense_stack import dense_stack
 from sgmcmc_mx.gradients.native import Examples, NativeGradient
 from sgmcmc_mx.kernels import backend, native
 
-pytestmark = pytest.mark.skipif(native.load() is not None or backend() != "native", reason="no native step")
+pytestmark = [pytest.mark.skipif(native.load() is not None or backend() != "native", reason="no native step"),
+              pytest.mark.usefixtures("usual_instructions")]
 
 ACTIVATIONS = {
     "identity": None, "relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", "softrelu": "softrelu",
     "softsign": "softsign", "leaky": lambda: gluon.nn.LeakyReLU(0.2), "elu": lambda: gluon.nn.ELU(0.7),
     "activation": lambda: gluon.nn.Activation("tanh"),
 }
-
-
-@pytest.fixture(autouse=True)
-def defaults():
-    usual = native.instruction_set()
-    yield
-    native.threads(0)
-    native.instruction_set(usual)
 
 
 def gradient(net, likelihood, x, y, rows=None, batch=None):

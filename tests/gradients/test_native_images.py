@@ -11,18 +11,11 @@ from sgmcmc_mx.gradients.native import Examples, NativeGradient
 from sgmcmc_mx.kernels import backend, native
 from sgmcmc_mx.trainer.roads import road_of
 
-pytestmark = pytest.mark.skipif(native.load() is not None or backend() != "native", reason="no native step")
+pytestmark = [pytest.mark.skipif(native.load() is not None or backend() != "native", reason="no native step"),
+              pytest.mark.usefixtures("usual_instructions")]
 
 nn = gluon.nn
 C, P, D, A = nn.Conv2D, nn.MaxPool2D, nn.Dense, nn.Activation
-
-
-@pytest.fixture(autouse=True)
-def defaults():
-    usual = native.instruction_set()
-    yield
-    native.threads(0)
-    native.instruction_set(usual)
 
 
 def made(*blocks, image=(1, 9, 9), seed=0):

@@ -7,14 +7,22 @@
  * teams have summed is added in their order: threads change no bit.
  */
 
+/* Which columns of what goes out see the image, where the kernel's column lies `left` to the left of its place. */
+static ALWAYS void ISA(within)(const sg_window *v, int64_t left, int64_t *first, int64_t *end)
+{
+    const int64_t step = v->stride[1], beyond = v->width + left;
+    *end = beyond > 0 ? (beyond + step - 1) / step : 0;
+    *end = *end < v->wide ? *end : v->wide;
+    *first = left > 0 ? (left + step - 1) / step : 0;
+    *first = *first < *end ? *first : *end;
+}
+
 /* A row of the matrix: what `from`, an image of one channel, has at place (i, j) of the kernel. */
 static void ISA(row_of_patches)(const sg_window *v, const float *from, int64_t i, int64_t j, float *to)
 {
     const int64_t step = v->stride[1], left = v->pad[1] - j;
-    int64_t first = left > 0 ? (left + step - 1) / step : 0, end = v->width + left;     /* columns within the image */
-    end = end > 0 ? (end + step - 1) / step : 0;
-    end = end < v->wide ? end : v->wide;
-    first = first < end ? first : end;
+    int64_t first, end;
+    ISA(within)(v, left, &first, &end);
     for (int64_t y = 0; y < v->high; y++, to += v->wide) {
         const int64_t row = y * v->stride[0] + i - v->pad[0];
         if (row < 0 || row >= v->height) {
@@ -39,9 +47,8 @@ static void ISA(row_of_patches)(const sg_window *v, const float *from, int64_t i
 static void ISA(add_patches)(const sg_window *v, float *to, int64_t i, int64_t j, const float *from)
 {
     const int64_t step = v->stride[1], left = v->pad[1] - j;
-    int64_t first = left > 0 ? (left + step - 1) / step : 0, end = v->width + left;
-    end = end > 0 ? (end + step - 1) / step : 0;
-    end = end < v->wide ? end : v->wide;
+    int64_t first, end;
+    ISA(within)(v, left, &first, &end);
     for (int64_t y = 0; y < v->high; y++, from += v->wide) {
         const int64_t row = y * v->stride[0] + i - v->pad[0];
         if (row < 0 || row >= v->height)

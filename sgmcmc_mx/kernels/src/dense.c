@@ -32,12 +32,8 @@ static double logarithm(double x)
     return exponent * M_LN2 + log1p(part - 1.0);
 }
 
-static double categorical(const sg_network *net, const float *z, float label, float *delta, int64_t width)
+static double categorical(const float *z, float label, float *delta, int64_t width)
 {
-    if (label == net->ignored) {
-        memset(delta, 0, width * sizeof *delta);
-        return 0;
-    }
     float most = z[0], sum = 0;
     for (int64_t k = 1; k < width; k++)
         most = z[k] > most || z[k] != z[k] ? z[k] : most;
@@ -55,10 +51,6 @@ static double categorical(const sg_network *net, const float *z, float label, fl
 static double noisy_dirichlet(const sg_network *net, const float *z, float label, float *delta, int64_t width)
 {
     double loss = 0;
-    if (label == net->ignored) {
-        memset(delta, 0, width * sizeof *delta);
-        return 0;
-    }
     const float factor = possible(label >= 0 && label < width && label == floorf(label));
     for (int64_t k = 0; k < width; k++) {
         const double *law = net->sigma + (k == label ? 3 : 0);
@@ -157,9 +149,13 @@ static double likelihood(const sg_network *net, const float *z, int64_t stride, 
     double loss = 0;
     for (int64_t b = 0; b < n; b++, z += stride, delta += stride) {
         const float *label = labels + rows[b] * net->label_width;
+        if (*label == net->ignored) {       /* never, where no label is */
+            memset(delta, 0, width * sizeof *delta);
+            continue;
+        }
         switch (net->likelihood) {
         case SG_CATEGORICAL:
-            loss += categorical(net, z, *label, delta, width);
+            loss += categorical(z, *label, delta, width);
             break;
         case SG_NOISY_DIRICHLET:
             loss += noisy_dirichlet(net, z, *label, delta, width);
