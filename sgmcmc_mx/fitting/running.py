@@ -16,6 +16,7 @@ from ..data import ArrayLoader
 from ..errors import DivergenceError
 from ..gradients.native import fitting_stack
 from ..trainer import BayesianTrainer
+from ..tuning import trial
 from .budget import Budget, Clock
 from .folder import Folder
 from .network import Maker
@@ -29,7 +30,6 @@ _TRIAL = 0.3        # seconds in which the speed of a chain is measured
 _FIRST = 8          # steps
 _HOLDS = 500        # steps that a chain has to hold,
 _LOOK = 50          # and after which the clock is looked at
-_HALVINGS = 6       # at most
 
 
 class Running:
@@ -104,15 +104,16 @@ def halvings(maker: Maker, found: Trained, seconds: float, seed: int) -> int:
     """
     rate = maker.settings["optimizer_params"]["learning_rate"]
     start = {p.name: p.data().copy() for p in found.setup.net.collect_params().values()}
+
+    def holds(part: float) -> bool:
+        seed_generators(seed)
+        held = _holds(maker, found, seconds, learning_rate=part * rate)
+        for p in found.setup.net.collect_params().values():
+            p.set_data(start[p.name])
+        return held
+
     with generators_kept():
-        for count in range(_HALVINGS):
-            seed_generators(seed)
-            held = _holds(maker, found, seconds, learning_rate=rate / 2**count)
-            for p in found.setup.net.collect_params().values():
-                p.set_data(start[p.name])
-            if held:
-                return count
-    return _HALVINGS
+        return trial.halvings(holds)
 
 
 def _holds(maker: Maker, found: Trained, seconds: float, **params: Any) -> bool:

@@ -4,13 +4,11 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from .measure import Measurement
-from .pilot import UPHILL
 from .survey import Survey
+from .trial import TRIAL
 
-__all__ = ["Outlook", "outlook", "starts_here"]
+__all__ = ["Outlook", "outlook"]
 
-TRIAL = 200         # steps from where the weights are, with the settings
 CHAINS = 4          # split in halves they make the eight sequences that R-hat is made of
 _TRAIN = "train first, as sgmcmc_mx.WarmStart('adam', epochs=20) does, and ask again"
 RELAXATIONS = 10    # of the flattest direction, that a run of open length is advised
@@ -32,14 +30,6 @@ class Outlook(NamedTuple):
     def rows(self) -> Dict[str, Tuple[Any, str]]:
         """By name, in the order in which they are told."""
         return self._asdict()
-
-
-def starts_here(measurement: Measurement, optimizer: str, params: dict) -> bool:
-    """Whether the sampler with these settings stays finite, and climbs no higher than heat does, from where it is."""
-    with measurement.gradients.undisturbed():
-        before = measurement.potential()
-        measurement.run(TRIAL, optimizer, params)
-        return measurement.potential() - before <= UPHILL * measurement.heat     # False for nan
 
 
 def outlook(survey: Survey, sound: Optional[bool], steps: Optional[int], burn_in: int, wanted: int,

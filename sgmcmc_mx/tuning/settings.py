@@ -17,12 +17,13 @@ from ..gradients import Gradients
 from ..samplers import SASGHMC, SGHMC
 from .measure import CURVATURE_EXAMPLES, Measurement
 from .native import native_gradients
-from .outlook import outlook, starts_here
+from .outlook import outlook
 from .prior_choice import Tried, best_precision
 from .rules import Noise, Step, capped, choose, friction_in_force, relaxation
 from .scales import scaling_of
 from .suggestion import Suggestion, family
 from .survey import Survey, surveyed
+from .trial import starts_here
 from .ways import cheapest, ways
 
 __all__ = ["suggest"]

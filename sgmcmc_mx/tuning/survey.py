@@ -9,7 +9,7 @@ from mxnet import ndarray as nd
 from .directions import Along, Directions
 from .measure import Measurement, Spread, Squares
 from .pilot import PLACES, Astray, Pilot, Walk, error
-from .rules import Noise, shrunk
+from .rules import Noise, ends, shrunk
 from .scales import Scales, Scaling
 
 __all__ = ["Survey", "surveyed"]
@@ -17,7 +17,7 @@ __all__ = ["Survey", "surveyed"]
 DIRECTIONS = 24     # of the Hessian, that noise is measured along
 ALL = 100           # weights, up to which these are all directions: of few, those that are left out would matter
 HELD = 2 ** 27      # numbers in all directions together, at most (half a gigabyte)
-MOST = 3 * PLACES
+LEAST, MOST = 3 * PLACES, 9 * PLACES    # places
 FEWEST = 20         # batches at each of several places, or all where fewer were asked for
 CAUTION = 1.0, 0.1, 0.01
 
@@ -57,7 +57,7 @@ def surveyed(measurement: Measurement, pilot: int, batches: int, scaling: Option
             center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
             places = _Places(measurement, batches, center, scaling)
             try:
-                walk = Pilot(measurement, pilot, caution).walk(places.look, places.most) if pilot else None
+                walk = Pilot(measurement, pilot, caution).walk(places.look, LEAST, places.most) if pilot else None
                 if not pilot:
                     places.look()
                 return places.survey(walk)
@@ -89,7 +89,7 @@ class _Places:
         self._spreads: List[List[Spread]] = []      # of each kind of gradient, one a place
 
     def look(self) -> float:
-        """Measure here; returns the mean V."""
+        """Measure here; returns V's hot end, which is what caps the step."""
         if self._scaling is not None:
             self._measurement.mean_noise(self._batches)
             squares: Any = self._measurement.squares
@@ -106,7 +106,7 @@ class _Places:
             raise Astray
         self._directions.append(directions)
         self._spreads.append(found)
-        return float(found[0].coordinates.mean())
+        return ends(np.diag(found[0].covariance), directions.weights)[1]
 
     def survey(self, walk: Optional[Walk]) -> Survey:
         lows, highs = zip(*((float(d.curvatures[0]), float(d.curvatures[-1])) for d in self._directions))
