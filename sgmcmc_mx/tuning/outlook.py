@@ -51,9 +51,10 @@ def outlook(survey: Survey, sound: Optional[bool], steps: Optional[int], burn_in
 def _about_places(survey: Survey) -> str:
     if survey.walk is None:
         return "the present weights; a pilot chain would say what noise there is where the chain will be"
-    walk, (of_noise, of_curvature) = survey.walk, survey.spread
-    known = "" if math.isnan(of_noise) else (f"V is known to {100 * of_noise:.0f} %, the largest curvature to "
-                                             f"{100 * of_curvature:.0f} %, ")
+    walk, (of_noise, of_heat, of_curvature) = survey.walk, survey.spread
+    known = "" if math.isnan(of_noise) else (
+        f"V is known to {100 * of_noise:.0f} %, its hot end to {100 * of_heat:.0f} %, the largest curvature to "
+        f"{100 * of_curvature:.0f} %, ")
     rest = ("which had come to rest" if walk.settled else
             f"which had NOT come to rest (its last stage changed V by a factor of {walk.drift:.2g}); write a larger "
             "pilot")

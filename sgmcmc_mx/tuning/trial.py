@@ -1,9 +1,9 @@
 """Short chains that say whether a step holds: how far heat alone lifts U, and a step halved until a chain holds.
 
-A chain that starts at a mode climbs, and not only when it blows up. Where U is a quadratic form of d directions its rise
-is T/2 sum_i r_i z_i^2, z_i standard normal and r_i the variance along direction i as a multiple of the posterior's. Its
-mean is T/2 sum r_i, but of two weights it is above twice that in 13 chains of 100. By Chernoff's bound (Laurent &
-Massart 2000, lemma 1), with all r_i = r,
+A chain that starts at a mode climbs, and not only when it blows up. Where U is a quadratic form of d directions it
+rises by T/2 sum_i r_i z_i^2, z_i standard normal and r_i the variance along direction i as a multiple of the
+posterior's. The mean is T/2 sum r_i, but of two weights it is above twice that in 13 chains of 100. By Chernoff's bound
+(Laurent & Massart 2000, lemma 1), with all r_i = r,
 
     P(rise >= r T (d/2 + sqrt(d t) + t)) <= exp(-t).
 
@@ -57,5 +57,5 @@ def starts_here(measurement: Measurement, optimizer: str, params: dict) -> bool:
 
 
 def halvings(holds: Callable[[float], bool]) -> int:
-    """How often a step has to be halved for a chain to hold; ``holds`` tries one with so much of it, 1, 1/2, 1/4, ..."""
+    """How often a step has to be halved for a chain to hold; ``holds`` tries so much of it: 1, 1/2, 1/4, ..."""
     return next((count for count in range(HALVINGS) if holds(0.5 ** count)), HALVINGS)
