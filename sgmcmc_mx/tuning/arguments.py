@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Optional
 
 from .._check import choice, integer, number
 
-__all__ = ["AUTO", "Asked", "asked"]
+__all__ = ["AUTO", "Asked", "asked", "check_free"]
 
 AUTO = "auto"
 SCALED = "psgld", "sasghmc"       # divide each weight's step by the size of its gradient
@@ -45,7 +45,7 @@ def asked(optimizer: str, optimizer_params: Optional[dict], steps: Any, batches:
     given = _given(optimizer_params)
     _check_prior(prior, held_out, given, pilot)
     if optimizer == AUTO:
-        _check_free(given, pilot, control_variates)
+        check_free(given, pilot, control_variates)
     return Asked(optimizer, given, steps, batches, pilot, control_variates, hottest)
 
 
@@ -61,7 +61,7 @@ def _check_control_variates(control_variates: Any, optimizer: str, pilot: int) -
                          "noise; write pilot=300")
 
 
-def _check_free(given: dict, pilot: int, control_variates: bool) -> None:
+def check_free(given: dict, pilot: int, control_variates: bool = False) -> None:
     """With 'auto' nothing may be settled that it chooses."""
     settled = [name for name in CHOSEN if name in given]
     if settled:
