@@ -38,7 +38,7 @@ def test_auto_is_right_in_the_steps_in_which_the_usual_sampler_has_not_come_far(
     assert widths(correlated, usual)[0] < 0.9
     chosen = found.chosen
     assert chosen.control_variates and (chosen.optimizer, chosen.batch_size) == ("sgnht", 20)
-    assert not usual.chosen.control_variates and "control_variates" not in str(usual.chosen)
+    assert not usual.chosen.control_variates and "\ncontrol_variates" not in str(usual.chosen)
     assert {"optimizer", "batch_size", "control_variates", "learning_rate"} <= set(chosen.reasons)
     assert "passes over the data" in chosen.reasons["optimizer"] and "\ncontrol_variates = True" in str(chosen)
     assert found.runs.setup.control_variates and found.runs.setup.optimizer == "sgnht"
@@ -67,7 +67,8 @@ def test_auto_leaves_a_network_its_plain_batches():
     net = gluon.nn.HybridSequential()
     net.add(gluon.nn.Dense(10, "relu"), gluon.nn.Dense(3))
     found = sg.fit(net, sg.likelihoods.Categorical(), x, y.astype("float32"), budget="40 steps", optimizer="auto",
-                   **{**QUICK, "batch_size": 50, "warm_start": sg.WarmStart("adam", {"learning_rate": 0.02}, steps=300)})
+                   warm_start=sg.WarmStart("adam", {"learning_rate": 0.02}, steps=300), batch_size=50, chains=2,
+                   validation=0, prior=1.0, pilot=60)
     assert (found.chosen.optimizer, found.chosen.batch_size) == ("sgnht", 50)
     assert not found.chosen.control_variates
 
@@ -84,6 +85,6 @@ def test_what_auto_chooses_cannot_be_given(correlated, options, message):
 def test_the_estimators_hand_it_on(correlated):
     pytest.importorskip("sklearn")
     mx.random.seed(0)
-    model = sg.BayesianRegressor((), activation="tanh", chains=2, budget="200 steps", samples=10, batch_size=20,
+    model = sg.BayesianRegressor((), activation="tanh", chains=1, budget=1, samples=10, batch_size=20, training=None,
                                  optimizer="auto").fit(correlated.X, correlated.y)
     assert model.chosen_.optimizer in ("sgnht", "sghmc", "sgld") and "passes over" in model.chosen_.reasons["optimizer"]
