@@ -85,6 +85,7 @@ def test_what_auto_chooses_cannot_be_given(correlated, options, message):
 def test_the_estimators_hand_it_on(correlated):
     pytest.importorskip("sklearn")
     mx.random.seed(0)
-    model = sg.BayesianRegressor((), activation="tanh", chains=1, budget=1, samples=10, batch_size=20, training=None,
+    model = sg.BayesianRegressor((), activation="tanh", chains=1, budget="40 steps", samples=10, batch_size=20,
+                                 training=sg.WarmStart("adam", {"learning_rate": 0.02}, steps=500),
                                  optimizer="auto").fit(correlated.X, correlated.y)
     assert model.chosen_.optimizer in ("sgnht", "sghmc", "sgld") and "passes over" in model.chosen_.reasons["optimizer"]
