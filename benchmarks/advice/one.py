@@ -16,7 +16,7 @@ from sgmcmc_mx.gradients.native import fitting_stack
 
 from .problems import PROBLEMS, Problem, initialised
 
-__all__ = ["Outcome", "outcome"]
+__all__ = ["Asked", "Outcome", "asked", "outcome"]
 
 LONGEST = {"native": 600000, "mxnet": 8000}      # steps of a chain
 RELAXATIONS = {True: 2000, False: 200}   # of the flattest direction; many where widths are held against exact ones
@@ -44,16 +44,31 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def outcome(name: str, seed: int) -> Outcome:
-    """In this process, on one thread."""
+class Asked(NamedTuple):
+    """A start that is trained, and what is proposed there."""
+
+    net: gluon.Block
+    advice: sg.Suggestion
+    seconds: float
+
+
+def asked(name: str, seed: int) -> Asked:
+    """Train and ask."""
     problem = PROBLEMS[name]
     x, y = problem.data()
     net, likelihood = initialised(problem, seed), problem.likelihood()
     _train(problem, net, likelihood, x, y, seed)
-    mode = {p.name: p.data().copy() for p in net.collect_params().values()}
     began = time.perf_counter()
     advice = sg.suggest(net, likelihood, (x, y), "sgnht", dict(problem.sampler), batch_size=problem.batch_size)
-    seconds = time.perf_counter() - began
+    return Asked(net, advice, time.perf_counter() - began)
+
+
+def outcome(name: str, seed: int) -> Outcome:
+    """In this process, on one thread."""
+    problem = PROBLEMS[name]
+    (x, y), likelihood = problem.data(), problem.likelihood()
+    net, advice, seconds = asked(name, seed)
+    mode = {p.name: p.data().copy() for p in net.collect_params().values()}
     data = sg.data.ArrayLoader(x, y, batch_size=problem.batch_size, replacement=True)
     road = "mxnet" if isinstance(fitting_stack(net, likelihood, data), str) else "native"
     steps = int(min(LONGEST[road], max(4000, RELAXATIONS[problem.exact is not None] * advice.relaxation)))

@@ -15,7 +15,7 @@ import numpy as np
 from .one import Outcome, outcome
 from .problems import PROBLEMS
 
-__all__ = ["run"]
+__all__ = ["STARTS", "range_of", "ratio_of", "row", "run"]
 
 STARTS = 10
 HEADER = ["problem", "learning rate", "longest / shortest", "V", "kinetic T", "configurational T", "its standard error",
@@ -31,11 +31,11 @@ def run(report, pace) -> None:
         for (name, seed), one in zip(asked, pool.map(_alone, asked)):
             found[name].append(one)
             print(f"{name}, start {seed}: {json.dumps(one._asdict())}", flush=True)
-    report.table(f"Advice from {starts} starts of each problem", HEADER, [_row(name, each) for name, each in
+    report.table(f"Advice from {starts} starts of each problem", HEADER, [row(name, each) for name, each in
                                                                           found.items()],
                  "Ranges over starts. Temperatures are multiples of T.")
     for name, each in found.items():
-        report.bar(f"{name}: longest over shortest learning rate", _ratio([o.learning_rate for o in each]), 2.0)
+        report.bar(f"{name}: longest over shortest learning rate", ratio_of([o.learning_rate for o in each]), 2.0)
         report.bar(f"{name}: chains that diverged", float(sum(o.diverged for o in each)), 0.0)
         report.bar(f"{name}: kinetic temperature off by", _off(each, "kinetic"), 0.05)
         report.bar(f"{name}: configurational temperature off by", _off(each, "configurational"), 0.05)
@@ -48,21 +48,21 @@ def _alone(asked) -> Outcome:
         return outcome(*asked)
 
 
-def _row(name: str, each: List[Outcome]) -> tuple:
+def row(name: str, each: List[Outcome]) -> tuple:
     exact = PROBLEMS[name].exact
-    return (name, _range([o.learning_rate for o in each]), _ratio([o.learning_rate for o in each]),
-            _range([o.noise for o in each]), _range([o.kinetic for o in each]),
-            _range([o.configurational for o in each]), _range([o.error for o in each]),
-            _range([o.narrowest for o in each] + [o.widest for o in each]) if exact else "",
-            _range([o.relaxations for o in each]), sum(o.diverged for o in each), _range([o.seconds for o in each]))
+    return (name, range_of([o.learning_rate for o in each]), ratio_of([o.learning_rate for o in each]),
+            range_of([o.noise for o in each]), range_of([o.kinetic for o in each]),
+            range_of([o.configurational for o in each]), range_of([o.error for o in each]),
+            range_of([o.narrowest for o in each] + [o.widest for o in each]) if exact else "",
+            range_of([o.relaxations for o in each]), sum(o.diverged for o in each), range_of([o.seconds for o in each]))
 
 
-def _range(values: List[float]) -> str:
+def range_of(values: List[float]) -> str:
     sound = [v for v in values if math.isfinite(v)]
     return f"{min(sound):.3g} to {max(sound):.3g}" if sound else "none"
 
 
-def _ratio(values: List[float]) -> float:
+def ratio_of(values: List[float]) -> float:
     return max(values) / min(values)
 
 

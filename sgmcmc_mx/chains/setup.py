@@ -65,8 +65,8 @@ class ChainSetup:
     control_variates : bool or dict, default False
         Whether gradients come from :class:`~sgmcmc_mx.ControlVariates`, centred where the chain begins, after its warm
         start; the centre is part of its checkpoints. A dictionary has ``update_every`` and ``batch_size`` of those. A
-        step is then two passes, by MXNet's operators. Settings for the one are wrong without it: take
-        ``control_variates=s.control_variates`` from what :func:`sgmcmc_mx.suggest` returns.
+        step is then two passes, by MXNet's operators. Settings for the one are wrong without it: in
+        ``**s.setup_params``, s from :func:`sgmcmc_mx.suggest`, they are together.
     """
 
     net: gluon.Block

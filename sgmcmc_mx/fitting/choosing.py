@@ -8,6 +8,7 @@ from .._check import warn
 from .._generators import generators_kept, seed_generators
 from ..gradients.native import fitting_stack
 from ..tuning import suggest
+from ..tuning.arguments import AUTO
 from .network import Maker
 from .stepping import FAR, sharpest
 from .training import Trained
@@ -32,10 +33,14 @@ Params = Dict[str, Any]
 
 
 class Settings(NamedTuple):
-    """Arguments of the sampler, and a sentence of reason for each that was chosen."""
+    """The sampler, its arguments, what its batches are and what corrects their gradients; and a sentence of reason for
+    each that was chosen."""
 
+    optimizer: str
     params: Params
     reasons: Dict[str, str]
+    batch_size: int
+    control_variates: bool = False
 
 
 def given_params(params: Optional[Mapping[str, Any]], prior: Any) -> Tuple[Params, bool]:
@@ -58,7 +63,7 @@ def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params,
                     pilot: int, seed: int) -> Settings:
     """What :func:`sgmcmc_mx.suggest` proposes where the training has led; nothing is asked where all is given."""
     if "learning_rate" in given and not suggest_prior:
-        return Settings(given, {})
+        return Settings(optimizer, given, {}, maker.batch_size)
     data = maker.data
     out = data.held_out if suggest_prior else None
     if suggest_prior and out is None:
@@ -71,18 +76,22 @@ def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params,
                            prior=SUGGEST if suggest_prior else None, held_out=out)
     if found_by.warm_start:
         warn(f"the chain may not stay where the training has led: {found_by.reasons['warm_start']}")
-    names = [*found_by.optimizer_params, *(["wd"] if suggest_prior else [])]
+    names = [*found_by.optimizer_params, *(["wd"] if suggest_prior else []),
+             *(["optimizer", "batch_size"] if optimizer == AUTO else [])]
     reasons = {name: found_by.reasons[name] for name in names if name in found_by.reasons and name not in given}
-    return Settings(dict(found_by.optimizer_params), reasons)
+    if found_by.control_variates:
+        reasons["control_variates"] = "centred where each chain begins; without them these settings are wrong"
+    batch_size = found_by.batch_size if optimizer == AUTO else maker.batch_size
+    return Settings(found_by.optimizer, dict(found_by.optimizer_params), reasons, batch_size, found_by.control_variates)
 
 
-def by_curvature(found: Trained, maker: Maker, given: Params) -> Optional[Settings]:
+def by_curvature(found: Trained, maker: Maker, optimizer: str, given: Params) -> Optional[Settings]:
     """The step of a chain on all data, by their largest curvature; None where there is none to go by."""
     step = sharpest(found, maker, FAR)
     if math.isnan(step.curvature):
         return None
     params = {**given, "learning_rate": step.learning_rate, "num_data": len(maker.data)}
-    return Settings(params, {"learning_rate": step.reason})
+    return Settings(optimizer, params, {"learning_rate": step.reason}, maker.batch_size)
 
 
 def on_all_rows(found: Trained, maker: Maker) -> bool:

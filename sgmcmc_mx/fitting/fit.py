@@ -16,6 +16,7 @@ from ..chains.arguments import VECTORIZED
 from ..kernels.seeds import checked_seed
 from ..priors import PriorLike
 from ..samplers import Sampler
+from ..tuning.arguments import AUTO, check_free
 from .arrays import Validation, parted
 from .budget import Budget, Clock, Given, checked_budget
 from .choosing import (
@@ -45,7 +46,6 @@ from .walking import SHARE as WALK
 
 __all__ = ["fit"]
 
-AUTO = "auto"
 TRIAL = 0.02        # of a budget in seconds, for each trial of a step
 SHORTEST = 200      # steps of a chain whose time is over before it begins
 
@@ -100,9 +100,12 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
         ``learning_rate``, and the prior is given. Default: where nothing of these is said, nor ``batch_size``, and the
         network is a stack of dense layers of at most three million weights times examples, ``sgnht`` on all data at
         every step, whose friction can then be small; half of the steps, which are not kept, with a long step. Else
-        ``sgnht`` on minibatches.
+        ``sgnht`` on minibatches. ``'auto'``: sampler, size of the batches and control variates as
+        :func:`sgmcmc_mx.suggest` chooses them; where minibatch noise is correlated that keeps widths right at a
+        fraction of the passes over the data, and where it is not the choice is ``sgnht``, as a rule.
     batch_size : int, optional
         At most. Default: all, where that is said above, else 100. Training has batches of 100 at most by default.
+        With ``optimizer='auto'`` the smallest: 4 and 16 times as many are compared.
     warm_start : 'auto', WarmStart or None, default 'auto'
         ``'auto'``: Adam at .005, at most 10,000 steps and three tenths of the seconds for all networks, until the
         likelihood of a tenth of what the chain sees has not grown for 1,000 steps; the best weights are taken. None: no
@@ -142,8 +145,8 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     if batch_size is not None:
         batch_size = integer("batch_size", batch_size, "examples in a batch, such as batch_size=100", low=1)
     if optimizer is not None:
-        choice("optimizer", optimizer, [name for name, its in mx.optimizer.Optimizer.opt_registry.items()
-                                    if issubclass(its, Sampler)])
+        choice("optimizer", optimizer, [*(name for name, its in mx.optimizer.Optimizer.opt_registry.items()
+                                          if issubclass(its, Sampler)), AUTO])
     flag("progress", progress, "True shows one bar for all chains")
     if context is not None and not isinstance(context, mx.Context):
         raise TypeError(f"context must be a context of MXNet, got {context!r:.80}; write mx.gpu(0)")
@@ -158,12 +161,14 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
               for name, one in candidates(net).items()}
     call = _Call(makers, Folder(store), chains, seed, context or mx.cpu(), limit, clock)
     pilot = usual_pilot(limit.seconds) if pilot is None else pilot
+    if optimizer == AUTO:
+        check_free(given, pilot)
     kept = call.folder.read()
     if kept is None:
         kept = call.begin(optimizer or OPTIMIZER, is_free, given, suggest_prior, warm_start, pilot, samples, executor)
-    if batch_size is None and kept["network"] in makers:
+    if (batch_size is None or optimizer == AUTO) and kept["network"] in makers:
         makers[kept["network"]].batch_size = kept["batch_size"]
-    return call.go_on(kept, optimizer or kept["optimizer"], given, executor, progress)
+    return call.go_on(kept, kept["optimizer"] if optimizer in (None, AUTO) else optimizer, given, executor, progress)
 
 
 class _Call:
@@ -186,18 +191,21 @@ class _Call:
         usual: Params = {}
         if is_free and on_all_rows(found, maker):
             usual, maker.batch_size = ON_ALL, len(maker.data)
-        quick = by_curvature(found, maker, {**usual, **given}) if usual and not suggest_prior else None
+        quick = by_curvature(found, maker, optimizer, {**usual, **given}) if usual and not suggest_prior else None
         settings = quick or chosen_settings(found, maker, optimizer, {**usual, **given}, suggest_prior, pilot,
                                             self._seed)
         settings.reasons.update(WHY_ALL if usual else {})
-        maker.settings = {"optimizer": optimizer, "optimizer_params": settings.params}
+        maker.batch_size = settings.batch_size
+        maker.settings = {"optimizer": settings.optimizer, "optimizer_params": settings.params,
+                          "control_variates": settings.control_variates}
         self._shortened(maker, found, settings, given)
         length = self._budget.steps or self._steps_in_time(maker, found, executor)
         if usual:
             length = self._walked(maker, found, settings, length)
         burn_in, thin = collecting(length, samples)
         kept = {**self._about(maker), "network": name, "link": getattr(maker.likelihood, "link", "log"),
-                "optimizer": optimizer, "burn_in": burn_in, "thin": thin,
+                "optimizer": settings.optimizer, "control_variates": settings.control_variates, "burn_in": burn_in,
+                "thin": thin,
                 "params": {key: value for key, value in settings.params.items() if key not in given},
                 "warm_start": steps, "reasons": settings.reasons}
         self.folder.write(kept)
@@ -214,9 +222,9 @@ class _Call:
         if maker is None:
             raise ValueError(f"net has no network {kept['network']!r}, which the fit in {self.folder.path} has chosen; "
                              "give the same ones, or write to another store")
-        params = {**kept["params"], **given}
+        params, controlled = {**kept["params"], **given}, kept.get("control_variates", False)
         maker.settings = {"optimizer": optimizer, "optimizer_params": params, "burn_in": kept["burn_in"],
-                          "thin": kept["thin"]}
+                          "thin": kept["thin"], "control_variates": controlled}
         first = trained(maker, str(self.folder.start(0)), self._seed, 0, self._context)
         executor = usual_executor(maker, first) if executor is None else executor
         running = Running(maker, self.folder, self._chains, self._seed, executor, self._context, progress)
@@ -227,7 +235,8 @@ class _Call:
             running.go(Budget(steps=max(0, self._budget.steps - running.steps)), self._clock)
         held_out = 0 if maker.data.held_out is None else len(maker.data.held_out[0])
         return Fit(running, Chosen(kept["network"], optimizer, params, kept["burn_in"], kept["thin"], maker.batch_size,
-                                   len(maker.data), held_out, kept["warm_start"], kept["reasons"]), self._budget)
+                                   len(maker.data), held_out, kept["warm_start"], kept["reasons"], controlled),
+                   self._budget)
 
     def _about(self, maker: Maker) -> Dict[str, Any]:
         """What a fit that goes on has to have in common with the one that began."""

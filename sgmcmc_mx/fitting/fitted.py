@@ -48,6 +48,8 @@ class Chosen(NamedTuple):
         Steps of training before each chain; 0 where its weights were read from the store.
     reasons : dict
         By name, why: what :func:`sgmcmc_mx.suggest` says.
+    control_variates : bool
+        Whether the chains' gradients come from :class:`~sgmcmc_mx.ControlVariates`.
     """
 
     network: str
@@ -60,11 +62,14 @@ class Chosen(NamedTuple):
     held_out: int
     warm_start: List[int]
     reasons: Dict[str, str]
+    control_variates: bool = False
 
     def __str__(self) -> str:
         rows = {"network": self.network, "optimizer": self.optimizer, **self.optimizer_params,
                 **{name: getattr(self, name) for name in ("burn_in", "thin", "batch_size", "examples", "held_out",
                                                           "warm_start")}}
+        if self.control_variates:
+            rows["control_variates"] = True
         shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in rows.items()
                  if value != ""}
         wide, value = max(map(len, shown)), max(len(text) for text in shown.values())

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import mxnet as mx
 
@@ -12,10 +13,11 @@ from ..chains import Runs, sample_chains
 from ..chains.arguments import VECTORIZED
 from ..chains.books import read_header
 from ..chains.processes import cores
-from ..data import ArrayLoader
+from ..chains.variates import variates_of
 from ..errors import DivergenceError
 from ..gradients.native import fitting_stack
 from ..trainer import BayesianTrainer
+from ..tuning import trial
 from .budget import Budget, Clock
 from .folder import Folder
 from .network import Maker
@@ -29,7 +31,6 @@ _TRIAL = 0.3        # seconds in which the speed of a chain is measured
 _FIRST = 8          # steps
 _HOLDS = 500        # steps that a chain has to hold,
 _LOOK = 50          # and after which the clock is looked at
-_HALVINGS = 6       # at most
 
 
 class Running:
@@ -90,8 +91,8 @@ class Running:
 
 def usual_executor(maker: Maker, found: Trained) -> Optional[str]:
     """Side by side in this process, where that is one operation, or where no other process can make the network."""
-    setup = found.setup
-    is_stack = not isinstance(fitting_stack(setup.net, setup.likelihood, setup.data), str)
+    setup, controlled = found.setup, maker.settings.get("control_variates", False)
+    is_stack = not controlled and not isinstance(fitting_stack(setup.net, setup.likelihood, setup.data), str)
     return VECTORIZED if is_stack or not maker.is_made else None
 
 
@@ -104,22 +105,23 @@ def halvings(maker: Maker, found: Trained, seconds: float, seed: int) -> int:
     """
     rate = maker.settings["optimizer_params"]["learning_rate"]
     start = {p.name: p.data().copy() for p in found.setup.net.collect_params().values()}
+
+    def holds(part: float) -> bool:
+        seed_generators(seed)
+        held = _holds(maker, found, seconds, learning_rate=part * rate)
+        for p in found.setup.net.collect_params().values():
+            p.set_data(start[p.name])
+        return held
+
     with generators_kept():
-        for count in range(_HALVINGS):
-            seed_generators(seed)
-            held = _holds(maker, found, seconds, learning_rate=rate / 2**count)
-            for p in found.setup.net.collect_params().values():
-                p.set_data(start[p.name])
-            if held:
-                return count
-    return _HALVINGS
+        return trial.halvings(holds)
 
 
 def _holds(maker: Maker, found: Trained, seconds: float, **params: Any) -> bool:
-    clock, (trainer, data) = Clock(), _short_chain(maker, found, **params)
+    clock, chain = Clock(), _ShortChain(maker, found, **params)
     try:
         for steps in range(_LOOK, _HOLDS + 1, _LOOK):
-            trainer.sample(data, steps, layout=maker.layout)
+            chain.go(steps)
             mx.nd.waitall()
             if clock() > seconds:
                 break
@@ -128,26 +130,34 @@ def _holds(maker: Maker, found: Trained, seconds: float, **params: Any) -> bool:
     return True
 
 
-def _short_chain(maker: Maker, found: Trained, **params: Any) -> Tuple[BayesianTrainer, ArrayLoader]:
-    """A chain that collects nothing, with the settings that were chosen but for ``params``, and its minibatches."""
-    options = {**maker.settings["optimizer_params"], "num_data": len(maker.data), **params}
-    trainer = BayesianTrainer(found.setup.net, maker.settings["optimizer"], options, maker.likelihood, burn_in=10**9,
-                              seed=0, kvstore=None)
-    return trainer, maker.data.loader(maker.batch_size)
+class _ShortChain:
+    """A chain that collects nothing, with the settings that were chosen but for ``params``."""
+
+    def __init__(self, maker: Maker, found: Trained, **params: Any) -> None:
+        settings, self._data, self._layout = maker.settings, maker.data.loader(maker.batch_size), maker.layout
+        options = {**settings["optimizer_params"], "num_data": len(maker.data), **params}
+        self.trainer = BayesianTrainer(found.setup.net, settings["optimizer"], options, maker.likelihood,
+                                       burn_in=10**9, seed=0, kvstore=None)
+        self._variates = variates_of(dataclasses.replace(
+            found.setup, data=self._data, control_variates=settings.get("control_variates", False)))
+
+    def go(self, steps: int) -> None:
+        """To that step."""
+        self.trainer.sample(self._data, steps, layout=self._layout, control_variates=self._variates)
 
 
 def seconds_a_step(maker: Maker, found: Trained, chains: int, executor: Any) -> float:
     """What a step of all chains takes, as a short chain of its own shows it."""
-    (trainer, data), steps, taken, done = _short_chain(maker, found), _FIRST, 0.0, _FIRST
-    trainer.sample(data, steps, layout=maker.layout)
+    chain, steps, taken, done = _ShortChain(maker, found), _FIRST, 0.0, _FIRST
+    chain.go(steps)
     while taken < _TRIAL:
-        began, before = time.monotonic(), trainer.num_steps
+        began, before = time.monotonic(), chain.trainer.num_steps
         with contextlib.suppress(DivergenceError):      # the chains go on with half the step then
-            trainer.sample(data, before + steps, layout=maker.layout)
+            chain.go(before + steps)
         mx.nd.waitall()
-        taken, done, steps = time.monotonic() - began, trainer.num_steps - before, 4 * steps
+        taken, done, steps = time.monotonic() - began, chain.trainer.num_steps - before, 4 * steps
         if done < steps // 4:
             break
-    apart = executor != VECTORIZED or trainer.gradient_road == "native"
+    apart = executor != VECTORIZED or chain.trainer.gradient_road == "native"
     at_once = min(chains, cores()) if apart else 1
     return taken / max(1, done) * -(-chains // at_once)

@@ -86,9 +86,9 @@ class Measurement:
         return sum(w.size for w in self.gradients.weights[0])
 
     @property
-    def heat(self) -> float:
-        """d T / 2, what U gains on the way from a mode into the posterior where U is a quadratic form."""
-        return self.temperature * self.size / 2.0
+    def share(self) -> float:
+        """Of all examples, what U is judged by."""
+        return min(1.0, sum(batch.size for batch in self._fixed) / self.num_data)
 
     def directions(self, iterations: int, seed: int = 0) -> Directions:
         """Directions of the Hessian of U at the present weights; nan where a product overflows."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from .measure import Measurement
-from .pilot import UPHILL
 from .survey import Survey
+from .trial import TRIAL
 
-__all__ = ["Outlook", "outlook", "starts_here"]
+__all__ = ["Outlook", "outlook"]
 
-TRIAL = 200         # steps from where the weights are, with the settings
 CHAINS = 4          # split in halves they make the eight sequences that R-hat is made of
 _TRAIN = "train first, as sgmcmc_mx.WarmStart('adam', epochs=20) does, and ask again"
 RELAXATIONS = 10    # of the flattest direction, that a run of open length is advised
@@ -34,14 +32,6 @@ class Outlook(NamedTuple):
         return self._asdict()
 
 
-def starts_here(measurement: Measurement, optimizer: str, params: dict) -> bool:
-    """Whether the sampler with these settings stays finite, and climbs no higher than heat does, from where it is."""
-    with measurement.gradients.undisturbed():
-        before = measurement.potential()
-        measurement.run(TRIAL, optimizer, params)
-        return measurement.potential() - before <= UPHILL * measurement.heat     # False for nan
-
-
 def outlook(survey: Survey, sound: Optional[bool], steps: Optional[int], burn_in: int, wanted: int,
             seconds: float) -> Outlook:
     """``seconds`` a step takes; ``sound``: whether the chain may start here, None where that was not tried."""
@@ -61,9 +51,10 @@ def outlook(survey: Survey, sound: Optional[bool], steps: Optional[int], burn_in
 def _about_places(survey: Survey) -> str:
     if survey.walk is None:
         return "the present weights; a pilot chain would say what noise there is where the chain will be"
-    walk, (of_noise, of_curvature) = survey.walk, survey.spread
-    known = "" if math.isnan(of_noise) else (f"V is known to {100 * of_noise:.0f} %, the largest curvature to "
-                                             f"{100 * of_curvature:.0f} %, ")
+    walk, (of_noise, of_heat, of_curvature) = survey.walk, survey.spread
+    known = "" if math.isnan(of_noise) else (
+        f"V is known to {100 * of_noise:.0f} %, its hot end to {100 * of_heat:.0f} %, the largest curvature to "
+        f"{100 * of_curvature:.0f} %, ")
     rest = ("which had come to rest" if walk.settled else
             f"which had NOT come to rest (its last stage changed V by a factor of {walk.drift:.2g}); write a larger "
             "pilot")

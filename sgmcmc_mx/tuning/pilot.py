@@ -13,18 +13,18 @@ import numpy as np
 
 from .measure import Measurement
 from .rules import BUDGET, STIFF
+from .trial import highest_rise, swing
 
 __all__ = ["PLACES", "Astray", "Pilot", "Walk", "error", "typical"]
 
 RAMP = (1, 0.01), (2, 0.05), (4, 0.2), (8, STIFF), (15, STIFF)    # shares of the first steps, and eta k of each
 LONGEST = 16        # times the first steps that a pilot may take, before it is looked at
-PLACES = 6          # at which all is measured
+PLACES = 6          # of a stage
 SETTLED = 1.3       # V's ratio from stage to stage, each twice as long as the one before, that counts as the same
 STEADY = 2.0        # the same of the largest curvature, which comes and goes
 GLANCE = 10         # batches for a first idea of V
-SURE = 0.1          # standard error of the mean log V, above which more places are looked at
+SURE = 0.1          # standard error of the mean logarithm of what is looked at, above which more places are
 FRICTION = 0.1
-UPHILL = 2.0        # times d T / 2, which is what U gains where it is a quadratic form, and a network gains less
 
 
 def typical(values: Sequence[float]) -> float:
@@ -66,10 +66,14 @@ class Pilot:
         self._highs: List[float] = []
         self._noise = 0.0
         self._seed = self._steps = 0
+        law = measurement.size, measurement.temperature, measurement.share
+        self._highest_rise = highest_rise(*law)
+        # A fall of d T / 2 is what lies between a mode and the posterior; of few weights U varies by more than that.
+        self._at_rest = max(measurement.temperature * measurement.size / 2.0, swing(*law))
 
-    def walk(self, look: Callable[[], float], most: int) -> Walk:
-        """Go on until V has settled or for as long as a pilot may, then ``look`` at places, each of which tells V,
-        until its mean is known well enough, but at no more than ``most`` of them.
+    def walk(self, look: Callable[[], float], least: int, most: int) -> Walk:
+        """Go on until V has settled or for as long as a pilot may, then ``look`` at ``least`` places, each of which
+        tells a number, and on until the mean of that is known well enough, but at no more than ``most`` of them.
 
         Raises :class:`Astray`.
         """
@@ -86,16 +90,16 @@ class Pilot:
             fallen, high = high - lower, lower
             before, length = now, 2 * length
         seen: List[float] = []
-        while not seen or error(seen) > SURE and len(seen) + PLACES <= most:
+        while not seen or (len(seen) < least or error(seen) > SURE) and len(seen) + PLACES <= most:
             seen += self._stage(length // 2, look)
-        if self._measurement.potential() - start > UPHILL * self._measurement.heat:
+        if self._measurement.potential() - start > self._highest_rise:
             raise Astray
-        return Walk(self._steps, drift, self._settled(drift, fallen), fallen > self._measurement.heat, self._highs)
+        return Walk(self._steps, drift, self._settled(drift, fallen), fallen > self._at_rest, self._highs)
 
     def _settled(self, drift: float, fallen: float) -> bool:
         change = self._highs[-1] / self._highs[-2]
         return (1.0 / SETTLED <= drift <= SETTLED and 1.0 / STEADY <= change <= STEADY
-                and fallen <= self._measurement.heat)
+                and fallen <= self._at_rest)
 
     def _stage(self, length: int, look: Callable[[], float]) -> List[float]:
         """Stop at places, equally far from each other; what is seen there."""

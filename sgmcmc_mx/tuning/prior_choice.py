@@ -48,7 +48,7 @@ def _density(measurement: Measurement, held_out: Labelled, steps: int) -> float:
 
     with measurement.gradients.undisturbed():
         try:
-            Pilot(measurement, steps, 1.0).walk(look, PLACES)
+            Pilot(measurement, steps, 1.0).walk(look, PLACES, PLACES)
         except Astray:
             return -math.inf
     found = np.array(seen)

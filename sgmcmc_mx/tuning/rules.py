@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from .directions import Along
 from .scales import GRID, followed
 
-__all__ = ["TREATMENTS", "Noise", "Step", "capped", "choose", "off", "relaxation", "shrunk",
+__all__ = ["TREATMENTS", "Noise", "Step", "capped", "choose", "ends", "off", "relaxation", "shrunk",
            "slow_variance_ratio", "variance_ratio"]
 
 # eta k in the steepest direction, whose variance is then 1 / (1 - eta k / 4) of what it should be. Networks on MNIST

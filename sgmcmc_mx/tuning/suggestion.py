@@ -27,6 +27,9 @@ class Suggestion(Sentences):
     ----------
     optimizer, optimizer_params, trainer_params
         ``sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss, **s.trainer_params)``.
+    setup_params
+        The same for :func:`sgmcmc_mx.sample_chains`, with ``control_variates`` among them:
+        ``sg.ChainSetup(net, loss, sg.data.ArrayLoader(x, y, batch_size=s.batch_size), **s.setup_params)``.
     learning_rate, friction, thermostat, gradient_noise, subtract_noise, learn, burn_in, thin
         The settings one by one; None where the sampler has none. ``learn`` is the ``burn_in`` of ``sasghmc`` itself,
         steps in which it learns its scales; the trainer's is longer.
@@ -95,6 +98,8 @@ class Suggestion(Sentences):
         self.learn = given.get("burn_in", max(1, self.burn_in // 2)) if self._family == "sasghmc" else None
         self.optimizer_params = self._params()
         self.trainer_params = {"burn_in": self.burn_in, "thin": self.thin}
+        self.setup_params = {"optimizer": self.optimizer, "optimizer_params": self.optimizer_params,
+                             **self.trainer_params, "control_variates": control_variates}
         self.reasons = self._reasons()
 
     def __str__(self) -> str:
@@ -138,7 +143,7 @@ class Suggestion(Sentences):
             f". Others: {'; '.join(others)}" if others else "")
         if way.control_variates:
             self.reasons["control_variates"] = (
-                "sg.ChainSetup(..., control_variates=True) for chains that begin where the weights are now; or cv = "
+                "sg.ChainSetup(..., **s.setup_params) for chains that begin where the weights are now; or cv = "
                 "sg.ControlVariates(net, loss, data) made here, and trainer.sample(..., control_variates=cv) or "
                 "cv.backward(x, y) in a loop of one's own. Without them these settings are wrong")
         self.reasons["batch_size"] = "examples in a batch"

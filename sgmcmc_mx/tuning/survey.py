@@ -9,7 +9,7 @@ from mxnet import ndarray as nd
 from .directions import Along, Directions
 from .measure import Measurement, Spread, Squares
 from .pilot import PLACES, Astray, Pilot, Walk, error
-from .rules import Noise, shrunk
+from .rules import Noise, ends, shrunk
 from .scales import Scales, Scaling
 
 __all__ = ["Survey", "surveyed"]
@@ -17,7 +17,9 @@ __all__ = ["Survey", "surveyed"]
 DIRECTIONS = 24     # of the Hessian, that noise is measured along
 ALL = 100           # weights, up to which these are all directions: of few, those that are left out would matter
 HELD = 2 ** 27      # numbers in all directions together, at most (half a gigabyte)
-MOST = 3 * PLACES
+# Places. Six of them give V's hot end, which caps the step, to 10 to 25 % on a network, and steps that differ threefold
+# between starts. A stage of six walks half as far as the pilot has before, so that all walk three times as far at most.
+LEAST, MOST = 3 * PLACES, 6 * PLACES
 FEWEST = 20         # batches at each of several places, or all where fewer were asked for
 CAUTION = 1.0, 0.1, 0.01
 
@@ -29,9 +31,9 @@ class Survey(NamedTuple):
         The least and the largest of all places.
     noises : list of Noise
         Of the gradient; with a pilot also of what control variates leave of it.
-    spread : (float, float)
-        Standard errors of log V and of the log of the largest curvature, from how they differ between places; nan for
-        one place.
+    spread : (float, float, float)
+        Standard errors of log V, of the log of its hot end and of the log of the largest curvature, from how they
+        differ between places; nan for one place.
     places : int
         How many there were.
     start : float
@@ -41,7 +43,7 @@ class Survey(NamedTuple):
 
     curvature: Tuple[float, float]
     noises: List[Noise]
-    spread: Tuple[float, float]
+    spread: Tuple[float, float, float]
     places: int
     start: float
     walk: Optional[Walk]
@@ -57,7 +59,7 @@ def surveyed(measurement: Measurement, pilot: int, batches: int, scaling: Option
             center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
             places = _Places(measurement, batches, center, scaling)
             try:
-                walk = Pilot(measurement, pilot, caution).walk(places.look, places.most) if pilot else None
+                walk = Pilot(measurement, pilot, caution).walk(places.look, LEAST, places.most) if pilot else None
                 if not pilot:
                     places.look()
                 return places.survey(walk)
@@ -87,9 +89,10 @@ class _Places:
         self.most = min(MOST, at_once)      # places
         self._directions: List[Directions] = []
         self._spreads: List[List[Spread]] = []      # of each kind of gradient, one a place
+        self._hot: List[float] = []                 # the hot end of V at each
 
     def look(self) -> float:
-        """Measure here; returns the mean V."""
+        """Measure here; returns V's hot end, which is what caps the step."""
         if self._scaling is not None:
             self._measurement.mean_noise(self._batches)
             squares: Any = self._measurement.squares
@@ -106,7 +109,8 @@ class _Places:
             raise Astray
         self._directions.append(directions)
         self._spreads.append(found)
-        return float(found[0].coordinates.mean())
+        self._hot.append(ends(np.diag(found[0].covariance), directions.weights)[1])
+        return self._hot[-1]
 
     def survey(self, walk: Optional[Walk]) -> Survey:
         lows, highs = zip(*((float(d.curvatures[0]), float(d.curvatures[-1])) for d in self._directions))
@@ -117,7 +121,7 @@ class _Places:
                              "wd=1.0")
         noises = [self._pooled(spreads) for spreads in zip(*self._spreads)]
         means = [found[0].coordinates.mean() for found in self._spreads]
-        return Survey((low, max(highs)), noises, (error(means), error(highs)), len(means),
+        return Survey((low, max(highs)), noises, (error(means), error(self._hot), error(highs)), len(means),
                       walk.highs[0] if walk else highs[0], walk)
 
     def _least_precision(self) -> float:

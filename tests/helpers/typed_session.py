@@ -149,6 +149,7 @@ def tuned() -> None:
     suggestion = sg.suggest(net, CLASSES, pair, batch_size=10, steps=50, batches=4, pilot=5)
     trainer = sg.BayesianTrainer(net, suggestion.optimizer, suggestion.optimizer_params, CLASSES,
                                  **suggestion.trainer_params)
+    sg.ChainSetup(net, CLASSES, sg.data.ArrayLoader(*pair, batch_size=suggestion.batch_size), **suggestion.setup_params)
     variates = sg.ControlVariates(net, CLASSES, pair, update_every=3)
     steps(trainer, gluon.data.DataLoader(gluon.data.ArrayDataset(*pair), 10), 5, variates.backward)
     with sg.tune_threads(1):

@@ -9,7 +9,7 @@ from stationarity.test_correlated_noise import Correlated
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.tuning.directions import lanczos
-from sgmcmc_mx.tuning.pilot import error, typical
+from sgmcmc_mx.tuning.pilot import Pilot, error, typical
 from sgmcmc_mx.tuning.rules import Noise, Step
 from sgmcmc_mx.tuning.ways import Way, cheapest, ways
 
@@ -48,7 +48,8 @@ def test_the_same_problem_gets_much_the_same_advice(seed):
     between .0155 and .031, around the middle of those."""
     s = sg.suggest(trained(seed), Categorical(), three_classes(), batch_size=50)
     assert 0.0155 < s.learning_rate < 0.031
-    assert s.places >= 6 and "come to rest" in s.reasons["places"] and not s.warm_start
+    assert 18 <= s.places <= 36 and "come to rest" in s.reasons["places"] and not s.warm_start
+    assert "its hot end to" in s.reasons["places"]
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,43 @@ def test_an_eigenvector_stands_for_itself_and_a_cluster_for_all_of_it():
         top = found.curvatures > 40.0
         np.testing.assert_allclose(found.weights[top], 1 / 93)
         assert found.weights[~top].sum() == pytest.approx(90 / 93)
+
+
+class Still:
+    """A measurement in which nothing moves but what the places tell."""
+
+    size, temperature, share, num_data = 10, 1.0, 1.0, 100
+
+    def __init__(self):
+        self.steps = 0
+
+    def potential(self):
+        return 0.0
+
+    def curvature(self, iterations):
+        return 1.0, 1.0
+
+    def mean_noise(self, batches):
+        return 1.0
+
+    def run(self, steps, optimizer, params):
+        self.steps += steps
+
+
+@pytest.mark.parametrize("spread, most, places", [(0.0, 36, 18), (0.35, 36, 18), (0.5, 36, 30), (2.0, 36, 36),
+                                                  (2.0, 12, 12), (2.0, 17, 12), (0.0, 6, 6)])
+def test_places_are_looked_at_until_their_mean_is_known(spread, most, places):
+    """A standard error of a tenth: of spread^2 / .01 places, in sixes; and they walk three times the pilot at most."""
+    seen, measurement = [], Still()
+
+    def look():
+        seen.append(measurement.steps)
+        return float(np.exp(spread * (-1) ** len(seen)))
+
+    walk = Pilot(measurement, 300, 1.0).walk(look, 18, most)
+    assert len(seen) == places and walk.settled and not walk.falling
+    before = seen[0] - (seen[1] - seen[0])
+    assert walk.steps == measurement.steps and measurement.steps - before <= 3 * before
 
 
 def test_how_well_a_mean_is_known():
