@@ -50,7 +50,7 @@ def test_names_are_indicators_and_new_ones_none():
 
 def test_new_rows_go_by_what_training_saw():
     inputs, _, _ = learned(of(a=[1, 3, 5, 7], b=[1, 2, 3, 4], y=[0.5, 1.5, 2.5, 3.5]))
-    with pytest.warns(UserWarning, match="'b' .* 1 missing values, and had none in training"):
+    with pytest.warns(UserWarning, match="'b' .* 1 missing value, and had none in training"):
         x = inputs_of(of(b=["", 2.5], extra=["u", "v"], a=[4, 4]), inputs)
     assert x.tolist() == [[0, 0], [0, 0]]
     with pytest.raises(ValueError, match="lacks the columns 'a', 'b' of the training; it has A"):

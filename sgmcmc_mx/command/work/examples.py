@@ -6,12 +6,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..._check import closest
-from .columns import apply_columns, column_of, is_missing, learn_columns, numbers_of
+from ...tables.columns import GAP, NAMES, NUMBER, Part
 from .files import Arrays, Data, Table
+from .texts import column_of, encoded_table, is_missing, learn_columns, numbers_of
 
 __all__ = ["CLASSIFICATION", "REGRESSION", "Learned", "inputs_of", "labels_of", "learn"]
 
 REGRESSION, CLASSIFICATION = "regression", "classification"
+LINK = "softplus"       # under which no row has an infinite sigma
 _FEW = 10       # different whole numbers: classes, where nobody says otherwise
 
 
@@ -42,15 +44,15 @@ def learn(data: Data, target: Optional[str], task: Optional[str], drop: Sequence
     names = [name for name in names if name != target]
     if not names:
         raise ValueError(f"{data.where} has the target {target!r} and no other column to predict it from")
-    columns = learn_columns(data, names, categories)
-    told += [words, *_told(columns)]
-    return Learned({"kind": "table", "names": names, "columns": columns}, about, told)
+    parts = learn_columns(data, names, categories)
+    told += [words, *_told(parts)]
+    return Learned({"kind": "table", "names": names, "parts": parts}, about, told)
 
 
-def _told(columns: Sequence[Dict[str, Any]]) -> List[str]:
-    words = [f"{c['name']} ({len(c['values'])})" for c in columns if "values" in c]
-    gaps = [c["name"] for c in columns if c.get("missing")]
-    said = [f"columns: {len(columns) - len(words)} of numbers"
+def _told(parts: Sequence[Part]) -> List[str]:
+    words = [f"{part['name']} ({len(part['values'])})" for part in parts if part["kind"] == NAMES]
+    gaps = [part["name"] for part in parts if part["kind"] == GAP]
+    said = [f"columns: {sum(part['kind'] == NUMBER for part in parts)} of numbers"
             + (f", and of names: {', '.join(words)}" if words else "")]
     return said + ([f"missing values are the median, and told to the network: {', '.join(gaps)}"] if gaps else [])
 
@@ -90,7 +92,8 @@ def _target(name: str, texts: Sequence[str], table: Table, task: Optional[str]) 
         if wrong:
             raise ValueError(f"the target {name!r} of {table.where} has {texts[wrong[0]]!r:.80} in line "
                              f"{table.lines[wrong[0]]}, which is no number; write --task classification, or mend it")
-        about = {"name": name, "task": chosen, "mean": float(values.mean()), "scale": float(values.std()) or 1.0}
+        about = {"name": name, "task": chosen, "mean": float(values.mean()), "scale": float(values.std()) or 1.0,
+                 "link": LINK}
         words = f"task: regression, {name!r} from {values.min():.6g} to {values.max():.6g}"
     else:
         if not task and wrong and 2 * len(wrong) < len(texts):
@@ -109,7 +112,7 @@ def inputs_of(data: Data, learned: Dict[str, Any]) -> np.ndarray:
         if isinstance(data, Arrays):
             raise ValueError(f"{data.where} is arrays, and the training had a table with the columns "
                              f"{', '.join(learned['names'])}; give such a table")
-        return apply_columns(data, learned["columns"])
+        return encoded_table(data, learned["parts"])
     if isinstance(data, Table):
         raise ValueError(f"{data.where} is a table, and the training had arrays; give a file of them")
     if list(data.x.shape[1:]) != learned["shape"]:

@@ -10,10 +10,10 @@ import click
 import numpy as np
 
 from ...store import files
-from .columns import column_of
 from .examples import REGRESSION
 from .files import Data, Table, read_data
 from .run import StoredRun, opened
+from .texts import column_of
 
 __all__ = ["Predictions", "predicted"]
 
