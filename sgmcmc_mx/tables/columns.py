@@ -15,10 +15,11 @@ from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence
 
 import numpy as np
 
-__all__ = ["GAP", "NAMES", "NUMBER", "Columns", "Part", "encoded", "gap_part", "names_part", "number_part",
+__all__ = ["GAP", "LARGEST", "NAMES", "NUMBER", "Columns", "Part", "encoded", "gap_part", "names_part", "number_part",
            "standardised"]
 
 Part = Dict[str, Any]
+LARGEST = 1e150       # its square, times rows, is a float
 NUMBER, GAP, NAMES = "number", "gap", "names"
 
 
@@ -60,6 +61,7 @@ def standardised(parts: Sequence[Part], columns: Columns) -> List[Part]:
     if not waiting:
         return list(parts)
     values = np.stack([_plain(part, columns) for part in waiting], axis=1)
+    _refuse_what_is_too_large(waiting, columns.where, values)
     rows, mean = len(values), values.mean(axis=0)
     apart = values - mean
     variance = ((apart**2).sum(axis=0) - apart.sum(axis=0)**2 / rows) / rows
@@ -68,6 +70,13 @@ def standardised(parts: Sequence[Part], columns: Columns) -> List[Part]:
     scale = np.where(constant, 1.0, np.sqrt(variance))
     found = {id(part): {"mean": float(m), "scale": float(s)} for part, m, s in zip(waiting, mean, scale)}
     return [{**part, **found.get(id(part), {})} for part in parts]
+
+
+def _refuse_what_is_too_large(parts: Sequence[Part], where: str, values: np.ndarray) -> None:
+    for part, largest in zip(parts, np.abs(values).max(axis=0)):
+        if largest > LARGEST:
+            raise ValueError(f"column {part['name']!r} of {where} has numbers of up to {largest:.3g}, which are too "
+                             "large to be standardised; write them in another unit")
 
 
 def encoded(parts: Sequence[Part], columns: Columns, tell: Callable[[str], None]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Columns of text, as files have them: which are numbers, which are names, and the line in which a value is wrong."""
 from __future__ import annotations
 
+import re
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ __all__ = ["Numbers", "column_of", "encoded_table", "is_missing", "learn_columns
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")
 _MOST = 50          # names in a column that nobody has called one of names
+_AROUND = re.compile(r"[\s,'’%€$£¥]+")      # what programs write into numbers, and into dates:
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?\b|\d\d?[./]\d\d?[./]\d{2,4}\b")
 _AS_IT_IS = {"mean": 0.0, "scale": 1.0}
 
 
@@ -79,11 +82,26 @@ def _is_of_numbers(table: Table, name: str) -> bool:
                          f"{texts[wrong[0]]!r:.80} in line {table.lines[wrong[0]]}; leave such a value empty where it "
                          f"is missing, or write --category {name!r} if the values are names, or --drop {name!r}")
     different = sorted({text for text in texts if not is_missing(text)})
+    _refuse_what_is_meant_otherwise(table, name, different)
     if len(different) > _MOST:
         raise ValueError(f"column {name!r} of {table.where} has {len(different):,} different texts, as "
                          f"{different[0]!r:.80}; write --drop {name!r} to leave it out, or --category {name!r} to have "
                          "a column for each")
     return False
+
+
+def _refuse_what_is_meant_otherwise(table: Table, name: str, different: Sequence[str]) -> None:
+    """Dates, and numbers as people write them: as names they would say next to nothing."""
+    otherwise = f"or write --category {name!r} if they are names, or --drop {name!r}"
+    if all(map(_DATE.match, different)):
+        raise ValueError(f"column {name!r} of {table.where} holds dates or times, as {different[0]!r:.80}; write what "
+                         f"of them matters as numbers, such as the hour, {otherwise}")
+    plain = numbers_of([_AROUND.sub("", text) for text in different])
+    if np.isfinite(plain.values).all():
+        written = next(text for text in different if _AROUND.search(text))
+        raise ValueError(f"column {name!r} of {table.where} has numbers that are written as {written!r:.80} in line "
+                         f"{table.lines[table.columns[name].index(written)]}; write them with a point for decimals and "
+                         f"nothing else, as 1234.5, {otherwise}")
 
 
 def encoded_table(table: Table, parts: Sequence[Part]) -> np.ndarray:
