@@ -20,7 +20,10 @@ import pytest
 from small_tables import SHORT
 
 from sgmcmc_mx.command.program import run
+from sgmcmc_mx.command.work.files import Table
+from sgmcmc_mx.command.work.older import of_format_1
 from sgmcmc_mx.command.work.run import opened
+from sgmcmc_mx.command.work.texts import encoded_table
 
 STORED = Path(__file__).parent / "stored"
 DAYS = sorted(path.name for path in STORED.iterdir())
@@ -62,6 +65,13 @@ def test_a_run_predicts_and_goes_on(day, name, stored, capsys):
 def test_a_regression_of_before_keeps_its_log_sigma(stored):
     stored("2026-11-29")
     assert opened("regression").likelihood.link == "log"
+
+
+def test_a_missing_name_of_before_is_one_still():
+    column = {"name": "c", "kind": "names", "values": ["(missing)", "ash"]}
+    kept = of_format_1({"inputs": {"kind": "table", "columns": [column]}, "target": {"task": "classification"}})
+    rows = Table("t.csv", {"c": ["NA", "ash", ""]}, [2, 3, 4])
+    assert encoded_table(rows, kept["inputs"]["parts"]).tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
 def test_new_runs_have_a_softplus(place, capsys):
