@@ -12,8 +12,8 @@ PACKAGE = Path(sgmcmc_mx.__file__).resolve().parent
 # From the highest room to the lowest: what each may import. A new arrow is written here first, and has to point down.
 ROOMS = {
     "__main__": ["command"],
-    "command": ["reporting", "tables", "fitting", "diagnostics", "chains", "nn", "store", "likelihoods", "errors",
-                "_compat", "_check", "_version"],
+    "command": ["reporting", "tables", "fitting", "diagnostics", "chains", "nn", "store", "priors", "likelihoods",
+                "errors", "_compat", "_check", "_version"],
     "__init__": ["batches", "chains", "data", "datasets", "diagnostics", "errors", "full_data", "gradients", "kernels",
                  "likelihoods", "metrics", "nn", "plot", "prediction", "priors", "samplers", "schedules", "store",
                  "trainer", "tuning", "inference_data", "reporting", "serving", "estimator", "fitting", "tables",

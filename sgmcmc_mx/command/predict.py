@@ -30,6 +30,7 @@ def predict(store: str, data: str, out: str, interval: float, keep: Tuple[str, .
     sgmcmc-mx predict runs/concrete new.csv -o out.csv
     sgmcmc-mx predict runs/concrete new.csv --interval 0.5 --keep id | head
     """
+    work("predicting").check_out(out)
     found = work("predicting").predicted(store, data, interval, keep, network)
     if as_json and out == "-":
         answer(True, found.content(store, None), "")

@@ -10,9 +10,8 @@ import mxnet as mx
 import numpy as np
 
 from .._version import __version__
-from ..errors import StoreError
 from ..inference_data.sources import Chain
-from ..store.reading import StoredSamples, read_manifest
+from ..store.reading import StoredSamples
 from .subject import Subject
 from .tables import Cell, Table, table
 
@@ -132,7 +131,7 @@ def of_parameters(chains: List[Chain]) -> List[Table]:
 
 
 def manifests(chains: List[Chain]) -> List[Manifest]:
-    """What lies in the folders that the chains were read from."""
+    """What the folders said that the chains were read from, when they were read."""
     found, seen = [], set()
     for c in chains:
         path = getattr(c.samples, "path", None)
@@ -145,16 +144,12 @@ def manifests(chains: List[Chain]) -> List[Manifest]:
 def _manifest(samples: StoredSamples) -> Manifest:
     place = str(samples.path)
     columns = ["step", "file", "bytes", "weight", "potential", "SHA-256"]
-    try:
-        read = read_manifest(samples.path)
-    except StoreError as e:
-        return Manifest(place, str(e), [], table("Samples", columns, []))
-    entries = read.entries
+    entries = samples.entries
     shown = entries if len(entries) <= 2 * SAMPLES else entries[:SAMPLES] + entries[-SAMPLES:]
     note = "" if len(shown) == len(entries) else f"The first and last {SAMPLES} of {len(entries)} are shown."
     rows = [(e.step, e.file, e.bytes, e.weight, e.potential, e.sha256[:16] + "…") for e in shown]
-    return Manifest(place, json.dumps(read.header, indent=1, ensure_ascii=False), [_event(e) for e in read.events],
-                    table("Samples", columns, rows, note))
+    header, events = json.dumps(samples.header, indent=1, ensure_ascii=False), [_event(e) for e in samples.events]
+    return Manifest(place, header, events, table("Samples", columns, rows, note))
 
 
 def _event(event: Dict[str, Any]) -> str:

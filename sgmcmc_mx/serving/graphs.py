@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, List, NamedTuple, Set
 
 import mxnet as mx
@@ -9,7 +10,7 @@ from mxnet import gluon
 
 from .._network import graph_of
 
-__all__ = ["Traced", "named", "traced", "unrolled"]
+__all__ = ["Traced", "layer_of", "named", "traced", "unrolled"]
 
 
 class Traced(NamedTuple):
@@ -56,6 +57,11 @@ def _check_operators(graph: mx.sym.Symbol) -> None:
 def named(name: str, sample: int) -> str:
     """What a node of the graph is called in the copy that has this sample's weights."""
     return f"sample{sample:03d}_{name}"
+
+
+def layer_of(name: str) -> str:
+    """What the node is called in the network, of a name that :func:`named` has made."""
+    return re.sub(r"^sample\d{3,}_", "", name)
 
 
 def unrolled(graph: mx.sym.Symbol, shared: Set[str], number: int) -> List[mx.sym.Symbol]:

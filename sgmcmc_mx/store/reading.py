@@ -48,6 +48,11 @@ class StoredSamples(Sequence):
         self._fixed = fixed or FixedArrays(path)
 
     @property
+    def entries(self) -> List[manifests.Entry]:
+        """What the manifest says of each sample: its step, file, size, weight, readings and SHA-256."""
+        return list(self._entries)
+
+    @property
     def inputs(self) -> Optional[Given]:
         """Where only the network's outputs are kept: the inputs they belong to; else None."""
         return self._inputs

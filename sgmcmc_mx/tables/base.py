@@ -16,7 +16,7 @@ from ..fitting.budget import Given
 from ..likelihoods import Likelihood
 from ..priors import PriorLike
 from .checking import checked, checked_with_labels
-from .columns import encoder_for, is_frame
+from .frames import FrameEncoder, has_to_be_encoded, is_frame
 from .mlp import CHOOSE, USUAL, networks, usual_prior
 
 __all__ = ["Bayesian"]
@@ -81,16 +81,15 @@ class Bayesian(BaseEstimator):
 
     def _rows_and_labels(self, x: Any, y: Any, numeric: bool) -> Tuple[np.ndarray, Any]:
         """Inputs of the network, and labels that are checked; what is learned of the columns is kept."""
-        self.encoder_ = encoder_for(x) if is_frame(x) else None
-        rows, labels = checked_with_labels(self, x, y, numeric=numeric, by_columns=self.encoder_ is not None)
-        if self.encoder_ is None:
-            self.encoder_ = StandardScaler()
-        return np.asarray(self.encoder_.fit_transform(rows), dtype=np.float32), labels
+        by_columns = is_frame(x) and has_to_be_encoded(x)
+        rows, labels = checked_with_labels(self, x, y, numeric=numeric, by_columns=by_columns)
+        self.encoder_ = FrameEncoder.of(rows) if by_columns else StandardScaler().fit(rows)
+        return np.asarray(self.encoder_.transform(rows), dtype=np.float32), labels
 
     def _rows(self, x: Any) -> np.ndarray:
         """Inputs of the network, of rows as those of the fit."""
         self._fitted()
-        by_columns = not isinstance(self.encoder_, StandardScaler)
+        by_columns = isinstance(self.encoder_, FrameEncoder)
         if by_columns and not is_frame(x):
             raise TypeError(f"X is a {type(x).__name__}, and the estimator was fitted to a frame with categories or "
                             "missing values; give a frame with the same columns")

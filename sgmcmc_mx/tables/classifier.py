@@ -42,7 +42,7 @@ class BayesianClassifier(ClassifierMixin, Bayesian):
         What was settled before they began.
     classes_ : array
         The classes, in the order of the columns of ``predict_proba``.
-    encoder_ : transformer
+    encoder_ : object with ``transform``
         What makes the network's inputs of rows.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.

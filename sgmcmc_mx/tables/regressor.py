@@ -56,7 +56,7 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         What ``sg.fit`` has returned, in the units of the standardised columns; ``fit_.runs`` are the chains.
     chosen_ : Chosen
         What was settled before they began.
-    encoder_ : transformer
+    encoder_ : object with ``transform``
         What makes the network's inputs of rows.
     y_mean_, y_scale_ : float
     n_features_in_, feature_names_in_

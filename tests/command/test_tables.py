@@ -50,7 +50,7 @@ def test_names_are_indicators_and_new_ones_none():
 
 def test_new_rows_go_by_what_training_saw():
     inputs, _, _ = learned(of(a=[1, 3, 5, 7], b=[1, 2, 3, 4], y=[0.5, 1.5, 2.5, 3.5]))
-    with pytest.warns(UserWarning, match="'b' .* 1 missing values, and had none in training"):
+    with pytest.warns(UserWarning, match="'b' .* 1 missing value, and had none in training"):
         x = inputs_of(of(b=["", 2.5], extra=["u", "v"], a=[4, 4]), inputs)
     assert x.tolist() == [[0, 0], [0, 0]]
     with pytest.raises(ValueError, match="lacks the columns 'a', 'b' of the training; it has A"):
@@ -87,6 +87,25 @@ def test_csv_as_programs_write_it(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbfname;"a; b"\r\n"x ""y""";1\r\n\r\nz;2\r\n')
     found = read_data(str(tmp_path / "a.csv"))
     assert found.columns == {"name": ['x "y"', "z"], "a; b": ["1", "2"]} and found.lines == [2, 4]
+
+
+def test_what_stands_in_quotes_parts_no_columns(tmp_path):
+    """Names with more commas in them than there are semicolons."""
+    (tmp_path / "a.csv").write_text('"size, in cm";"a, b, c";y\n1;2;3\n', encoding="utf-8")
+    assert read_data(str(tmp_path / "a.csv")).columns == {"size, in cm": ["1"], "a, b, c": ["2"], "y": ["3"]}
+
+
+def test_a_column_that_counts_the_rows_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text(",a,y\n0,5,1.5\n1,7,2.5\n2,6,3.5\n", encoding="utf-8")
+    told = learned(read_data(str(tmp_path / "a.csv")))[2]
+    assert any("'column 1' has no name in the file, and counts the rows; --drop 'column 1'" in line for line in told)
+    told = learned(of(a=[5, 7, 6], y=[1.5, 2.5, 3.5]))[2]
+    assert not any("counts the rows" in line for line in told)
+
+
+def test_signs_alone_are_names():
+    inputs, _, _ = learned(of(price=["$", "$$", "$"], y=[1.5, 2.5, 3.5]))
+    assert inputs["parts"] == [{"kind": "names", "name": "price", "values": ["$", "$$"]}]
 
 
 def test_a_parquet_file_is_the_same_table(tmp_path):

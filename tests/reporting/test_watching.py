@@ -8,6 +8,8 @@ from reported import X_TEST, Y_TEST, network, sampled
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.reporting import watching
+from sgmcmc_mx.store import files
+from sgmcmc_mx.store.reading import MANIFEST
 
 FLAT = X_TEST.reshape(len(X_TEST), -1)
 
@@ -57,6 +59,20 @@ def test_chains_that_are_done_are_looked_at_once(tmp_path):
     place = sg.report(runs, FLAT, path=tmp_path / "a.html", watch=10**6)    # a second look would be days away
     html, refreshes = looked_at(place)
     assert refreshes == [] and "2 chains, 18 samples" in html.text
+
+
+def test_a_look_reads_each_manifest_once(tmp_path, monkeypatch):
+    """It may be long, and lie on another machine's disk."""
+    sampled(tmp_path / "run", chains=2, samples=9)
+    read = []
+    reading = files.read_within
+    monkeypatch.setattr(files, "read_within", lambda folder, name, *rest: (
+        read.append(f"{folder.name}/{name}"), reading(folder, name, *rest))[1])
+    looks = watching(tmp_path / "run", FLAT, Y_TEST, every=1, net=network(), likelihood="softmax",
+                     path=tmp_path / "a.html")
+    html, _ = looked_at(next(looks))
+    assert "2 chains, 18 samples" in html.text and "sample-000000065.params" in html.text
+    assert sorted(name for name in read if name.endswith(MANIFEST)) == [f"chain-00/{MANIFEST}", f"chain-01/{MANIFEST}"]
 
 
 def test_what_is_in_memory_cannot_be_watched(tmp_path):

@@ -6,12 +6,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..._check import closest
-from .columns import apply_columns, column_of, is_missing, learn_columns, numbers_of
-from .files import Arrays, Data, Table
+from ...tables.columns import GAP, LARGEST, NAMES, NUMBER, Part
+from .files import UNNAMED, Arrays, Data, Table
+from .texts import column_of, encoded_table, is_missing, learn_columns, numbers_of
 
 __all__ = ["CLASSIFICATION", "REGRESSION", "Learned", "inputs_of", "labels_of", "learn"]
 
 REGRESSION, CLASSIFICATION = "regression", "classification"
+LINK = "softplus"       # under which no row has an infinite sigma
 _FEW = 10       # different whole numbers: classes, where nobody says otherwise
 
 
@@ -38,21 +40,30 @@ def learn(data: Data, target: Optional[str], task: Optional[str], drop: Sequence
         raise ValueError(f"--drop leaves no column of {data.where}")
     told = [] if target is not None else [f"target: {names[-1]!r}, the last column; --target names another"]
     target = names[-1] if target is None else target
+    if target in drop:
+        raise ValueError(f"--drop {target!r} leaves out the column that --target names; write one of the two")
     about, words = _target(target, column_of(data, target, "--target"), data, task)
     names = [name for name in names if name != target]
     if not names:
         raise ValueError(f"{data.where} has the target {target!r} and no other column to predict it from")
-    columns = learn_columns(data, names, categories)
-    told += [words, *_told(columns)]
-    return Learned({"kind": "table", "names": names, "columns": columns}, about, told)
+    parts = learn_columns(data, names, categories)
+    told += [words, *_told(parts), *_told_of_counters(data, names)]
+    return Learned({"kind": "table", "names": names, "parts": parts}, about, told)
 
 
-def _told(columns: Sequence[Dict[str, Any]]) -> List[str]:
-    words = [f"{c['name']} ({len(c['values'])})" for c in columns if "values" in c]
-    gaps = [c["name"] for c in columns if c.get("missing")]
-    said = [f"columns: {len(columns) - len(words)} of numbers"
+def _told(parts: Sequence[Part]) -> List[str]:
+    words = [f"{part['name']} ({len(part['values'])})" for part in parts if part["kind"] == NAMES]
+    gaps = [part["name"] for part in parts if part["kind"] == GAP]
+    said = [f"columns: {sum(part['kind'] == NUMBER for part in parts)} of numbers"
             + (f", and of names: {', '.join(words)}" if words else "")]
     return said + ([f"missing values are the median, and told to the network: {', '.join(gaps)}"] if gaps else [])
+
+
+def _told_of_counters(data: Table, names: Sequence[str]) -> List[str]:
+    """A column without a name that counts the rows, as some programs write before all others."""
+    return [f"{name!r} has no name in the file, and counts the rows; --drop {name!r} leaves it out" for name in names
+            if UNNAMED.fullmatch(name) and data.columns[name] in ([str(k + first) for k in range(len(data))]
+                                                                  for first in (0, 1))]
 
 
 def _of_arrays(data: Arrays, task: Optional[str]) -> Learned:
@@ -83,24 +94,42 @@ def _target(name: str, texts: Sequence[str], table: Table, task: Optional[str]) 
         classes = sorted(classes, key=float)
     whole = not wrong and bool((values == np.round(values)).all())
     chosen = task or (CLASSIFICATION if wrong or whole and len(classes) <= _FEW else REGRESSION)
-    if len(classes) < 2:
+    if len(classes) < 2 or not wrong and values.min() == values.max():
         raise ValueError(f"the target {name!r} of {table.where} has one value only, {classes[0]!r:.80}: there is "
                          "nothing to learn")
     if chosen == REGRESSION:
         if wrong:
             raise ValueError(f"the target {name!r} of {table.where} has {texts[wrong[0]]!r:.80} in line "
                              f"{table.lines[wrong[0]]}, which is no number; write --task classification, or mend it")
-        about = {"name": name, "task": chosen, "mean": float(values.mean()), "scale": float(values.std()) or 1.0}
+        largest = np.abs(values).max()
+        if largest > LARGEST:
+            raise ValueError(f"the target {name!r} of {table.where} has numbers of up to {largest:.3g}, "
+                             "which are too large to be standardised; write them in another unit")
+        about = {"name": name, "task": chosen, "mean": float(values.mean()), "scale": float(values.std()) or 1.0,
+                 "link": LINK}
         words = f"task: regression, {name!r} from {values.min():.6g} to {values.max():.6g}"
     else:
         if not task and wrong and 2 * len(wrong) < len(texts):
             raise ValueError(f"the target {name!r} of {table.where} is numbers, but for {len(wrong)} values, the first "
                              f"{texts[wrong[0]]!r:.80} in line {table.lines[wrong[0]]}; mend them, or write --task "
                              "classification if they are names")
+        _check_classes(name, texts, classes, table, not wrong)
         about = {"name": name, "task": chosen, "classes": classes}
         words = f"task: classification, {len(classes)} classes of {name!r}: {', '.join(classes[:_FEW])}" + (
             ", ..." if len(classes) > _FEW else "")
     return about, words + ("" if task else "; --task says otherwise")
+
+
+def _check_classes(name: str, texts: Sequence[str], classes: Sequence[str], table: Table, are_numbers: bool) -> None:
+    """Every class has to be told from others, and one at least has to have two rows."""
+    twin = next((pair for pair in zip(classes, classes[1:]) if are_numbers and float(pair[0]) == float(pair[1])), None)
+    if twin is not None:
+        raise ValueError(f"the target {name!r} of {table.where} has the classes {twin[0]!r} and {twin[1]!r}, which are "
+                         "one number; write it in one way")
+    if len(classes) == len(texts) > 2:
+        instead = "--task regression" if are_numbers else "--target with another column"
+        raise ValueError(f"the target {name!r} of {table.where} is another class in each of its {len(texts)} rows, and "
+                         f"nothing can be learned of that; write {instead}")
 
 
 def inputs_of(data: Data, learned: Dict[str, Any]) -> np.ndarray:
@@ -109,7 +138,7 @@ def inputs_of(data: Data, learned: Dict[str, Any]) -> np.ndarray:
         if isinstance(data, Arrays):
             raise ValueError(f"{data.where} is arrays, and the training had a table with the columns "
                              f"{', '.join(learned['names'])}; give such a table")
-        return apply_columns(data, learned["columns"])
+        return encoded_table(data, learned["parts"])
     if isinstance(data, Table):
         raise ValueError(f"{data.where} is a table, and the training had arrays; give a file of them")
     if list(data.x.shape[1:]) != learned["shape"]:

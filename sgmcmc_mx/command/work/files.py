@@ -17,9 +17,11 @@ import numpy as np
 
 from .idx import is_idx, read_idx
 
-__all__ = ["Arrays", "Data", "Table", "is_call", "named", "read_data", "sha256_of"]
+__all__ = ["UNNAMED", "Arrays", "Data", "Table", "is_call", "named", "read_data", "sha256_of"]
 
 _CALL = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+UNNAMED = re.compile(r"column \d+")     # what a column is called that has no name in the file
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _DELIMITERS = ",;\t|"
 _CHUNK = 1 << 20
 
@@ -157,14 +159,19 @@ def _csv(path: str) -> Table:
                          "save it as CSV in UTF-8") from e
     if not text.strip():
         raise ValueError(f"{path} is empty; it has to have a line with the columns' names, and then a line a row")
-    first = text.lstrip("\r\n").splitlines()[0]
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = _delimiter(text.lstrip("\r\n"))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as e:
         raise ValueError(f"{path}, line {reader.line_num}: {e}") from e
     return _of_rows(path, rows)
+
+
+def _delimiter(text: str) -> str:
+    """What parts the most names in the first row; what stands in quotes parts none."""
+    first = _QUOTED.sub("", text[:_CHUNK]).splitlines()[0]
+    return max(_DELIMITERS, key=first.count)
 
 
 def _is_packed(path: str) -> bool:

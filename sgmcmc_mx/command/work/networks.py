@@ -59,7 +59,8 @@ def networks_of(options: Mapping[str, Any], target: Mapping[str, Any],
                 shape: Sequence[int]) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
     """What a fit chooses from, by name, and the shape in which the network takes an example.
 
-    A regression has two outputs, the mean and log sigma of what is standardised; a classification one for each class.
+    A regression has two outputs, the mean of what is standardised and the u of sigma = log(1 + exp(u)); a
+    classification one for each class.
     """
     name: str = options["network"]
     outputs = len(target["classes"]) if target["task"] == CLASSIFICATION else 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -10,12 +11,12 @@ import click
 import numpy as np
 
 from ...store import files
-from .columns import column_of
 from .examples import REGRESSION
 from .files import Data, Table, read_data
 from .run import StoredRun, opened
+from .texts import column_of
 
-__all__ = ["Predictions", "predicted"]
+__all__ = ["Predictions", "check_out", "predicted"]
 
 
 class Predictions(NamedTuple):
@@ -41,6 +42,13 @@ class Predictions(NamedTuple):
             Path(out).write_text(text.getvalue(), encoding="utf-8")
         else:
             files.replace(Path(out), [text.getvalue().encode()])
+
+
+def check_out(out: str) -> None:
+    """Tell before the work that there is no folder for the file."""
+    folder = os.path.dirname(os.path.abspath(out))
+    if out != "-" and not os.path.isdir(folder):
+        raise FileNotFoundError(f"--out {out}: there is no folder {folder}; make it before")
 
 
 def predicted(store: str, path: str, interval: float, keep: Sequence[str],

@@ -12,11 +12,13 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from ...errors import StoreError
 from ...store import files
+from .older import of_format_1
 
 __all__ = ["RECIPE", "Recipe", "has_recipe", "read_recipe", "write_recipe"]
 
 RECIPE = "command.json"
-_FORMAT = 1
+_FORMAT = 2
+_OLDER = 1         # columns were kept in other words, and sigma was exp of what the network says
 _MOST = 1 << 28     # bytes
 
 
@@ -56,7 +58,8 @@ def read_recipe(folder: Path) -> Recipe:
         found = read["recipe"]
         fits = read["sha256"] == hashlib.sha256(_text(found)).hexdigest()
         version = found.pop("format")
-        recipe = Recipe(**found) if version == _FORMAT else None
+        known = {_FORMAT: lambda content: content, _OLDER: of_format_1}.get(version)
+        recipe = None if known is None else Recipe(**known(found))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise StoreError(f"{folder / RECIPE} is damaged ({type(e).__name__}: {e}); put the file there that `train` has "
                          "written") from e
@@ -64,8 +67,8 @@ def read_recipe(folder: Path) -> Recipe:
         raise StoreError(f"{folder / RECIPE} is damaged: its SHA-256 does not fit; put the file there that `train` has "
                          "written")
     if recipe is None:
-        raise StoreError(f"{folder / RECIPE} has format {version!r:.80}, and this package knows {_FORMAT}; install the "
-                         "package that has written it")
+        raise StoreError(f"{folder / RECIPE} has format {version!r:.80}, and this package knows {_OLDER} and "
+                         f"{_FORMAT}; install the package that has written it")
     return recipe
 
 

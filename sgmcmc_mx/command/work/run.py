@@ -78,14 +78,14 @@ def confirmed(name: str, given: Optional[str], option: str) -> None:
 
 def likelihood_of(target: Mapping[str, Any]) -> Likelihood:
     """Of classes, or of standardised numbers whose spread depends on the row."""
-    return Categorical() if target["task"] == CLASSIFICATION else Gaussian("learned")
+    return Categorical() if target["task"] == CLASSIFICATION else Gaussian("learned", link=target["link"])
 
 
 def in_units(target: Mapping[str, Any]) -> Likelihood:
     """What the same networks say of the target as the data have it."""
     if target["task"] == CLASSIFICATION:
         return Categorical()
-    return InUnits("learned", target["mean"], target["scale"])
+    return InUnits("learned", target["mean"], target["scale"], target["link"])
 
 
 def unscaled(labels: np.ndarray, target: Mapping[str, Any]) -> np.ndarray:

@@ -16,17 +16,20 @@ from ...diagnostics.table import Summary
 from ...errors import StoreError
 from ...fitting import Fit, fit
 from ...fitting.budget import checked_budget
+from ...priors import as_prior
 from ...store.manifest import plain
 from ...store.reading import folder_of
 from ..console import note, table, wrapped
 from .examples import REGRESSION, Learned, inputs_of, labels_of, learn
 from .files import Data, Table, read_data, sha256_of
+from .predicting import check_out
 from .recipe import Recipe, read_recipe, write_recipe
 from .run import confirmed, in_units, likelihood_of, networks_for, prepared, training_data, unscaled
 
 __all__ = ["Trained", "begun", "resumed"]
 
 _INTERVAL = 0.9     # of the coverage that is told
+SUGGEST = "suggest"
 _OF_FIT = ("chains", "samples", "seed", "validation", "batch_size")
 
 
@@ -43,6 +46,7 @@ def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out:
     ``new`` are rows to be predicted later, and ``out`` their file: what is wrong with them is told before the training.
     """
     _check_budget(given["budget"])
+    _check_prior(given["prior"])
     _context(given["gpu"])
     folder = folder_of(given["store"])
     _refuse_what_is_there(folder)
@@ -63,9 +67,7 @@ def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out:
 
 
 def _check_later(new: str, out: str, learned: Learned, target_was_guessed: bool) -> None:
-    folder = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"--out {out}: there is no folder {folder}; make it before")
+    check_out(out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")     # names that training has not seen are told where they are predicted
         try:
@@ -106,8 +108,8 @@ def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) 
     options = recipe.options
     context = _context(options["gpu"])
     x, y = prepared(recipe, data), labels_of(data, recipe.target)
-    note(f"{len(x):,} rows, {options['chains']} chains, {budget if 'step' in budget else f'{budget} seconds'}: "
-         "training, then sampling")
+    time_given = budget if "step" in budget else f"{budget} seconds"
+    note(f"{_counted(len(x), 'row')}, {_counted(options['chains'], 'chain')}, {time_given}: training, then sampling")
     settled = {name: options[name] for name in _OF_FIT}
     warm_start = "auto" if options["warm_start"] else None
     began = time.monotonic()
@@ -131,7 +133,7 @@ def _told(folder: Path, recipe: Recipe, found: Fit, seconds: float) -> Trained:
                "verdict": None if summary is None else summary.verdict,
                "verdicts": None if summary is None else [row._asdict() for row in summary]}
     rows = [("store", str(folder)),
-            ("chains", f"{len(steps)} of {max(steps):,} steps, {samples:,} samples in {seconds:.0f} s")]
+            ("chains", f"{len(steps)} of {_counted(max(steps), 'step')}, {samples:,} samples in {seconds:.0f} s")]
     rows += [(f"chain {k}", f"{failure.kind} at step {failure.step:,}: {failure.error}")
              for k, failure in failures.items()]
     rows += [] if scores is None else [("held out", _shown(scores))]
@@ -154,8 +156,12 @@ def _summary(recipe: Recipe, found: Fit) -> Optional[Summary]:
 def _shown(scores: Dict[str, Any]) -> str:
     known = {"accuracy": "{:.2%} right", "rmse": "RMSE {:.4g}", "nll": "NLL {:.4g}",
              "coverage": f"{{:.0%}} inside the {_INTERVAL:.0%} interval"}
-    return ", ".join([f"{scores['rows']:,} rows", *(known[name].format(value) for name, value in scores.items()
+    return ", ".join([_counted(scores["rows"], "row"), *(known[name].format(value) for name, value in scores.items()
                                                     if name in known)])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _verdicts(summary: Summary) -> str:
@@ -204,6 +210,15 @@ def _check_budget(budget: str) -> None:
         checked_budget(_budget(budget))
     except (ValueError, TypeError) as e:
         raise click.BadParameter(str(e), param_hint="--budget") from e
+
+
+def _check_prior(text: str) -> None:
+    try:
+        if text != SUGGEST:
+            as_prior(_prior(text))
+    except ValueError as e:
+        raise click.BadParameter(f"{text!r:.80} is none; write a precision such as 10.0 (1 / variance of each weight), "
+                                 "fan_in, suggest, or none", param_hint="--prior") from e
 
 
 def _budget(text: str) -> Union[float, str]:
