@@ -26,13 +26,10 @@ def digits(size: int, seed: int) -> Data:
     return Data(x[rows], y[rows], x_test, y_test)
 
 
-# Beside the method's own grid: labels that are hardly ever wrong, said by the likelihood (Kapoor et al. 2022).
-CHECKED = {"alpha": 1e-4, "prior": "normal", "variance": 10.0, "lr": 0.002}
-SHORT = [*METHODS["posterior"].grid, CHECKED]
-LONG = [*({"prior": prior, "variance": variance, "lr": 0.02, "chains": CHAINS}
-          for prior, variance in (("normal", 30.0), ("normal", 100.0), ("normal", 300.0), ("student", 100.0))),
-        {**CHECKED, "chains": CHAINS}]
 CONTEST = Contest(Path(__file__).parent, "Little data: 784-400-400-10 on 500 to 5,000 digits", mlp,
                   {part: partial(digits, int(part.split()[0])) for part in BUDGETS}, BUDGETS,
                   choosing={"500": (0, 1), "1000": (0, 1), "2000": (0,), "5000 short": (0,), "5000": (0,)},
-                  grids={part: {"posterior": LONG if part == "5000" else SHORT} for part in BUDGETS})
+                  grids={"5000": {"posterior": [{"prior": prior, "variance": variance, "lr": 0.02, "chains": CHAINS}
+                                                for prior, variance in (("normal", 30.0), ("normal", 100.0),
+                                                                        ("normal", 300.0), ("student", 100.0))],
+                                  "dirichlet": [{**setting, "chains": CHAINS} for setting in METHODS["dirichlet"].grid]}})
