@@ -1,7 +1,7 @@
 """The post's claim in two minutes: with little data, an average over the posterior beats the single best network.
 
 5,000 images of handwritten digits, a network 784-400-400-10, temperature 1. SGD with momentum and a tuned weight decay
-trains a network. Then four short chains of SGNHT, each from an SGD network of its own, sample the posterior, and what
+trains a network. Then four short chains of SGNHT, each from a trained network of its own, sample the posterior, and what
 their samples predict for the 2,000 test images is averaged.
 
 Two things say what is known before the images are seen. Neighbouring pixels have like weights in the first layer
@@ -38,9 +38,9 @@ LIKELIHOOD = sg.likelihoods.NoisyDirichlet(alpha=1e-4)
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--steps", type=int, help="steps of each chain (default 3,500; without the compiled step 1,000)")
-    add("--warm-epochs", type=int, default=20, help="of SGD before each chain (default %(default)s)")
-    add("--sgd-epochs", type=int, default=20)
+    add("--steps", type=int, help="steps of each chain (default 1,500; without the compiled step 700)")
+    add("--warm-epochs", type=int, default=20, help="of Adam before each chain (default %(default)s)")
+    add("--sgd-epochs", type=int, default=60)
     add("--sgd-weight-decay", type=float, default=2e-3)
     add("--seed", type=int, default=0)
     add("--out", help="folder for the pictures (default pictures/quickstart)")
@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.quick:
         args.steps, args.sgd_epochs, args.warm_epochs = args.steps or 100, 1, 1
-    args.steps = args.steps or (3500 if sg.backend() == "native" else 1000)
+    args.steps = args.steps or (1500 if sg.backend() == "native" else 700)
     return args
 
 
@@ -74,11 +74,10 @@ def main() -> None:
                                    weight_decay=args.sgd_weight_decay)
     sgd = common.probabilities(net, data.x_test)
 
-    print(f"{CHAINS} chains of SGNHT, {args.warm_epochs} epochs of SGD and {args.steps:,} steps each ...")
+    print(f"{CHAINS} chains of SGNHT, {args.warm_epochs} epochs of Adam and {args.steps:,} steps each ...")
     start = time.perf_counter()
-    warm_start = sg.WarmStart("sgd", {"learning_rate": 0.1, "momentum": 0.9, "wd": 3e-4}, epochs=args.warm_epochs)
     runs = sg.sample_chains(functools.partial(build, steps=args.steps), CHAINS, steps=args.steps, seed=args.seed,
-                            warm_start=warm_start)
+                            warm_start=sg.WarmStart("adam", epochs=args.warm_epochs))
     seconds = time.perf_counter() - start
     each: List[np.ndarray] = [sg.predict(net, chain, data.x_test, LIKELIHOOD, samples=True) for chain in runs]
     result = common.averages(np.concatenate(each), data.y_test)
