@@ -14,6 +14,7 @@ from .methods import METHODS
 __all__ = ["PAGE", "cell", "draw", "mean_and_error", "renew", "table", "write"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "records.md"
+OURS: Dict[str, Dict[str, str]] = {"posterior": {"marker": "P", "ls": "--"}, "dirichlet": {"marker": "o"}}  # in black
 COLUMNS = {"error": ("error %", 2), "nll": ("NLL", 4), "ece": ("ECE", 4), "raw_nll": ("NLL before", 4),
            "raw_ece": ("ECE before", 4)}
 
@@ -78,10 +79,10 @@ def draw(contest: Contest, path: Path) -> None:
     rows = ledger.read(contest.folder / "results.csv")
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
     sizes = [p for p in contest.parts if p.isdigit()]
-    others = [method for method in contest.methods if method != "posterior"]
+    others = [method for method in contest.methods if method not in OURS]
     for method in contest.methods:
-        ours = method == "posterior"
-        looks = {"color": "black", "marker": "P"} if ours else mark(others.index(method))
+        ours = method in OURS
+        looks = {"color": "black", **OURS[method]} if ours else mark(others.index(method))
         for ax, column in zip(axes, ("error", "nll", "ece")):
             seen = [p for p in sizes if any(r["part"] == p and r["method"] == method for r in rows)]
             found = [mean_and_error([float(r[column]) for r in rows if (r["part"], r["method"]) == (p, method)])

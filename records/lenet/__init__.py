@@ -21,8 +21,9 @@ GRIDS = {"sgd": [{"share": 0.3, "wd": wd, "lr": 0.05} for wd in (3e-4, 1e-3)],
          "ensemble": [{"members": CHAINS, "wd": wd, "lr": 0.05} for wd in (3e-4, 1e-3)],
          "posterior": [*({"prior": "student", "variance": variance, "lr": 0.02, "chains": CHAINS}
                          for variance in (3.0, 10.0)),
-                       {"prior": "student", "variance": 10.0, "lr": 0.005, "chains": CHAINS},
-                       {"alpha": 1e-2, "prior": "normal", "variance": 10.0, "lr": 0.001, "chains": CHAINS}],
+                       {"prior": "student", "variance": 10.0, "lr": 0.005, "chains": CHAINS}],
+         "dirichlet": [{"alpha": 1e-2, "prior": "normal", "variance": 10.0, "lr": lr, "chains": CHAINS}
+                       for lr in (0.001, 0.005)],
          "cold": [{"prior": "normal", "variance": 10.0, "lr": 0.02, "chains": CHAINS, "temperature": temperature}
                   for temperature in (0.1, 0.03)]}
 

@@ -9,6 +9,7 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 import numpy as np
 
 from ..contest import Contest, Data
+from ..methods import METHODS
 from ..networks import mlp
 
 __all__ = ["CONTEST"]
@@ -25,9 +26,11 @@ def digits(size: int, seed: int) -> Data:
     return Data(x[rows], y[rows], x_test, y_test)
 
 
+GRIDS = {"posterior": [{"prior": prior, "variance": variance, "lr": 0.02, "chains": CHAINS}
+                       for prior, variance in (("normal", 30.0), ("normal", 100.0), ("normal", 300.0),
+                                               ("student", 100.0))],
+         "dirichlet": [{**setting, "chains": CHAINS} for setting in METHODS["dirichlet"].grid]}
 CONTEST = Contest(Path(__file__).parent, "Little data: 784-400-400-10 on 500 to 5,000 digits", mlp,
                   {part: partial(digits, int(part.split()[0])) for part in BUDGETS}, BUDGETS,
                   choosing={"500": (0, 1), "1000": (0, 1), "2000": (0,), "5000 short": (0,), "5000": (0,)},
-                  grids={"5000": {"posterior": [{"prior": prior, "variance": variance, "lr": 0.02, "chains": CHAINS}
-                                                for prior, variance in (("normal", 30.0), ("normal", 100.0),
-                                                                        ("normal", 300.0), ("student", 100.0))]}})
+                  grids={"5000": GRIDS})

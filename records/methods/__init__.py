@@ -13,5 +13,6 @@ METHODS: Dict[str, Method] = {
     "swag": swag.METHOD,
     "ensemble": ensemble.METHOD,
     "posterior": chains.POSTERIOR,
+    "dirichlet": chains.DIRICHLET,
     "cold": chains.COLD,
 }

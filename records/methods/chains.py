@@ -10,7 +10,7 @@ import numpy as np
 from ..task import Method, Outcome, Setting, Task, initialised, loader
 from . import sgd
 
-__all__ = ["COLD", "POSTERIOR", "prior_of"]
+__all__ = ["COLD", "DIRICHLET", "POSTERIOR", "prior_of"]
 
 CHAINS = 8          # where a setting does not say
 WARM = 0.2          # share of the gradients that SGD takes
@@ -57,5 +57,9 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
 
 POSTERIOR = Method("posterior, T = 1", fit, [{"prior": prior, "variance": variance, "lr": 0.02}
                                              for prior in ("normal", "student") for variance in (30.0, 100.0)])
+# The same, but that labels are hardly ever wrong: of that the softmax likelihood knows nothing (Kapoor et al. 2022).
+DIRICHLET = Method("posterior, T = 1, noisy Dirichlet", fit,
+                   [{"alpha": 1e-4, "prior": "normal", "variance": variance, "lr": lr}
+                    for variance, lr in ((3.0, 0.005), (10.0, 0.005), (10.0, 0.002), (30.0, 0.005))])
 COLD = Method("cold, T < 1", fit, [{"prior": "normal", "variance": variance, "lr": 0.02, "temperature": temperature}
                                    for variance in (10.0, 100.0) for temperature in (0.3, 0.03)])

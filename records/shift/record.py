@@ -11,7 +11,7 @@ import numpy as np
 from .. import ledger
 from ..contest import Choice, Contest, sharpened
 from ..methods import METHODS
-from ..page import cell
+from ..page import OURS, cell
 from ..task import Predictor
 from .images import ANGLES, COUNT, others, turned
 
@@ -80,11 +80,11 @@ class Record:
         from sgmcmc_mx.plot.axes import mark
 
         fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-        plain = [method for method in self.methods if method != "posterior"]
+        plain = [method for method in self.methods if method not in OURS]
         for method in self.methods:
-            rows, ours = self._rows(method), method == "posterior"
+            rows, ours = self._rows(method), method in OURS
             if rows:
-                looks = {"color": "black", "marker": "P"} if ours else mark(plain.index(method))
+                looks = {"color": "black", **OURS[method]} if ours else mark(plain.index(method))
                 for ax, what in zip(axes, ("nll", "error", "confidence")):
                     values = [np.mean([float(r[f"{what}_{angle}"]) for r in rows]) for angle in ANGLES]
                     ax.plot(ANGLES, values, label=METHODS[method].title, lw=2.5 if ours else 1.2,

@@ -12,9 +12,10 @@ from .filters import CorrelatedFilters
 from .gaussian import Constant, FanIn
 from .horseshoe import Horseshoe
 from .hyper import Drawn, Gamma
+from .inputs import CorrelatedInputs
 from .law import Elements, Law
 from .names import ByName, PriorLike, as_prior
 
 __all__ = ["Prior", "Constant", "FanIn", "Normal", "Laplace", "StudentT", "Cauchy", "GeneralizedNormal", "Mixture",
-           "CorrelatedFilters", "Horseshoe", "Centred", "ByName", "Gamma", "sample", "Drawn", "Elements", "Law",
+           "CorrelatedFilters", "CorrelatedInputs", "Horseshoe", "Centred", "ByName", "Gamma", "sample", "Drawn", "Elements", "Law",
            "PriorLike", "as_prior", "check_precision"]

@@ -11,6 +11,7 @@ from .._check import choice, number
 from .base import Prior, shown
 from .families import as_width
 from .gaussian import FanIn
+from .inputs import by_distance
 from .law import Elements, Law
 
 __all__ = ["CorrelatedFilters"]
@@ -66,10 +67,8 @@ class CorrelatedFilters(Prior):
     def _matrices(self, places: Tuple[int, ...]) -> Tuple[np.ndarray, np.ndarray]:
         """Precision matrix and Cholesky factor of the correlation of a filter of this size."""
         if places not in self._factors:
-            at = np.stack(np.meshgrid(*[np.arange(n) for n in places], indexing="ij"), axis=-1).reshape(-1, len(places))
-            d = np.sqrt(np.square(at[:, None] - at[None]).sum(-1)) / self.lengthscale
-            correlation = np.exp(-d if self.kernel == "exponential" else -0.5 * d * d)
-            correlation[np.diag_indices(len(at))] += 1e-6      # a long lengthscale makes it singular in float32
+            correlation = by_distance(places, self.lengthscale, self.kernel)
+            correlation[np.diag_indices_from(correlation)] += 1e-6     # a long lengthscale makes it singular in float32
             self._factors[places] = np.linalg.inv(correlation), np.linalg.cholesky(correlation)
         return self._factors[places]
 
