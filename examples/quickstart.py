@@ -1,8 +1,8 @@
 """The post's claim in two minutes: with little data, an average over the posterior beats the single best network.
 
 5,000 images of handwritten digits, a network 784-400-400-10, temperature 1. SGD with momentum and a tuned weight decay
-trains a network. Then four short chains of SGNHT, each from a trained network of its own, sample the posterior, and what
-their samples predict for the 2,000 test images is averaged.
+trains a network. Then four short chains of SGNHT, each from a trained network of its own, sample the posterior, and
+what their samples predict for the 2,000 test images is averaged.
 
 Two things say what is known before the images are seen. Neighbouring pixels have like weights in the first layer
 (sg.priors.CorrelatedInputs; SGD has that too, for its weight decay is a prior). And the labels were checked, so that

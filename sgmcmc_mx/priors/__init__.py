@@ -17,5 +17,5 @@ from .law import Elements, Law
 from .names import ByName, PriorLike, as_prior
 
 __all__ = ["Prior", "Constant", "FanIn", "Normal", "Laplace", "StudentT", "Cauchy", "GeneralizedNormal", "Mixture",
-           "CorrelatedFilters", "CorrelatedInputs", "Horseshoe", "Centred", "ByName", "Gamma", "sample", "Drawn", "Elements", "Law",
-           "PriorLike", "as_prior", "check_precision"]
+           "CorrelatedFilters", "CorrelatedInputs", "Horseshoe", "Centred", "ByName", "Gamma", "sample", "Drawn",
+           "Elements", "Law", "PriorLike", "as_prior", "check_precision"]

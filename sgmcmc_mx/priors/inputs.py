@@ -30,13 +30,13 @@ class CorrelatedInputs:
 
         x' = x R,    R R = Sigma,    R symmetric
 
-    A unit of weights v answers x' as one of weights w = R v answers x, for v . x' = (R v) . x. So where the network of x' has the
-    usual prior v ~ N(0, s^2 I), that of x has w ~ N(0, s^2 Sigma): samplers, step and native gradients stay as they are.
-    The same holds for weight decay, which is such a prior: SGD on x' is SGD under it.
+    A unit of weights v answers x' as one of weights w = R v answers x, for v . x' = (R v) . x. So where the network of
+    x' has the usual prior v ~ N(0, s^2 I), that of x has w ~ N(0, s^2 Sigma): samplers, step and native gradients stay
+    as they are. The same holds for weight decay, which is such a prior: SGD on x' is SGD under it.
 
-    Two covariances have names. :meth:`smooth` is for pixels: neighbours have like weights. :meth:`empirical` is *EmpCov*
-    (Izmailov et al. 2021, "Dangers of Bayesian model averaging under covariate shift", section 6): weights vary where the
-    data do. Pixels that are always dark get none, so that samples of the prior cannot make noise of them once they light up.
+    Two covariances have names. :meth:`smooth` is for pixels: neighbours have like weights. :meth:`empirical` is
+    *EmpCov* (Izmailov et al. 2021, "Dangers of Bayesian model averaging under covariate shift"): weights vary where the
+    data do. Pixels that are always dark get next to none, so that samples cannot make noise of them once they light up.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ class CorrelatedInputs:
             raise ValueError("covariance is not symmetric; write (covariance + covariance.T) / 2 if rounding did it")
         values, vectors = np.linalg.eigh((given + given.T) / 2.0)
         if values[0] < -1e-6 * max(values[-1], 0.0) or values[-1] <= 0.0:
-            raise ValueError(f"covariance has an eigenvalue of {values[0]:.3g}; a covariance has none below 0, and one above")
+            raise ValueError(f"covariance has an eigenvalue of {values[0]:.3g}; a covariance has none below 0, and one "
+                             "above")
         self.covariance = given
         self.root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
@@ -123,18 +124,21 @@ class CorrelatedInputs:
         kind = values.dtype if values.dtype.kind == "f" else np.dtype(np.float32)
         flat = _flat(values)
         if flat.shape[1] != len(self.root):
-            raise ValueError(f"x has {flat.shape[1]} numbers an example, and the covariance is of {len(self.root)} inputs")
+            raise ValueError(f"x has {flat.shape[1]} numbers an example, and the covariance is of {len(self.root)} "
+                             "inputs")
         return (flat.astype(kind, copy=False) @ self.root.astype(kind)).reshape(values.shape)
 
     def weights(self, v: Union[np.ndarray, nd.NDArray]) -> np.ndarray:
         """w = v R, of shape (units, inputs): what weights on transformed inputs are on the inputs as they were."""
         values = v.asnumpy() if isinstance(v, nd.NDArray) else np.asarray(v)
         if values.ndim != 2 or values.shape[1] != len(self.root):
-            raise ValueError(f"v has shape {values.shape}; a dense layer's weights on these inputs have (units, {len(self.root)})")
+            raise ValueError(f"v has shape {values.shape}; a dense layer's weights on these inputs have (units, "
+                             f"{len(self.root)})")
         return values @ self.root.astype(values.dtype)
 
     def __repr__(self) -> str:
-        return f"CorrelatedInputs({len(self.root)} inputs, mean variance {np.trace(self.covariance) / len(self.root):.3g})"
+        mean = np.trace(self.covariance) / len(self.root)
+        return f"CorrelatedInputs({len(self.root)} inputs, mean variance {mean:.3g})"
 
 
 def _flat(x: Union[np.ndarray, nd.NDArray]) -> np.ndarray:

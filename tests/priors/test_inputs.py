@@ -46,7 +46,8 @@ def test_a_unit_on_transformed_inputs_is_one_on_the_inputs():
     assert inside.shape == x.shape and inside.dtype == np.float32
     np.testing.assert_allclose(inside.reshape(7, 6) @ v.T, x.reshape(7, 6) @ outside.T, rtol=1e-4, atol=1e-5)
     assert prior.transform(x.astype(np.float64)).dtype == np.float64
-    np.testing.assert_allclose(prior.transform((x * 10).astype(int)), prior.transform((x * 10).astype(int).astype("f4")))
+    whole = (x * 10).astype(int)
+    np.testing.assert_allclose(prior.transform(whole), prior.transform(whole.astype("f4")))
 
 
 def spread(inputs, seed=1):
@@ -66,7 +67,8 @@ def spread(inputs, seed=1):
 def z_of(weights, x, Sigma):
     """How far the variance along each eigenvector of the closed form is off, in standard errors.
 
-    w | y ~ N(0, (X'X / NOISE + Sigma^-1)^-1). Draws 30 steps apart are taken for independent; the step's error is below 1 %.
+    w | y ~ N(0, (X'X / NOISE + Sigma^-1)^-1). Draws 30 steps apart are taken for independent; the step's error is below
+    1 %.
     """
     flat = x.reshape(len(x), -1).astype(np.float64)
     values, vectors = np.linalg.eigh(np.linalg.inv(flat.T @ flat / NOISE + np.linalg.inv(Sigma)))
@@ -80,7 +82,8 @@ def test_the_posterior_is_that_of_the_correlated_prior():
     found = spread(prior.transform(x))
     assert np.abs(z_of([prior.weights(v) for v in found], x, prior.covariance)).max() < 5.0
     assert np.abs(z_of(found, x, prior.covariance)).max() > 20.0                    # weights not taken back
-    twice = [v @ prior.covariance for v in spread(x.reshape(10, 6) @ prior.covariance)]     # Sigma in the place of its root
+    # Sigma in the place of its root:
+    twice = [v @ prior.covariance for v in spread(x.reshape(10, 6) @ prior.covariance)]
     assert np.abs(z_of(twice, x, prior.covariance)).max() > 20.0
 
 
@@ -105,7 +108,7 @@ def test_draws_of_the_prior_have_its_covariance():
     (lambda: CorrelatedInputs.empirical(np.ones((1, 3))), ValueError, r"has 1 example"),
     (lambda: CorrelatedInputs.empirical(np.ones(3)), ValueError, r"write inputs of shape \(examples"),
     (lambda: CorrelatedInputs.empirical(np.eye(3), epsilon=-1.0), ValueError, "epsilon must"),
-    (lambda: of_pixels().transform(np.ones((4, 5))), ValueError, "x has 5 numbers an example, and the covariance is of 6"),
+    (lambda: of_pixels().transform(np.ones((4, 5))), ValueError, "x has 5 numbers an example, and the"),
     (lambda: of_pixels().weights(np.ones(6)), ValueError, r"v has shape \(6,\)"),
 ])
 def test_bad_input(make, error, said):
