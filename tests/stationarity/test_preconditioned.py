@@ -122,10 +122,11 @@ def anisotropic(name="sasghmc", seed=1, V=(30.0, 3000.0), **options):
                 friction=0.1, **options)
     curvature = [1.0, 100.0]
 
-    def gradient_sums():
-        return [w.asnumpy() * np.float32((c - 1.0) * walk.batch / walk.N)
-                + walk.rng.standard_normal(w.shape, dtype=np.float32) * np.float32(walk.batch * math.sqrt(v) / walk.N)
-                for w, c, v in zip(walk.weights, curvature, V)]
+    def gradient_sums(w):
+        return np.concatenate([
+            w * np.float32((c - 1.0) * walk.batch / walk.N)
+            + walk.rng.standard_normal(w.shape, dtype=np.float32) * np.float32(walk.batch * math.sqrt(v) / walk.N)
+            for w, c, v in zip(np.split(w, 2), curvature, V)])
 
     walk.gradient_sums, walk.V = gradient_sums, max(V)
     walk.weights[1] *= 0.1
