@@ -12,6 +12,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")   # NumPy's own threads: matr
 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0" and "OMP_NUM_THREADS" not in os.environ:
     # Processes share the cores: a second thread in each costs a sixth more of them. One process has what users have.
     os.environ["OMP_NUM_THREADS"] = os.environ["SGMCMC_MX_TESTS_THREADS"] = "1"     # the latter says whose word it is
+_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _processes > 2 and os.environ.get("PYTEST_XDIST_WORKER") == f"gw{_processes - 1}":
+    os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")   # of the tests of laws; see helpers/apart.py
 
 from sgmcmc_mx import _compat  # noqa: E402, F401, I001 (before any test module imports mxnet)
 
@@ -32,6 +35,17 @@ def pytest_configure(config):
         from sgmcmc_mx._compat import import_mxnet
 
         mx = import_mxnet()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Which process gets which tests, as scripts/test has them shared."""
+    if config.getoption("dist") == "worksteal" and "MXNET_ENGINE_TYPE" not in os.environ:
+        from apart import Apart
+
+        scheduler = Apart(config, log)
+        return scheduler if scheduler.numnodes > 2 else None
+    return None
 
 
 def pytest_collection_modifyitems(items):

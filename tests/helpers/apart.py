@@ -1,0 +1,30 @@
+"""Tests of laws have a process of their own, in which MXNet carries out an operator where it is called.
+
+They are some hundred thousand steps of tiny arrays, and up to half of their time went to a thread that is told of one
+operator and waits for the next. Which numbers come out is no matter of that thread. So the last of three processes or
+more has ``MXNET_ENGINE_TYPE=NaiveEngine`` (``tests/conftest.py``) and runs these tests and nothing else. The others,
+with the engine that users have, run all the rest, and take of these when they have nothing else to do. In one process,
+in two, and where the environment names an engine (``scripts/test --slow``), no test is treated in another way.
+"""
+from xdist.scheduler import WorkStealingScheduling
+
+FOLDERS = ("tests/stationarity/",)
+ENOUGH = 2      # tests of a process; with fewer, xdist looks for more
+
+
+class Apart(WorkStealingScheduling):
+    """The last process has the tests of laws. The others share the rest, and take from each other and from it."""
+
+    given = False       # whether the last process has its tests
+
+    def check_schedule(self):
+        last = [node for node in self.node2pending if node.gateway.id == f"gw{self.numnodes - 1}"]
+        if last and not self.given:
+            laws = [i for i in self.pending if self.collection[i].startswith(FOLDERS)]
+            others = [i for i in self.pending if not self.collection[i].startswith(FOLDERS)]
+            self.pending[:] = laws + others
+            self._send_tests(last[0], len(laws))
+            self.given = True
+        if last and len(self.node2pending[last[0]]) < ENOUGH and not last[0].shutting_down:
+            last[0].shutdown()      # it makes what it has; nothing else is for it
+        super().check_schedule()
