@@ -61,7 +61,7 @@ def test_psgld_where_the_preconditioner_is_settled(data):
 
 def gamma_scores(gamma, *densities):
     """beta = 0 and no noise: G is a function of w, and the law is known with Gamma and without."""
-    walk = Walk("psgld", [(20000,)], 0.02, N=1, batch=1, data=1.0, prior=0.0, beta=0.0, epsilon=0.5, gamma=gamma)
+    walk = Walk("psgld", [(8000,)], 0.02, N=1, batch=1, data=1.0, prior=0.0, beta=0.0, epsilon=0.5, gamma=gamma)
     walk.weights[0] *= 1.1
     observed = walk.step(800).averages(400, every=100)
     return [z_scores(observed, {"w2": moment(density)}) for density in densities]
