@@ -7,9 +7,16 @@ with the engine that users have, run all the rest, and take of these when they h
 in two, and where the environment names an engine (``scripts/test --slow``), no test is treated in another way.
 """
 from xdist.scheduler import WorkStealingScheduling
+from xdist.workermanage import parse_tx_spec_config
 
 FOLDERS = ("tests/stationarity/",)
 ENOUGH = 2      # tests of a process; with fewer, xdist looks for more
+
+
+def last(config):
+    """The name of the process that is to make the tests of laws, the last of three or more; None of fewer."""
+    count = len(parse_tx_spec_config(config))
+    return f"gw{count - 1}" if count > 2 else None
 
 
 class Apart(WorkStealingScheduling):
@@ -18,13 +25,13 @@ class Apart(WorkStealingScheduling):
     given = False       # whether the last process has its tests
 
     def check_schedule(self):
-        last = [node for node in self.node2pending if node.gateway.id == f"gw{self.numnodes - 1}"]
-        if last and not self.given:
+        own = [node for node in self.node2pending if node.gateway.id == last(self.config)]
+        if own and not self.given:
             laws = [i for i in self.pending if self.collection[i].startswith(FOLDERS)]
             others = [i for i in self.pending if not self.collection[i].startswith(FOLDERS)]
             self.pending[:] = laws + others
-            self._send_tests(last[0], len(laws))
+            self._send_tests(own[0], len(laws))
             self.given = True
-        if last and len(self.node2pending[last[0]]) < ENOUGH and not last[0].shutting_down:
-            last[0].shutdown()      # it makes what it has; nothing else is for it
+        if own and len(self.node2pending[own[0]]) < ENOUGH and not own[0].shutting_down:
+            own[0].shutdown()       # it makes what it has; nothing else is for it
         super().check_schedule()
