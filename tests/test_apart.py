@@ -3,6 +3,7 @@ import random
 from types import SimpleNamespace
 
 import pytest
+from folders import ROOT
 
 apart = pytest.importorskip("apart", reason="pytest-xdist is not here")
 
@@ -39,7 +40,7 @@ class Node:
 @pytest.mark.parametrize("laws, others", [(60, 200), (200, 60), (0, 30), (30, 0), (1, 1)])
 def test_the_last_process_makes_laws_and_nothing_else(laws, others):
     """And every test is made once, in whatever order the processes go on."""
-    names = [f"tests/stationarity/test_a.py::test[{i}]" for i in range(laws)]
+    names = [f"{apart.LAWS[i % len(apart.LAWS)]}test_a.py::test[{i}]" for i in range(laws)]
     names += [f"tests/store/test_b.py::test[{i}]" for i in range(others)]
     draw = random.Random(1)
     draw.shuffle(names)
@@ -53,5 +54,9 @@ def test_the_last_process_makes_laws_and_nothing_else(laws, others):
         draw.choices(nodes, [1, 1, 3])[0].go_on()
     made = sorted(i for node in nodes for i in node.made)
     assert made == list(range(len(names))) and scheduler.tests_finished
-    assert all(names[i].startswith(apart.FOLDERS) for i in nodes[2].made)
+    assert all(names[i].startswith(apart.LAWS) for i in nodes[2].made)
     assert len(nodes[2].made) >= laws / 4
+
+
+def test_the_places_of_laws_are_there():
+    assert all((ROOT / place).exists() for place in apart.LAWS)

@@ -1,15 +1,17 @@
-"""Tests of laws have a process of their own, in which MXNet carries out an operator where it is called.
+"""Laws, verdicts and advice are tested in a process of their own, with MXNet's plainest engine.
 
-They are some hundred thousand steps of tiny arrays, and up to half of their time went to a thread that is told of one
-operator and waits for the next. Which numbers come out is no matter of that thread. So the last of three processes or
-more has ``MXNET_ENGINE_TYPE=NaiveEngine`` (``tests/conftest.py``) and runs these tests and nothing else. The others,
-with the engine that users have, run all the rest, and take of these when they have nothing else to do. In one process,
-in two, and where the environment names an engine (``scripts/test --slow``), no test is treated in another way.
+Their tests are some hundred thousand steps of tiny arrays, and up to half of their time went to a thread that is told
+of one operator and waits for the next. Which numbers come out is no matter of that thread. So the last of three
+processes or more has ``MXNET_ENGINE_TYPE=NaiveEngine`` (``tests/conftest.py``) and runs these tests and nothing else.
+The others, with the engine that users have, run all the rest, and take of these when they have nothing else to do. In
+one process, in two, and where the environment names an engine (``scripts/test --slow``), all tests have the same.
 """
 from xdist.scheduler import WorkStealingScheduling
 from xdist.workermanage import parse_tx_spec_config
 
-FOLDERS = ("tests/stationarity/",)
+# Where they are. What tests/tuning/test_threads.py asks is the engine itself.
+LAWS = ("tests/stationarity/", "tests/diagnostics/", *(f"tests/tuning/test_{name}.py" for name in (
+    "advice", "hottest", "native_pilot", "scaled_samplers", "suggest")))
 ENOUGH = 2      # tests of a process; with fewer, xdist looks for more
 
 
@@ -27,8 +29,8 @@ class Apart(WorkStealingScheduling):
     def check_schedule(self):
         own = [node for node in self.node2pending if node.gateway.id == last(self.config)]
         if own and not self.given:
-            laws = [i for i in self.pending if self.collection[i].startswith(FOLDERS)]
-            others = [i for i in self.pending if not self.collection[i].startswith(FOLDERS)]
+            laws = [i for i in self.pending if self.collection[i].startswith(LAWS)]
+            others = [i for i in self.pending if not self.collection[i].startswith(LAWS)]
             self.pending[:] = laws + others
             self._send_tests(own[0], len(laws))
             self.given = True
