@@ -12,6 +12,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")   # NumPy's own threads: matr
 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0" and "OMP_NUM_THREADS" not in os.environ:
     # Processes share the cores: a second thread in each costs a sixth more of them. One process has what users have.
     os.environ["OMP_NUM_THREADS"] = os.environ["SGMCMC_MX_TESTS_THREADS"] = "1"     # the latter says whose word it is
+if os.environ.get("PYTEST_XDIST_WORKER") == os.environ.get("SGMCMC_MX_TESTS_LAWS", "none"):
+    os.environ["MXNET_ENGINE_TYPE"] = "NaiveEngine"     # this process makes tests of laws alone; see helpers/apart.py
 
 from sgmcmc_mx import _compat  # noqa: E402, F401, I001 (before any test module imports mxnet)
 
@@ -26,12 +28,31 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 def pytest_configure(config):
-    """MXNet is made importable before any test module asks for it. Who only hands out tests to others needs none."""
+    """MXNet is made importable before any test module asks for it. Who only hands out tests to others needs none.
+
+    It names the process that makes the tests of laws, which those that it starts then know.
+    """
     if config.getoption("dist", "no") == "no":
         global mx
         from sgmcmc_mx._compat import import_mxnet
 
         mx = import_mxnet()
+    elif config.getoption("dist") == "worksteal" and "MXNET_ENGINE_TYPE" not in os.environ:
+        from apart import last
+
+        name = last(config)
+        if name:
+            os.environ["SGMCMC_MX_TESTS_LAWS"] = name
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of laws go to a process that is there for them, where :func:`pytest_configure` has named one."""
+    if "SGMCMC_MX_TESTS_LAWS" not in os.environ:
+        return None
+    from apart import Apart
+
+    return Apart(config, log)
 
 
 def pytest_collection_modifyitems(items):

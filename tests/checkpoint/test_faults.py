@@ -136,12 +136,13 @@ def test_a_disk_that_fails_and_ends_the_run(zygote, whole, tmp_path, kind, share
 # ---------------------------------------------------------------- a layer that does not move
 
 FROZEN = "dense1_.*"      # the network itself is dense0
+IN_PART = {"frozen": FROZEN, "steps": 12}       # a checkpoint and a sample further than the faults
 
 
 @pytest.fixture(scope="module")
 def whole_in_part(zygote):
     """The outcome, and events from before the first sample, that of step 7, to after it."""
-    code, found = zygote.run(zygote.folder / "part", frozen=FROZEN)
+    code, found = zygote.run(zygote.folder / "part", **IN_PART)
     assert code == 0, zygote.errors()
     assert (zygote.folder / "part" / "fixed.params").exists()
     last = int(zygote.run(zygote.folder / "part-8", steps=8, frozen=FROZEN)[1]["events"])
@@ -156,10 +157,10 @@ def test_a_layer_that_does_not_move(zygote, whole_in_part, tmp_path, kind, every
     begin = ["kill", *DISK].index(kind)
     for event in events[2 * begin if every > 1 else 0::every]:
         folder = tmp_path / str(event)
-        code, found = zygote.run(folder, {"event": event, "kind": kind}, frozen=FROZEN)
+        code, found = zygote.run(folder, {"event": event, "kind": kind}, **IN_PART)
         if kind == "kill":
             assert code == -signal.SIGKILL, zygote.errors()[-3000:]
-            finish(zygote, folder, expected, frozen=FROZEN)
+            finish(zygote, folder, expected, **IN_PART)
         else:
             assert code == 0, zygote.errors()[-3000:]
             same(found, expected)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from small_tables import SHORT, rows, table
-from terminal import COLUMNS, COMMAND, Terminal, environment, piped
+from terminal import COLUMNS, COMMAND, Terminal, environment, forked, piped
 
 STEPS = ["--budget", "8000 steps"]
 
@@ -27,8 +27,8 @@ def whole(place):
     return terminal
 
 
-def predictions(place, store):
-    done = piped("predict", store, "new.csv", "--keep", "colour", cwd=place)
+def predictions(place, store, by=forked):
+    done = by("predict", store, "new.csv", "--keep", "colour", cwd=place)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -42,7 +42,7 @@ def test_a_run_in_a_terminal(whole):
 
 
 def test_predictions_between_pipes(whole, place):
-    done = predictions(place, "runs/whole")
+    done = predictions(place, "runs/whole", piped)
     found = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["colour"] for row in found] == [row[2] for row in rows(7, seed=2)]
     assert list(found[0]) == ["row", "colour", "mean", "low", "high", "std"]
@@ -57,7 +57,7 @@ def test_ctrl_c_and_resume_are_one_longer_run(whole, place):
     terminal.press(b"\x03")
     assert terminal.wait() == 130
     assert "resume runs/stopped" in terminal.text and "Traceback" not in terminal.text
-    assert piped("check", "runs/stopped", cwd=place).returncode == 0
+    assert forked("check", "runs/stopped", cwd=place).returncode == 0
     early = predictions(place, "runs/stopped").stdout
     done = piped("resume", "runs/stopped", "--json", cwd=place)
     assert done.returncode == 0, done.stderr
@@ -73,7 +73,7 @@ def test_a_page_is_watched_from_before_the_run_to_its_end(place):
     with subprocess.Popen([COMMAND, "report", "runs/live", "--watch", "1", "-o", "live.html"], cwd=place, text=True,
                           env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch:
         assert "waiting for the first samples of runs/live" in watch.stderr.readline()
-        done = piped("train", "train.csv", "--store", "runs/live", *SHORT, *STEPS, cwd=place)
+        done = forked("train", "train.csv", "--store", "runs/live", *SHORT, *STEPS, cwd=place)
         assert done.returncode == 0, done.stderr
         out, err = watch.communicate(timeout=300)
     assert watch.returncode == 0 and out == "live.html\n", err

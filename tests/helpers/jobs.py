@@ -53,13 +53,13 @@ def launched(command, *options, timeout=120, **env) -> Done:
 
 
 # MXNet asks which role a process has when it is imported; here it has been.
-_SERVE = """
+SERVE = """
 from mxnet.kvstore.kvstore_server import _init_kvstore_server_module
 _init_kvstore_server_module()
 """
 
 # What a new process lets go of by itself, a forked one still has when MXNet's library ends, which then aborts.
-_LET_GO = """
+LET_GO = """
 import atexit
 @atexit.register
 def let_go(mine=globals()):
@@ -93,8 +93,8 @@ def started(program, workers=2, servers=1, **env):
     try:
         for role, k in roles:
             own = {**env, "DMLC_ROLE": role, **({"PORT": first + k} if role == "worker" else {})}
-            code, *arguments = program if role == "worker" else [_SERVE]
-            processes[role, k] = Process(_LET_GO + code, *arguments,
+            code, *arguments = program if role == "worker" else [SERVE]
+            processes[role, k] = Process(LET_GO + code, *arguments,
                                          env={name: str(value) for name, value in own.items()})
         yield processes
     finally:

@@ -1,4 +1,7 @@
-"""The console command as a process of its own: with pipes, or in a real terminal of 80 columns."""
+"""The console command as a process of its own: with pipes, or in a real terminal of 80 columns.
+
+:func:`forked` is :func:`piped` without the two seconds of MXNet's import, for steps on the way to what a test asks.
+"""
 import contextlib
 import fcntl
 import os
@@ -11,6 +14,8 @@ import sys
 import termios
 import time
 from pathlib import Path
+
+import forks
 
 COMMAND = str(Path(sys.executable).with_name("sgmcmc-mx"))
 COLUMNS = 80
@@ -26,6 +31,10 @@ def environment(**more):
 def piped(*words, cwd, command=(COMMAND,), **env):
     return subprocess.run([*command, *map(str, words)], cwd=cwd, env=environment(**env), capture_output=True,
                           text=True, timeout=600)
+
+
+def forked(*words, cwd):
+    return forks.run("from sgmcmc_mx.command import main; main()", *words, cwd=cwd, timeout=600)
 
 
 class Terminal:

@@ -76,7 +76,8 @@ def natively(make, steps=1):
         got = run(native, make(), steps)
         expected = expected or got
         for key in got:
-            np.testing.assert_array_equal(got[key], expected[key], err_msg=f"{key} {name}")
+            if not np.array_equal(got[key], expected[key]):     # quicker than what tells the difference
+                np.testing.assert_array_equal(got[key], expected[key], err_msg=f"{key} {name}")
     return expected
 
 
@@ -258,9 +259,9 @@ def test_normals_have_the_moments_and_the_law():
         native.instruction_set(name)
         np.testing.assert_array_equal(native.normal(n, 20, 5, 1), x, err_msg=name)
     x = x.astype(float)
-    for power, mean in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
-        z = ((x ** power).mean() - mean) / ((x ** power).std() / math.sqrt(n))
-        assert abs(z) < 5, power
+    square, cube = x * x, x * x * x
+    for power, found, mean in ((1, x, 0), (2, square, 1), (3, cube, 0), (4, square * square, 3), (6, cube * cube, 15)):
+        assert abs(found.mean() - mean) < 5 * found.std() / math.sqrt(n), power
     assert stats.kstest(x, "norm").pvalue > 1e-6
     beyond = (np.abs(x) > 4.5).sum()
     expected = n * 2 * stats.norm.sf(4.5)

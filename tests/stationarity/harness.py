@@ -16,7 +16,8 @@ from mxnet import nd
 
 import sgmcmc_mx  # noqa: F401 (registers the samplers)
 
-__all__ = ["LIMIT", "Walk", "z_scores", "worst", "until_rejected", "assert_agrees", "batch_means", "altered"]
+__all__ = ["LIMIT", "Walk", "z_scores", "worst", "until_rejected", "assert_agrees", "batch_means", "side_by_side",
+           "altered"]
 
 LIMIT = 5.0
 
@@ -32,9 +33,10 @@ class Walk:
                                              seed=seed, rescale_grad=1.0 / batch, **options)
         self.updater = mx.optimizer.get_updater(self.optimizer)
         self.rng = np.random.default_rng(seed)
-        self.weights = [nd.array(self.rng.normal(0, math.sqrt(T / self.k), s) if start is None
-                                 else np.full(s, start)) for s in shapes]
-        self.handed_over = [nd.zeros(s) for s in shapes]    # the same arrays at every step, as Gluon's are
+        self.all, self.weights = side_by_side([self.rng.normal(0, math.sqrt(T / self.k), s) if start is None
+                                                else np.full(s, start) for s in shapes])
+        # the same arrays at every step, as Gluon's are
+        self._slopes, self.handed_over = side_by_side([np.zeros(s) for s in shapes])
         self.indices = self.watched = list(range(len(shapes)))
         self.center = 0.0       # what the spread of alpha is measured from
 
@@ -44,22 +46,18 @@ class Walk:
 
     def gradients(self):
         if self.data or self.V:
-            for gradient, sums in zip(self.handed_over, self.gradient_sums()):
-                gradient._sync_copyfrom(sums)
+            self._slopes._sync_copyfrom(self.gradient_sums(self.all.asnumpy()))
         return self.handed_over
 
-    def gradient_sums(self):
-        """The gradient of each tensor, in NumPy: MXNet takes longer to be called than to compute."""
-        sums = [w.asnumpy() for w in self.weights]
-        for x in sums:
-            x *= np.float32(self.batch * self.data / self.N)
+    def gradient_sums(self, w):
+        """The gradient of all tensors, of their weights in a row; in NumPy: MXNet takes longer to be called than to
+        compute.
+        """
+        sums = w * np.float32(self.batch * self.data / self.N)
         if self.V:
-            noise = self.rng.standard_normal(sum(x.size for x in sums), dtype=np.float32)
+            noise = self.rng.standard_normal(w.size, dtype=np.float32)
             noise *= np.float32(self.batch * math.sqrt(self.V) / self.N)
-            at = 0
-            for x in sums:
-                x += noise[at:at + x.size].reshape(x.shape)
-                at += x.size
+            sums += noise
         return sums
 
     def step(self, steps=1):
@@ -122,6 +120,13 @@ class Walk:
             rows.append({name: sum(f[name].sum() for f in found) / sum(f[name].size for f in found)
                          for name in found[0]})
         return {name: np.array([r[name] for r in rows]) for name in rows[0]}
+
+
+def side_by_side(values):
+    """One array of all values, and its parts in their shapes, which are views of it: one call reads or writes all."""
+    whole = nd.array(np.concatenate([np.ravel(x) for x in values]))
+    ends = np.cumsum([np.size(x) for x in values]).tolist()
+    return whole, [whole[end - np.size(x):end].reshape(np.shape(x)) for end, x in zip(ends, values)]
 
 
 def _squares(array):

@@ -344,13 +344,13 @@ def check_metropolis(num_samples=300, step_size=0.5):
 
 
 def test_metropolis_hastings_has_the_conjugate_posterior():
-    scores = check_metropolis(1000)
+    scores = check_metropolis(600)
     assert worst(scores) < LIMIT, scores
 
 
 def test_hmc_has_the_conjugate_posterior():
     problem = Regression()
-    scores = problem.scores(problem.build(sg.HMC, step_size=0.3, num_leapfrog=2).run(500))
+    scores = problem.scores(problem.build(sg.HMC, step_size=0.3, num_leapfrog=2).run(300))
     assert worst(scores) < LIMIT, scores
 
 

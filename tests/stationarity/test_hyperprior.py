@@ -27,16 +27,15 @@ class Chains(Walk):
         o.prior = Gamma(A, B, by=by, every=every)
         o._hyper = _hyper.Hyper(o.prior)
 
-    def gradient_sums(self):
-        center = np.float32(self.batch * self.likelihood / self.N)      # the likelihood's is 1
-        return [x - center for x in super().gradient_sums()]
+    def gradient_sums(self, w):
+        return super().gradient_sums(w) - np.float32(self.batch * self.likelihood / self.N)     # the centre is 1
 
     def run(self, steps, every):
         rows = []
         for _ in range(steps // every):
             self.step(every)
             lam = np.array(list(self.optimizer.hyper.values()))
-            w = np.stack([w.asnumpy() for w in self.weights]).astype(float)
+            w = self.all.asnumpy().reshape(-1, D).astype(float)
             rows.append((lam, np.log(lam), (w ** 2).mean(1), w.mean(1)))
         lam, log, w2, w = (np.mean(r, axis=0) for r in zip(*rows))
         return {"precision": lam, "log precision": log, "w2": w2, "w": w}

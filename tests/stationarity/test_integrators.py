@@ -99,9 +99,8 @@ def test_a_thermostat_at_rest_gives_no_nan(each_backend, groups):
 class Wavy(Walk):
     """U = w^2 / 2 + cos(2 w), on which no integrator is exact."""
 
-    def gradient_sums(self):
-        return [x - np.float32(2 * self.batch / self.N) * np.sin(2 * w.asnumpy())
-                for x, w in zip(super().gradient_sums(), self.weights)]
+    def gradient_sums(self, w):
+        return super().gradient_sums(w) - np.float32(2 * self.batch / self.N) * np.sin(2 * w)
 
 
 def wavy_moment():

@@ -61,7 +61,7 @@ def test_psgld_where_the_preconditioner_is_settled(data):
 
 def gamma_scores(gamma, *densities):
     """beta = 0 and no noise: G is a function of w, and the law is known with Gamma and without."""
-    walk = Walk("psgld", [(20000,)], 0.02, N=1, batch=1, data=1.0, prior=0.0, beta=0.0, epsilon=0.5, gamma=gamma)
+    walk = Walk("psgld", [(8000,)], 0.02, N=1, batch=1, data=1.0, prior=0.0, beta=0.0, epsilon=0.5, gamma=gamma)
     walk.weights[0] *= 1.1
     observed = walk.step(800).averages(400, every=100)
     return [z_scores(observed, {"w2": moment(density)}) for density in densities]
@@ -122,10 +122,11 @@ def anisotropic(name="sasghmc", seed=1, V=(30.0, 3000.0), **options):
                 friction=0.1, **options)
     curvature = [1.0, 100.0]
 
-    def gradient_sums():
-        return [w.asnumpy() * np.float32((c - 1.0) * walk.batch / walk.N)
-                + walk.rng.standard_normal(w.shape, dtype=np.float32) * np.float32(walk.batch * math.sqrt(v) / walk.N)
-                for w, c, v in zip(walk.weights, curvature, V)]
+    def gradient_sums(w):
+        return np.concatenate([
+            w * np.float32((c - 1.0) * walk.batch / walk.N)
+            + walk.rng.standard_normal(w.shape, dtype=np.float32) * np.float32(walk.batch * math.sqrt(v) / walk.N)
+            for w, c, v in zip(np.split(w, 2), curvature, V)])
 
     walk.gradient_sums, walk.V = gradient_sums, max(V)
     walk.weights[1] *= 0.1

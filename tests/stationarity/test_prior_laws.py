@@ -134,7 +134,7 @@ def test_the_mutant_is_rejected(mutant, name, monkeypatch):
 # ---------------------------------------------------------------- with all data at every step
 
 
-def with_full_data(name, transitions=400):
+def with_full_data(name, transitions=250):
     """The same from HMC, which accepts by -log p itself: 60 weights of one chain; corners cost it nothing."""
     net = mx.gluon.nn.Dense(60, in_units=1, use_bias=False)
     net.initialize(mx.init.Constant(0.4))

@@ -15,7 +15,7 @@ import pytest
 from mxnet import autograd, gluon, nd
 from scipy.optimize import brentq
 
-from .harness import LIMIT, assert_agrees
+from .harness import LIMIT, assert_agrees, side_by_side
 from .theory import stationary_covariance
 
 N, D, BATCH = 1000, 5, 32
@@ -108,21 +108,21 @@ class Chains:
         self.problem, self.rng, self.by_weight = problem, np.random.default_rng(seed), by_weight
         self.shape = (groups, walkers, problem.D)
         start = self.rng.multivariate_normal(problem.mean, problem.covariance, (groups, walkers))
-        self.w = [nd.array(x) for x in (start[0].T if by_weight else start)]
+        self.all, self.w = side_by_side(start[0].T if by_weight else start)
         self.optimizer = mx.optimizer.create(name, learning_rate=learning_rate, num_data=problem.N, wd=1.0, seed=seed,
                                              rescale_grad=1.0 / problem.batch, **options)
-        self.updater, self.grads = mx.optimizer.get_updater(self.optimizer), [nd.zeros(w.shape) for w in self.w]
+        self.updater = mx.optimizer.get_updater(self.optimizer)
+        self.slopes, self.grads = side_by_side([np.zeros(w.shape) for w in self.w])
 
     def positions(self):
         """(groups, walkers, D)"""
-        w = np.stack([x.asnumpy() for x in self.w])
-        return w.T[None] if self.by_weight else w
+        w = self.all.asnumpy()
+        return w.reshape(self.problem.D, -1).T[None] if self.by_weight else w.reshape(self.shape)
 
     def run(self, steps):
         for _ in range(steps):
-            g = self.problem.gradient_sum(self.positions().reshape(-1, self.problem.D), self.rng).reshape(self.shape)
-            for gradient, sums in zip(self.grads, g[0].T if self.by_weight else g):
-                gradient._sync_copyfrom(np.ascontiguousarray(sums, dtype=np.float32))
+            g = self.problem.gradient_sum(self.positions().reshape(-1, self.problem.D), self.rng)
+            self.slopes._sync_copyfrom(np.ascontiguousarray(g.T if self.by_weight else g, dtype=np.float32).ravel())
             self.updater(list(range(len(self.w))), self.grads, self.w)
         return self
 

@@ -18,6 +18,7 @@ sqrt(eta'/eta), and alpha - a by eta'/eta (less where eta rises and alpha is spr
 multiplier m of a tensor is a preconditioner: its eta is m eta, its v sqrt(m) times as large, and a thermostat that it
 shares with others sees |v|^2 / m.
 """
+import functools
 import math
 
 import numpy as np
@@ -25,6 +26,8 @@ import numpy as np
 from sgmcmc_mx.kernels import noise
 
 __all__ = ["Transcription"]
+
+_normal = functools.lru_cache(maxsize=1000)(noise.normal)      # every option and schedule is held against the same
 
 
 class Transcription:
@@ -51,7 +54,7 @@ class Transcription:
             self.alpha_lr = base_lr if thermostat == "global" else [base_lr] * len(weights)
 
     def _normal(self, i, stream=noise.STEP):
-        n = noise.normal(self.w[i].size, self.seed, self.count[i], i, stream)
+        n = _normal(self.w[i].size, self.seed, self.count[i], i, stream)
         return n.reshape(self.w[i].shape).astype(np.float64)
 
     def step(self, lr, gradients):
