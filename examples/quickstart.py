@@ -1,4 +1,4 @@
-"""The post's claim in two minutes: with little data, an average over the posterior beats the single best network.
+"""The post's claim in a minute: with little data, an average over the posterior beats the single best network.
 
 5,000 images of handwritten digits, a network 784-400-400-10, temperature 1. SGD with momentum and a tuned weight decay
 trains a network. Then four short chains of SGNHT, each from a trained network of its own, sample the posterior, and
