@@ -10,7 +10,8 @@ hardly any is wrong (sg.likelihoods.NoisyDirichlet).
 
 You will see a table with the test error, the negative log likelihood (NLL, nats an image) and the calibration error
 (ECE) of the SGD network, of one sample alone, of one chain's average, and of the average over all. A sample alone is
-no better than the SGD network: it is one network that the data allow. The average is the method.
+one network that the data allow: it has no more errors than the SGD network, and is too sure of them. The average is
+the method.
 
 All settings were chosen on training images that were held out; the test images had no part in it.
 
