@@ -47,7 +47,7 @@ GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
          "cold": [{"prior": "normal", "variance": 30.0, "lr": 0.1, "chains": CHAINS, "temperature": temperature}
                   for temperature in (0.1, 0.03)]}
 # Under the smooth prior as without it, but for what was behind there.
-SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:],
+SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:], "ensemble": GRIDS["ensemble"][1:],
           "dirichlet": [{**GRIDS["dirichlet"][1], "variance": variance} for variance in (10.0, 30.0)]}
 PARTS = {"60000": digits, "60000 smooth": lambda seed: smooth()}
 CONTEST = Contest(Path(__file__).parent, "MNIST: 784-400-400-10 on 60,000 images", mlp, PARTS,
