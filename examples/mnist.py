@@ -111,7 +111,11 @@ def main() -> None:
     sgd = common.probabilities(net, data.x_test)
     rows, result = [common.score("SGD network", sgd, data.y_test, seconds)], None
     if args.sampler != "sgd":
-        warm_start = sg.WarmStart("sgd", {"learning_rate": 0.02, "momentum": 0.9}, epochs=args.warm_epochs)
+        steps, lr = args.warm_epochs * len(batches), args.sgd_learning_rate
+        schedule = mx.lr_scheduler.CosineScheduler(steps, base_lr=lr, final_lr=lr / 10)
+        warm_start = sg.WarmStart(
+            "sgd", {"learning_rate": lr, "momentum": 0.9, "wd": args.sgd_weight_decay, "lr_scheduler": schedule},
+            steps=steps, likelihood=sg.likelihoods.Categorical())
         start = time.perf_counter()
         runs = sg.sample_chains(functools.partial(build, args=args), args.chains, seed=args.seed, store=args.store,
                                 steps=round(args.epochs * len(batches)), warm_start=warm_start, progress=args.progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -30,8 +30,9 @@ _HOW = "write sg.WarmStart('adam', epochs=20), the path of a .params file, or a 
 class WarmStart:
     """Train each chain's network from its own initial weights, so that chains begin in places of their own.
 
-    The loss is the chain's likelihood, summed over a batch and divided by the batch's size; ``wd`` of the optimizer is
-    what MXNet means by it. Batches are those of the chain's data, which is put back to its place afterwards.
+    The loss is the chain's likelihood, or one that is given here, summed over a batch and divided by the batch's size;
+    ``wd`` of the optimizer is what MXNet means by it. Batches are those of the chain's data, which is put back to its
+    place afterwards.
 
     Parameters
     ----------
@@ -49,6 +50,9 @@ class WarmStart:
         Needs data in a :class:`~sgmcmc_mx.data.ResumableLoader`.
     patience : int, optional
         End the training after so many epochs in a row that were not better on the part held out. Default: never.
+    likelihood : callable, optional
+        The loss of the training, where another one than the chain's finds a good place sooner: softmax, say, before a
+        chain under :class:`~sgmcmc_mx.likelihoods.NoisyDirichlet`. One -log p an example, of output and label.
 
     Examples
     --------
@@ -63,6 +67,7 @@ class WarmStart:
     steps: Optional[int] = None
     held_out: float = 0.0
     patience: Optional[int] = None
+    likelihood: Optional[Loss] = field(default=None, repr=False)     # see described
 
     def __post_init__(self) -> None:
         known = opt.Optimizer.opt_registry
@@ -84,6 +89,9 @@ class WarmStart:
         if self.patience is not None and not self.held_out:
             raise ValueError(f"patience={self.patience!r} waits for a part that is held out to become better, and "
                              "held_out is 0; write held_out=0.1")
+        if self.likelihood is not None and not callable(self.likelihood):
+            raise TypeError(f"likelihood must be a loss of output and label, got {self.likelihood!r:.200}; write "
+                            "sg.likelihoods.Categorical(), or leave it out")
 
 
 Start = Union[None, WarmStart, str, os.PathLike, Sequence[Union[str, os.PathLike]]]
@@ -109,7 +117,10 @@ def described(start: Any) -> str:
     """As the folder of the chains keeps it. Files are left out: where each chain began is in its own store."""
     if start is None:
         return "none"
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(start)) if isinstance(start, WarmStart) else "files"
+    if not isinstance(start, WarmStart):
+        return "files"
+    loss = "" if start.likelihood is None else f" by {start.likelihood!r}"     # folders of before know of none
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(start) + loss)
 
 
 def warm(start: Union[WarmStart, str], net: gluon.Block, likelihood: Loss, data: Any, batches: BatchesOf,
@@ -131,6 +142,7 @@ class _Training:
 
     def __init__(self, start: WarmStart, net: gluon.Block, likelihood: Loss, data: Any, batches: BatchesOf,
                  chain: Chain, gradients: str) -> None:
+        likelihood = likelihood if start.likelihood is None else start.likelihood
         self._start, self._net, self._likelihood, self._batches = start, net, likelihood, batches
         self._data, self._held_out = (data, None) if not start.held_out else _parted(data, start.held_out, chain.seed)
         self._gradients = Gradients("warm_start", net, likelihood)

@@ -5,6 +5,7 @@ from mxnet import gluon, init, lr_scheduler, nd
 from small_chains import AtOnce, X, Y, assert_same, network
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.chains.warm_start import described
 
 
 def build_still(chain):
@@ -13,6 +14,12 @@ def build_still(chain):
     net.initialize(init.Xavier(), ctx=chain.context)
     data = sg.data.ResumableLoader(gluon.data.ArrayDataset(X, Y), 8)
     return sg.ChainSetup(net, sg.likelihoods.Categorical(), data, "sgld", {"learning_rate": 1e-12})
+
+
+def build_dirichlet(chain):
+    """The same under a likelihood by which labels are hardly ever wrong."""
+    setup = build_still(chain)
+    return sg.ChainSetup(setup.net, sg.likelihoods.NoisyDirichlet(1e-4), setup.data, "sgld", {"learning_rate": 1e-12})
 
 
 def start_of(start, chains=2):
@@ -47,6 +54,22 @@ def test_each_chain_is_trained_from_its_own_weights(start, cold):
     assert np.abs(warm[0]["0.weight"] - warm[1]["0.weight"]).max() > 0.05
     for a, b in zip(runs, start_of(start)[0]):      # a schedule counts, and is each chain's own
         assert_same(a, b)
+
+
+def test_a_training_by_another_loss_than_the_chains():
+    """Ends where that of a chain with this loss does, and not where its own would have led."""
+    begun = []
+    for build, loss in ((build_still, None), (build_dirichlet, sg.likelihoods.Categorical()), (build_dirichlet, None)):
+        start = sg.WarmStart("sgd", {"learning_rate": 0.02}, epochs=5, likelihood=loss)
+        chain = sg.sample_chains(build, 1, steps=1, executor=AtOnce(), seed=5, warm_start=start)[0]
+        begun.append(chain[0]["0.weight"].asnumpy())
+    np.testing.assert_allclose(begun[1], begun[0], atol=1e-5)
+    assert np.abs(begun[2] - begun[0]).max() > 0.01
+
+
+def test_a_folder_knows_the_loss_of_the_training():
+    plain, other = (sg.WarmStart("sgd", epochs=1, likelihood=loss) for loss in (None, sg.likelihoods.Categorical()))
+    assert "likelihood" not in described(plain) and described(other).startswith(described(plain) + " by Categorical")
 
 
 def test_the_best_epoch_is_kept():
