@@ -75,8 +75,8 @@ class CorrelatedInputs:
             raise ValueError("covariance is not symmetric; write (covariance + covariance.T) / 2 if rounding did it")
         values, vectors = np.linalg.eigh((scaled + scaled.T) / 2.0)
         if values[0] < -1e-6 * max(values[-1], 0.0) or values[-1] <= 0.0:
-            raise ValueError(f"covariance has an eigenvalue of {values[0] * size:.3g}; a covariance has none below 0, and "
-                             "one above")
+            raise ValueError(f"covariance has an eigenvalue of {values[0] * size:.3g}; a covariance has none below "
+                             "0, and one above")
         self.covariance = given
         self.root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T * np.sqrt(size)
 
