@@ -54,6 +54,9 @@ def arguments() -> argparse.Namespace:
     add("--json", metavar="FILE", help="write settings, table and curve here")
     add("--progress", action="store_true", help="show a progress bar")
     args = parser.parse_args()
+    for name in ("chains", "sgd_epochs", "batch"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}: write 1 or more")
     if args.cycle > args.epochs:
         parser.error(f"--cycle {args.cycle:g} is longer than the run of --epochs {args.epochs:g}: it would end without "
                      "a sample; write fewer, or --cycle 0")

@@ -95,7 +95,8 @@ class Keeper:
             return
         tree, arrays = trainer.take(self._ended)
         tree.update(seed=self._seed, reseeded=self._reseeded)
-        self.store.checkpoint(trainer.num_steps, tree, arrays, trainer.describe())
+        first = getattr(trainer, "on_divergence", "raise") == "halve" and self._young(trainer, trainer.num_steps)
+        self.store.checkpoint(trainer.num_steps, tree, arrays, trainer.describe(), first)
         self._last = trainer.num_steps
 
     def _reseed(self, step: int) -> None:
@@ -131,18 +132,26 @@ class Keeper:
     # ---------------------------------------------------------------- going back
 
     def go_back(self, trainer: Any, error: DivergenceError) -> None:
-        """Put the trainer back to the last checkpoint, with half the step."""
+        """Put the trainer back to a checkpoint, with half the step.
+
+        It is the last, or the one before where that has not helped. Both may have been written on the way out, finite
+        and beyond help: a chain that was never well goes back to its first one every third time, and the last time.
+        """
         self._flush_what_is_well()
+        found, lr = trainer.num_steps, trainer._optimizer.learning_rate
+        least = 1e-3 * getattr(trainer._optimizer, "base_learning_rate", lr)
+        if lr == 0.0 or lr < least:
+            raise error     # ten halvings have not helped
+        third = len(self._halvings()) % 3 == 2 or 0.5 * lr < least
         try:
             there = checkpoints.steps(self.store.path)
-            # Where the newest has not helped, it may itself be on the way out.
-            again = there and there[-1] == self._went_to
-            checkpoint = checkpoints.read(self.store.path, there[0] if again else None, self.store.run)
+            if third and self._young(trainer, found):
+                which = there[:1]
+            else:
+                which = there[-2:][:1] if there[-1:] == [self._went_to] else there[-1:]
+            checkpoint = checkpoints.read(self.store.path, which[0] if which else None, self.store.run)
         except CheckpointError as e:
             raise error from e
-        found, lr = trainer.num_steps, trainer._optimizer.learning_rate
-        if lr == 0.0 or lr < 1e-3 * getattr(trainer._optimizer, "base_learning_rate", lr):
-            raise error     # ten halvings have not helped
         schedule, factor = unscaled(trainer._optimizer.lr_scheduler)
         given = {"lr_scheduler": schedule, "prior": getattr(trainer._optimizer, "prior", None),
                  "likelihood": trainer.likelihood, "optimizer": trainer._optimizer,
@@ -158,6 +167,18 @@ class Keeper:
         self.store.note(kind="halved", step=checkpoint.step, found=found, learning_rate=now)
         self.checkpoint(trainer)    # so that a run resumed from here has the smaller step, too
         _log.warning("%s; gone back to the checkpoint of step %d, with learning_rate %g", error, checkpoint.step, now)
+
+    def _halvings(self) -> List[dict]:
+        return [e for e in self.store.events if e["kind"] == "halved"]
+
+    def _young(self, trainer: Any, step: int) -> bool:
+        """Whether the chain has never gone far at a stretch: as far as its burn-in, or from a checkpoint to the next.
+
+        It has nothing to lose then that its first checkpoint lacks.
+        """
+        far, halvings = max(self._every, trainer.burn_in, trainer.check_every), self._halvings()
+        begins, ends = [0, *(e["step"] for e in halvings)], [*(e["found"] for e in halvings), step]
+        return all(end - begin <= far for begin, end in zip(begins, ends))
 
     def take_another_path(self) -> None:
         """Note that the chain was put somewhere else: checkpoints so far are not of where it is now."""

@@ -209,7 +209,8 @@ class Books:
 
     # ---------------------------------------------------------------- checkpoints
 
-    def checkpoint(self, step: int, tree: dict, given: Dict[str, object], parameters: dict) -> None:
+    def checkpoint(self, step: int, tree: dict, given: Dict[str, object], parameters: dict,
+                   first: bool = False) -> None:
         """Write a checkpoint, which counts the samples up to its step."""
         own = all_as_numpy(self._fixed.own(given))
         bad = diverged(own)
@@ -223,4 +224,4 @@ class Books:
             number -= 1
         last = self.entries[number - 1] if number else None
         self.checkpoints.write(step, tree, own, checkpoints.Tally(number, last and last.step, last and last.sha256),
-                               self._fixed.sha256 if len(own) < len(given) else None)
+                               self._fixed.sha256 if len(own) < len(given) else None, first)

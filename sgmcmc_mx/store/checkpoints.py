@@ -3,7 +3,8 @@
 ``checkpoint-<step>-<hash>.params`` is a file of arrays as MXNet writes them, named by the first letters of its SHA-256;
 ``checkpoint-<step>.json`` says the rest: the run, how many samples it had kept, the SHA-256 of the other file and its
 own. It is written last, and makes the checkpoint exist, or replaces the one of that step, whole as it was until then.
-The newest two are kept. Where samples lack what does not move (``fixed.params``), a checkpoint lacks it too and says
+The newest two are kept, and the first while a run may have to go back to it. Where
+samples lack what does not move (``fixed.params``), a checkpoint lacks it too and says
 that file's SHA-256; it has format 3 then.
 """
 from __future__ import annotations
@@ -62,10 +63,11 @@ class Checkpoints:
         self._there: Optional[Dict[int, set]] = None    # step -> names
 
     def write(self, step: int, content: dict, numbers: Dict[str, np.ndarray], samples: Optional[Tally] = None,
-              fixed: Optional[str] = None) -> None:
+              fixed: Optional[str] = None, first: bool = False) -> None:
         """Write a checkpoint, and remove others but the last before it; those after it are of a path given up.
 
-        ``fixed``: the SHA-256 of the file with the arrays that are not among ``numbers``, if some are not.
+        ``fixed``: the SHA-256 of the file with the arrays that are not among ``numbers``, if some are not. ``first``:
+        keep the oldest as well.
         """
         there, name = self._listed().setdefault(step, set()), _file(self._folder, step)
         size, digest = files.replace(lambda digest: _arrays_file(self._folder, step, digest), arrays.dump(numbers))
@@ -82,11 +84,12 @@ class Checkpoints:
         files.replace(name, [f'{{"sha256": "{hashlib.sha256(text).hexdigest()}", "checkpoint": '.encode(), text,
                              b"}\n"])
         there.add(name.name)
-        self._tidy(step, {name.name, partner.name})
+        self._tidy(step, {name.name, partner.name}, first)
 
-    def _tidy(self, step: int, written: set) -> None:
+    def _tidy(self, step: int, written: set, first: bool) -> None:
         whole = [s for s, names in self._listed().items() if any(map(_NAME.fullmatch, names))]
-        stay = sorted(s for s in whole if s <= step)[-KEPT:]
+        so_far = sorted(s for s in whole if s <= step)
+        stay = so_far[-KEPT:] + so_far[:first]
         for s, names in list(self._listed().items()):
             for name in names - (written if s == step else names if s in stay else set()):
                 files.remove(self._folder / name)

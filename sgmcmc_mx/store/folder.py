@@ -227,10 +227,10 @@ class FolderStore(StoredSamples):
         self.flush()
         books.count, books.newest = len(books.entries), min(step, books.newest)
 
-    def checkpoint(self, step: int, tree: dict, arrays: dict, parameters: dict) -> None:
-        """Write a checkpoint, after the samples so far."""
+    def checkpoint(self, step: int, tree: dict, arrays: dict, parameters: dict, first: bool = False) -> None:
+        """Write a checkpoint, after the samples so far; the oldest one stays if ``first``."""
         books = self._books
-        self._put(lambda: books.checkpoint(step, tree, arrays, parameters))
+        self._put(lambda: books.checkpoint(step, tree, arrays, parameters, first))
 
     def _put(self, job: Callable[[], None]) -> None:
         """Have a job done by the thread that writes. It must not refer to this store, which could not be freed then."""

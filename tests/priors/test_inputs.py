@@ -95,7 +95,45 @@ def test_draws_of_the_prior_have_its_covariance():
     np.testing.assert_allclose(w.T @ w / UNITS, prior.covariance, atol=5 * np.sqrt(2.0 / UNITS))
 
 
+def test_weights_and_covariances_may_be_of_any_type():
+    rng = np.random.default_rng(3)
+    prior, v = of_pixels(), rng.integers(-3, 4, (5, 6))
+    np.testing.assert_allclose(prior.weights(v), v @ prior.root, rtol=1e-5, atol=1e-5)
+    assert prior.weights(v).dtype == np.float32 and prior.weights(v.astype("f2")).dtype == np.float16
+    np.testing.assert_array_equal(CorrelatedInputs(nd.array(prior.covariance, dtype="float64")).root, prior.root)
+
+
+def test_sums_of_halves_are_not_in_halves():
+    prior = CorrelatedInputs.smooth((32, 32), 20.0)
+    x = np.random.default_rng(4).standard_normal((3, 1024)).astype(np.float16)
+    want = (x.astype(np.float64) @ prior.root).astype(np.float16)
+    assert prior.transform(x).dtype == np.float16
+    np.testing.assert_allclose(prior.transform(x), want, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e308])
+def test_the_unit_of_a_covariance_has_no_part(size):
+    root = CorrelatedInputs(of_pixels().covariance * size).root
+    np.testing.assert_allclose(root / np.sqrt(size), of_pixels().root, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_the_unit_of_inputs_has_no_part_in_the_empirical(size):
+    x = np.random.default_rng(5).standard_normal((9, 4))
+    found = CorrelatedInputs.empirical(x * size).covariance
+    np.testing.assert_allclose(found, CorrelatedInputs.empirical(x).covariance, rtol=1e-9)
+
+
 @pytest.mark.parametrize("make, error, said", [
+    (lambda: CorrelatedInputs(np.eye(2) * 1j), TypeError, "covariance has type ndarray of complex128"),
+    (lambda: CorrelatedInputs.smooth(28), TypeError, "shape must be a tuple, got 28; write"),
+    (lambda: CorrelatedInputs.smooth(()), ValueError, "shape must have an axis or more"),
+    (lambda: CorrelatedInputs.smooth((2.5, 2)), ValueError, "shape must be a whole number"),
+    (lambda: CorrelatedInputs.smooth((224, 224)), ValueError, r"\(224, 224\), so that .* of 50,176 inputs"),
+    (lambda: CorrelatedInputs.empirical(np.zeros((2, 50000))), ValueError, "of 50,000 inputs"),
+    (lambda: CorrelatedInputs.empirical([[0.0, np.nan], [1.0, 2.0]]), ValueError, "x has entries that are not finite"),
+    (lambda: CorrelatedInputs.empirical(np.full((7, 3), 0.1)), ValueError, "x does not vary"),
+    (lambda: of_pixels().transform(np.full((4, 6), "1")), TypeError, "x has type ndarray of <U1; write an array of"),
     (lambda: CorrelatedInputs(np.ones((2, 3))), ValueError, r"covariance has shape \(2, 3\); write a matrix"),
     (lambda: CorrelatedInputs([[1.0, 0.5], [0.2, 1.0]]), ValueError, "not symmetric"),
     (lambda: CorrelatedInputs([[1.0, 2.0], [2.0, 1.0]]), ValueError, "an eigenvalue of -1"),

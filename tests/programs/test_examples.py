@@ -237,3 +237,9 @@ def test_chains(tmp_path):
     assert "gradients: 360 for one chain, 360 for 4" in done.stdout
     assert pictures(tmp_path / "pictures" / "chains") == {"function_space"}
     assert table(run_new("chains.py", "--quick", cwd=tmp_path).stdout) == rows
+
+
+@pytest.mark.parametrize("option", ["--chains", "--sgd-epochs", "--batch"])
+def test_mnist_refuses_none_of_what_it_needs(tmp_path, option):
+    done = forks.run(SCRIPT, EXAMPLES / "mnist.py", option, "0", cwd=tmp_path, env={"MPLBACKEND": "Agg"})
+    assert done.returncode == 2 and f"{option} 0: write 1 or more" in done.stderr
