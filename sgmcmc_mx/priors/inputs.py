@@ -138,14 +138,11 @@ class CorrelatedInputs:
         Raises ValueError where examples do not have as many numbers as the covariance has rows.
         """
         values = _values("x", x)
-        kind = _floating(values)
-        wide = np.promote_types(kind, np.float32)       # sums of halves
         flat = _flat(values)
         if flat.shape[1] != len(self.root):
             raise ValueError(f"x has {flat.shape[1]} numbers an example, and the covariance is of {len(self.root)} "
                              "inputs")
-        found = flat.astype(wide, copy=False) @ self.root.astype(wide)
-        return found.astype(kind, copy=False).reshape(values.shape)
+        return self._times_root(flat).reshape(values.shape)
 
     def weights(self, v: Union[np.ndarray, nd.NDArray]) -> np.ndarray:
         """w = v R, of shape (units, inputs): what weights on transformed inputs are on the inputs as they were."""
@@ -153,9 +150,12 @@ class CorrelatedInputs:
         if values.ndim != 2 or values.shape[1] != len(self.root):
             raise ValueError(f"v has shape {values.shape}; a dense layer's weights on these inputs have (units, "
                              f"{len(self.root)})")
-        kind = _floating(values)
-        wide = np.promote_types(kind, np.float32)
-        return (values.astype(wide, copy=False) @ self.root.astype(wide)).astype(kind, copy=False)
+        return self._times_root(values)
+
+    def _times_root(self, rows: np.ndarray) -> np.ndarray:
+        kind = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float32)
+        wide = np.promote_types(kind, np.float32)       # sums of halves
+        return (rows.astype(wide, copy=False) @ self.root.astype(wide)).astype(kind, copy=False)
 
     def __repr__(self) -> str:
         mean = np.trace(self.covariance) / len(self.root)
@@ -168,10 +168,6 @@ def _values(name: str, given: Any) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise TypeError(f"{name} has type {type(given).__name__} of {values.dtype}; write an array of real numbers")
     return values
-
-
-def _floating(values: np.ndarray) -> np.dtype:
-    return values.dtype if values.dtype.kind == "f" else np.dtype(np.float32)
 
 
 def _refuse_what_is_too_large(name: str, shape: Sequence[int], inputs: int) -> None:

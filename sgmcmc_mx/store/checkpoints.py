@@ -3,9 +3,8 @@
 ``checkpoint-<step>-<hash>.params`` is a file of arrays as MXNet writes them, named by the first letters of its SHA-256;
 ``checkpoint-<step>.json`` says the rest: the run, how many samples it had kept, the SHA-256 of the other file and its
 own. It is written last, and makes the checkpoint exist, or replaces the one of that step, whole as it was until then.
-The newest two are kept, and the first while a run may have to go back to it. Where
-samples lack what does not move (``fixed.params``), a checkpoint lacks it too and says
-that file's SHA-256; it has format 3 then.
+The newest two are kept, and the first while a run may have to go back to it. Where samples lack what does not move
+(``fixed.params``), a checkpoint lacks it too and says that file's SHA-256; it has format 3 then.
 """
 from __future__ import annotations
 

@@ -62,6 +62,8 @@ WARM = rows([
     ("held_out is all", warm(held_out=1.0), ValueError, "held_out", "got 1.0", "such as 0.1"),
     ("held_out is NaN", warm(held_out=np.nan), ValueError, "held_out", "nan", "such as 0.1"),
     ("patience without a part", warm(patience=3), ValueError, "patience", "3", "write held_out=0.1"),
+    ("likelihood is text", warm(likelihood="softmax"), TypeError, "likelihood", "'softmax'",
+     "sg.likelihoods.Categorical()"),
 ])
 
 
