@@ -1,15 +1,13 @@
 """All of MNIST, a network 784-400-400-10 (as in table 3 of Korattikara et al. 2015)."""
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from pathlib import Path
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
-import numpy as np
-
 from ..contest import Contest, Data
+from ..images import smoothed
 from ..networks import mlp
 
 __all__ = ["CONTEST"]
@@ -22,18 +20,10 @@ def digits(seed: int) -> Data:
 
 @lru_cache(maxsize=1)
 def smooth() -> Data:
-    """The same under a prior by which neighbouring pixels have like weights in the first layer; for every method.
-
-    The inputs keep their mean square: what changes is the shape of the prior, not its width.
-    """
-    data = digits(0)
-    prior = sg.priors.CorrelatedInputs.smooth((28, 28), LENGTHSCALE)
-    x = prior.transform(data.x)
-    ratio = np.float32(math.sqrt(np.square(data.x).mean() / np.square(x).mean()))
-    return data._replace(x=ratio * x, x_test=ratio * prior.transform(data.x_test))
+    """The same under a prior by which neighbouring pixels have like weights in the first layer; for every method."""
+    return smoothed(digits(0))
 
 
-LENGTHSCALE = 1.0   # pixels
 CHAINS = 4          # longer ones than of few images
 GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
          "dropout": [{"share": 0.5, "dropout": p, "wd": 1e-5} for p in (0.2, 0.4)],
