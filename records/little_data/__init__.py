@@ -40,7 +40,8 @@ GRIDS = {"posterior": [{"prior": prior, "variance": variance, "lr": 0.02, "chain
 # Under the smooth prior: what was best without it, and a wider prior, for smooth images leave more to the weights.
 WIDER = [{"alpha": 1e-4, "prior": "normal", "variance": variance, "lr": lr}
          for variance, lr in ((10.0, 0.005), (10.0, 0.002), (30.0, 0.002))]
-SMOOTH_GRIDS = {"dirichlet": WIDER, "dropout": [{"share": 0.4, "dropout": p, "wd": wd} for p, wd in ((0.2, 1e-4), (0.5, 1e-3))],
+SMOOTH_GRIDS = {"dirichlet": WIDER,
+                "dropout": [{"share": 0.4, "dropout": p, "wd": wd} for p, wd in ((0.2, 1e-4), (0.5, 1e-3))],
                 "ensemble": [{"members": 8, "wd": wd} for wd in (3e-4, 1e-3)]}
 LONG_GRIDS = {**SMOOTH_GRIDS, "dirichlet": [{**setting, "chains": CHAINS} for setting in WIDER[1:]]}
 PARTS = {**{part: partial(digits, int(part.split()[0])) for part in BUDGETS},
