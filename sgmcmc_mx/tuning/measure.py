@@ -2,7 +2,8 @@
 
     U(w) = N L(w) + sum_i lambda_i w_i^2 / 2,      L the mean loss over the data, lambda the prior's precision
 
-A measurement moves the weights and leaves its marks in gradients: run it in ``Gradients.undisturbed()``.
+A measurement moves the weights and leaves its marks in gradients: run it in ``Gradients.undisturbed()``. Its
+vectors are NumPy's, all weights in one: of a small network an operator for each array costs more than its gradient.
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import numpy as np
 from mxnet import ndarray as nd
 
 from ..batches.labelled import Labelled
-from ..gradients.backward import Gradients, load
+from ..gradients.backward import Gradients
 from .directions import Directions, lanczos
 from .native import RowsOf
 
@@ -52,27 +53,26 @@ class Measurement:
     def noise(self, batches: int, directions: Directions, center: Optional[List[nd.NDArray]] = None) -> List[Spread]:
         """The spread of grad U over batches; with a centre also that of the gradient which control variates leave."""
         found = [_Welford(directions) for _ in range(1 if center is None else 2)]
-        base = [w.copy() for w in self.gradients.weights[0]]
+        base, middle = self._where(), None if center is None else _flat(center)
         for batch in itertools.islice(self._stream, batches):
-            g = self._in_x(self._flat(self._mean_gradient([batch])))
+            g = self._in_x(self._mean_gradient([batch]))
             found[0].add(g)
-            if center is not None:
-                load(self.gradients.weights[0], center)
-                found[1].add(g - self._flat(self._mean_gradient([batch])))
-                load(self.gradients.weights[0], base)
+            if middle is not None:
+                self._go_to(middle)
+                found[1].add(g - self._mean_gradient([batch]))
+                self._go_to(base)
         return [each.spread(self.num_data ** 2) for each in found]
 
     def mean_noise(self, batches: int) -> float:
         """V, averaged over coordinates, from few batches."""
-        seen = [self._flat(self._mean_gradient([batch])) for batch in itertools.islice(self._stream, batches)]
+        seen = [self._mean_gradient([batch]) for batch in itertools.islice(self._stream, batches)]
         if self.squares is not None:
             self.squares.see(seen, self._pull())
         return self.num_data ** 2 * float(np.var(np.array(seen), axis=0, ddof=1, dtype=np.float64).mean())
 
     def _pull(self) -> np.ndarray:
         """The prior's part of g."""
-        return np.concatenate([p / self.num_data * w.asnumpy().ravel() for p, w in
-                               zip(self.precisions, self.gradients.weights[0])])
+        return self._held(self._where()) / self.num_data
 
     def potential(self) -> float:
         """U at the present weights, its likelihood from the batches that curvature is formed on."""
@@ -92,46 +92,56 @@ class Measurement:
 
     def directions(self, iterations: int, seed: int = 0) -> Directions:
         """Directions of the Hessian of U at the present weights; nan where a product overflows."""
-        base = [w.copy() for w in self.gradients.weights[0]]
-        far = 1e-3 * (1.0 + _norm(base))
+        base = self._where()
+        far = 1e-3 * (1.0 + float(np.linalg.norm(base)))
 
         def product(u: np.ndarray, steepest: float) -> np.ndarray:
             z = self._in_x(u)
             length = 1.0 if self.factors is None else float(np.linalg.norm(z))
             # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
             h = min(far, length * math.sqrt(self.temperature / steepest)) if steepest else far
-            along = self._parts(z if self.factors is None else z / length)
-            found = self._in_x(self._flat(self._hessian_times(base, along, h)))
-            return found if self.factors is None else length * found
+            if self.factors is None:
+                return self._hessian_times(base, z, h)
+            return length * self._in_x(self._hessian_times(base, z / length, h))
 
         found = lanczos(product, self.size, iterations, seed)
-        load(self.gradients.weights[0], base)
+        self._go_to(base)
         return found
 
     def _in_x(self, g: np.ndarray) -> np.ndarray:
         """A gradient by w as one by x, and a direction of x as one of w."""
         return g if self.factors is None else (g * self.factors).astype(np.float32)
 
-    def _flat(self, arrays: List[nd.NDArray]) -> np.ndarray:
-        return np.concatenate([a.asnumpy().ravel() for a in arrays])
+    def _where(self) -> np.ndarray:
+        """The present weights, all in one vector."""
+        return _flat(self.gradients.weights[0])
 
-    def _parts(self, u: np.ndarray) -> List[nd.NDArray]:
-        """A vector as arrays like the weights."""
-        weights = self.gradients.weights[0]
-        pieces = np.split(u, np.cumsum([w.size for w in weights])[:-1])
-        return [nd.array(p.reshape(w.shape), ctx=w.context) for p, w in zip(pieces, weights)]
+    def _go_to(self, place: np.ndarray) -> None:
+        """Write a vector into the weights."""
+        at = 0
+        for w in self.gradients.weights[0]:
+            w._sync_copyfrom(place[at:at + w.size].reshape(w.shape))    # w[:] = does this and takes four times as long
+            at += w.size
 
+    def _held(self, u: np.ndarray) -> np.ndarray:
+        """What the prior's curvature makes of a vector: lambda times each of its parts."""
+        found, at = np.empty_like(u), 0
+        for precision, w in zip(self.precisions, self.gradients.weights[0]):
+            found[at:at + w.size] = precision * u[at:at + w.size]
+            at += w.size
+        return found
+
+    @np.errstate(over="ignore", invalid="ignore")
     def curvature(self, iterations: int, seed: int = 0) -> Tuple[float, float]:
         """Smallest and largest eigenvalue of the Hessian of U as Lanczos' iteration finds them; nan if it overflows.
 
         They lie within the true ones. No vectors are kept but three, so that copies of the extreme ones may appear;
         the extremes stay right (Paige 1976).
         """
-        base = [w.copy() for w in self.gradients.weights[0]]
-        far = 1e-3 * (1.0 + _norm(base))
-        rng = np.random.RandomState(seed)
-        u = [nd.array(rng.standard_normal(w.shape), ctx=w.context) for w in base]
-        u = _scaled(u, 1.0 / _norm(u))
+        base = self._where()
+        far = 1e-3 * (1.0 + float(np.linalg.norm(base)))
+        u = np.random.RandomState(seed).standard_normal(len(base)).astype(base.dtype)
+        u /= np.linalg.norm(u)
         before: Any = None
         diagonal: List[float] = []
         beside: List[float] = []
@@ -141,20 +151,20 @@ class Measurement:
             steep = max(abs(low), abs(high))
             h = min(far, math.sqrt(self.temperature / steep)) if len(diagonal) > 2 and steep else far
             v = self._hessian_times(base, u, h)
-            diagonal.append(_dot(u, v))
+            diagonal.append(float(u @ v))
             if not math.isfinite(diagonal[-1]):
                 low = high = math.nan
                 break
-            v = _plus(v, u, -diagonal[-1])
+            v -= diagonal[-1] * u
             if before is not None:
-                v = _plus(v, before, -beside[-1])
+                v -= beside[-1] * before
             found = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-            low, high, rest = found[0], found[-1], _norm(v)
+            low, high, rest = found[0], found[-1], float(np.linalg.norm(v))
             if rest <= 1e-3 * max(abs(low), abs(high)):
                 break       # the space is exhausted
             beside.append(rest)
-            before, u = u, _scaled(v, 1.0 / rest)
-        load(self.gradients.weights[0], base)
+            before, u = u, v / rest
+        self._go_to(base)
         return float(low), float(high)
 
     def run(self, steps: int, optimizer: str, params: dict) -> None:
@@ -179,24 +189,21 @@ class Measurement:
         """That a step of a chain took; 0 where there was none."""
         return self._seconds / self._taken if self._taken else 0.0
 
-    def _mean_gradient(self, batches: Iterable[Any]) -> List[nd.NDArray]:
-        total: Any = None
-        count = 0
+    def _mean_gradient(self, batches: Sequence[Any]) -> np.ndarray:
+        total: Any = 0.0
         for batch in batches:
             self.gradients.run(batch)
-            grads = self.gradients.grads[0]
-            total = [g.copy() for g in grads] if total is None else _plus(total, grads, 1.0)
-            count += batch.size
-        return _scaled(total, 1.0 / count)
+            total = total + _flat(self.gradients.grads[0])
+        return total / sum(batch.size for batch in batches)
 
-    def _hessian_times(self, base: List[nd.NDArray], u: List[nd.NDArray], h: float) -> List[nd.NDArray]:
+    @np.errstate(over="ignore", invalid="ignore")
+    def _hessian_times(self, base: np.ndarray, u: np.ndarray, h: float) -> np.ndarray:
         """Hessian of U times u, by a central difference of gradients: MXNet has second derivatives of few operators."""
         ends = []
-        for sign in (1.0, -1.0):
-            load(self.gradients.weights[0], _plus(base, u, sign * h))
+        for end in (h, -h):
+            self._go_to(base + end * u)
             ends.append(self._mean_gradient(self._fixed))
-        likelihood = _scaled(_plus(ends[0], ends[1], -1.0), self.num_data / (2.0 * h))
-        return [a + p * b for a, b, p in zip(likelihood, u, self.precisions)]
+        return (ends[0] - ends[1]) * (self.num_data / (2.0 * h)) + self._held(u)
 
 
 class Squares:
@@ -254,18 +261,5 @@ def _again_and_again(data: Union[Labelled, RowsOf]) -> Iterator:
             raise ValueError("data is empty: suggest needs at least one example")
 
 
-def _dot(a: Iterable[nd.NDArray], b: Iterable[nd.NDArray]) -> float:
-    return sum(float(nd.dot(x.reshape((-1,)), y.reshape((-1,))).asscalar()) for x, y in zip(a, b))
-
-
-def _norm(a: List[nd.NDArray]) -> float:
-    return math.sqrt(_dot(a, a))
-
-
-def _scaled(a: Iterable[nd.NDArray], factor: float) -> list:
-    return [x * factor for x in a]
-
-
-def _plus(a: Iterable[nd.NDArray], b: Iterable[nd.NDArray], factor: float) -> list:
-    """a + factor b"""
-    return [x + factor * y for x, y in zip(a, b)]
+def _flat(arrays: Iterable[nd.NDArray]) -> np.ndarray:
+    return np.concatenate([a.asnumpy().ravel() for a in arrays])
