@@ -18,6 +18,7 @@ from ..priors import PriorLike
 from .checking import checked, checked_with_labels
 from .frames import FrameEncoder, has_to_be_encoded, is_frame
 from .mlp import CHOOSE, USUAL, networks, usual_prior
+from .older import parts_of
 
 __all__ = ["Bayesian"]
 
@@ -62,6 +63,11 @@ class Bayesian(BaseEstimator):
         """Go on with the same rows and settings: more seconds or steps. Default: as many as ``budget`` says."""
         self._fitted().resume(self.budget if budget is None else budget)
         return self
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(getattr(self, "encoder_", None), "transformers_"):       # a frame's, pickled by an earlier version
+            self.encoder_ = FrameEncoder(parts_of(self.encoder_))
 
     # ---------------------------------------------------------------- for those that inherit
 
