@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import click
 
-from .console import answer, common, table, work
+from .console import PATH, answer, common, table, work
 
 
 @click.command(short_help="Verify a store's checksums.")
-@click.argument("store", type=click.Path())
+@click.argument("store", type=PATH)
 @common
 def check(store: str, as_json: bool) -> int:
     """Verify the checksums of all that STORE holds. Exit code 1, and the names of bad files, where they do not fit.

@@ -6,17 +6,30 @@ import json
 import shutil
 import sys
 import textwrap
-from typing import Any, Callable, List, Mapping, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 
 import click
 
 from .. import _compat
 
-__all__ = ["answer", "common", "note", "on_terminal", "table", "warn_plainly", "work", "wrapped"]
+__all__ = ["PATH", "PathName", "answer", "common", "note", "on_terminal", "table", "warn_plainly", "work", "wrapped"]
 
 _WIDEST = 100
 _NARROWEST = 40
 _CLEAR = "\r\x1b[K"     # what stands in a terminal's line
+
+
+class PathName(click.Path):
+    """A path of something; an empty one, as of a variable of a shell that is not set, is refused with the argument's
+    name."""
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
+        if not str(value).strip():
+            self.fail(f"{value!r} is no path; write the name of a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathName()
 
 
 def common(command: Callable) -> Callable:

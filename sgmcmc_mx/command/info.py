@@ -5,11 +5,11 @@ from typing import Any, Dict, List, Tuple
 
 import click
 
-from .console import answer, common, table, work
+from .console import PATH, answer, common, table, work
 
 
 @click.command(short_help="What is in a store.")
-@click.argument("store", type=click.Path())
+@click.argument("store", type=PATH)
 @common
 def info(store: str, as_json: bool) -> None:
     """Tell what is in STORE: chains, samples, sampler, network, data.

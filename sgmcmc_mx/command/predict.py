@@ -5,13 +5,13 @@ from typing import Optional, Tuple
 
 import click
 
-from .console import answer, common, note, work
+from .console import PATH, PathName, answer, common, note, work
 
 
 @click.command(short_help="Intervals or probabilities for new rows, as CSV.")
-@click.argument("store", type=click.Path())
-@click.argument("data", type=click.Path())
-@click.option("-o", "--out", default="-", type=click.Path(dir_okay=False, allow_dash=True), show_default="the "
+@click.argument("store", type=PATH)
+@click.argument("data", type=PATH)
+@click.option("-o", "--out", default="-", type=PathName(dir_okay=False, allow_dash=True), show_default="the "
               "standard output", help="The CSV file to write.")
 @click.option("--interval", default=0.9, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="The probability with which low to high is to hold a new value.")

@@ -5,14 +5,14 @@ from typing import Optional
 
 import click
 
-from .console import answer, common, work
+from .console import PATH, PathName, answer, common, work
 
 
 @click.command(short_help="A page about a run, as HTML.")
-@click.argument("store", type=click.Path())
-@click.option("--data", type=click.Path(), help="Rows with the target, to be predicted; default: those held out.")
-@click.option("--labels", type=click.Path(), help="The file of the labels, where --data is an IDX file of images.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The HTML file to write; default: report.html in "
+@click.argument("store", type=PATH)
+@click.option("--data", type=PATH, help="Rows with the target, to be predicted; default: those held out.")
+@click.option("--labels", type=PATH, help="The file of the labels, where --data is an IDX file of images.")
+@click.option("-o", "--out", type=PathName(dir_okay=False), help="The HTML file to write; default: report.html in "
               "STORE.")
 @click.option("--network", metavar="NAME", help="The run's network again, where it is a function of yours.")
 @click.option("--watch", type=click.IntRange(1), metavar="SECONDS", help="Renew the page while the run goes on.")

@@ -5,15 +5,15 @@ from typing import Optional
 
 import click
 
-from .console import answer, common, on_terminal, work
+from .console import PATH, answer, common, on_terminal, work
 
 
 @click.command(short_help="Go on with a run.")
-@click.argument("store", type=click.Path())
+@click.argument("store", type=PATH)
 @click.option("--budget", help="Seconds more (60, '2 min'), or steps of each chain in all ('5000 steps'). Default: as "
                                "the run was begun.")
-@click.option("--data", type=click.Path(), help="Where the data lie now, if they were moved.")
-@click.option("--labels", type=click.Path(), help="The same of the labels' file.")
+@click.option("--data", type=PATH, help="Where the data lie now, if they were moved.")
+@click.option("--labels", type=PATH, help="The same of the labels' file.")
 @click.option("--network", metavar="NAME", help="The run's network again, where it is a function of yours.")
 @common
 def resume(store: str, budget: Optional[str], data: Optional[str], labels: Optional[str], network: Optional[str],

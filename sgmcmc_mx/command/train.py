@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Tuple, Union
 
 import click
 
-from .console import answer, common, note, on_terminal, work
+from .console import PATH, PathName, answer, common, note, on_terminal, work
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,16 +53,16 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 
 
 @click.command(short_help="From a table to chains.")
-@click.argument("data", type=click.Path())
-@click.option("--store", required=True, type=click.Path(), help="The folder that the run goes into.")
-@click.option("--settings", type=click.Path(), callback=_settings, is_eager=True, expose_value=False, metavar="FILE",
+@click.argument("data", type=PATH)
+@click.option("--store", required=True, type=PATH, help="The folder that the run goes into.")
+@click.option("--settings", type=PATH, callback=_settings, is_eager=True, expose_value=False, metavar="FILE",
               help="A TOML file with these options, such as hidden = [32, 32].")
 @click.option("--target", metavar="COLUMN", help="The column to predict. Default: the last.")
 @click.option("--task", type=click.Choice(["regression", "classification"]), help="Default: by the target's values.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave this column out; may be repeated.")
 @click.option("--category", multiple=True, metavar="COLUMN", help="Take the values of this column for names; may be "
               "repeated.")
-@click.option("--labels", type=click.Path(), help="The file of the labels, where DATA is an IDX file of images.")
+@click.option("--labels", type=PATH, help="The file of the labels, where DATA is an IDX file of images.")
 @click.option("--network", default="mlp", show_default=True, metavar="NAME", help="mlp, lenet, resnet, or "
               "module:function, called without arguments.")
 @click.option("--hidden", type=Widths(), default="16,16,16", show_default=True, help="Widths of the mlp's layers.")
@@ -84,8 +84,8 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 @click.option("--warm-start/--no-warm-start", default=True, show_default=True, help="Train each network before its "
               "chain begins.")
 @click.option("--gpu", type=click.IntRange(0), metavar="NUMBER", help="Run on this GPU. Default: on the processor.")
-@click.option("--predict", "new", type=click.Path(), metavar="FILE", help="Predict these rows when all is done.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="The CSV file for them.")
+@click.option("--predict", "new", type=PATH, metavar="FILE", help="Predict these rows when all is done.")
+@click.option("-o", "--out", type=PathName(dir_okay=False), help="The CSV file for them.")
 @common
 def train(new: Optional[str], out: Optional[str], as_json: bool, **given: Any) -> None:
     """Train on DATA: a CSV or Parquet file, .npz (arrays x and y), IDX, or module:function, which returns (x, y).

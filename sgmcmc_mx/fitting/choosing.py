@@ -17,6 +17,7 @@ __all__ = ["BATCH_SIZE", "ON_ALL", "OPTIMIZER", "SUGGEST", "WHY_ALL", "Settings"
            "collecting", "given_params", "little_friction", "on_all_rows", "usual_pilot"]
 
 SUGGEST = "suggest"
+ADVICE = 0.3            # of a budget in seconds, for what suggest measures
 BURN_IN = 4             # one step in so many is burn-in
 PILOT = 300             # steps of the pilot chain, and of one for a short budget
 SHORT, PER_SECOND = 30, 2
@@ -60,8 +61,11 @@ def given_params(params: Optional[Mapping[str, Any]], prior: Any) -> Tuple[Param
 
 
 def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params, suggest_prior: bool,
-                    pilot: int, seed: int) -> Settings:
-    """What :func:`sgmcmc_mx.suggest` proposes where the training has led; nothing is asked where all is given."""
+                    pilot: int, seed: int, seconds: Optional[float] = None) -> Settings:
+    """What :func:`sgmcmc_mx.suggest` proposes where the training has led; nothing is asked where all is given.
+
+    ``seconds`` are those of the whole budget, of which it has a share.
+    """
     if "learning_rate" in given and not suggest_prior:
         return Settings(optimizer, given, {}, maker.batch_size)
     data = maker.data
@@ -73,7 +77,8 @@ def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params,
         seed_generators(seed)
         found_by = suggest(found.setup.net, maker.likelihood, data.shown, optimizer, given,
                            batch_size=min(maker.batch_size, len(data)), pilot=pilot, layout=maker.layout,
-                           prior=SUGGEST if suggest_prior else None, held_out=out)
+                           prior=SUGGEST if suggest_prior else None, held_out=out,
+                           seconds=None if seconds is None else ADVICE * seconds)
     if found_by.warm_start:
         warn(f"the chain may not stay where the training has led: {found_by.reasons['warm_start']}")
     names = [*found_by.optimizer_params, *(["wd"] if suggest_prior else []),

@@ -83,8 +83,8 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     budget : float or str, default 60
         Seconds for all of it, the training included; or ``'2 min'``; or ``'5000 steps'`` of each chain, burn-in
         included and training not: then the same seed gives the same samples. However short the time, each chain makes
-        some 60 steps; and the measurements of ``suggest``, once begun, are finished, so that on a busy machine a short
-        budget is overrun.
+        some 60 steps; and ``suggest``, which has three tenths of it, looks at six places at least, so that on a busy
+        machine a short budget is overrun.
     samples : int, default 100
         Of each chain; :meth:`Fit.resume` adds to them.
     store : str or os.PathLike, optional
@@ -178,6 +178,7 @@ class _Call:
                  budget: Budget, clock: Clock) -> None:
         self._makers, self.folder, self._chains, self._seed = makers, folder, chains, seed
         self._context, self._budget, self._clock = context, budget, clock
+        self._forecast = 0.0        # seconds that a step of all chains takes, once that was measured
 
     def begin(self, optimizer: str, is_free: bool, given: Params, suggest_prior: bool, warm_start: Any, pilot: int,
               samples: int, executor: Any) -> Dict[str, Any]:
@@ -193,7 +194,7 @@ class _Call:
             usual, maker.batch_size = ON_ALL, len(maker.data)
         quick = by_curvature(found, maker, optimizer, {**usual, **given}) if usual and not suggest_prior else None
         settings = quick or chosen_settings(found, maker, optimizer, {**usual, **given}, suggest_prior, pilot,
-                                            self._seed)
+                                            self._seed, self._budget.seconds)
         settings.reasons.update(WHY_ALL if usual else {})
         maker.batch_size = settings.batch_size
         maker.settings = {"optimizer": settings.optimizer, "optimizer_params": settings.params,
@@ -229,7 +230,7 @@ class _Call:
         executor = usual_executor(maker, first) if executor is None else executor
         running = Running(maker, self.folder, self._chains, self._seed, executor, self._context, progress)
         if self._budget.steps is None:
-            running.seconds = seconds_a_step(maker, first, self._chains, executor)
+            running.seconds = self._forecast or self._seconds_a_step(maker, first, executor)
             running.go(self._budget, self._clock)
         else:
             running.go(Budget(steps=max(0, self._budget.steps - running.steps)), self._clock)
@@ -302,4 +303,9 @@ class _Call:
     def _steps_in_time(self, maker: Maker, found: Trained, executor: Any) -> int:
         executor = usual_executor(maker, found) if executor is None else executor
         left = max(0.0, (self._budget.seconds or 0.0) - self._clock())
-        return max(SHORTEST, int(left / seconds_a_step(maker, found, self._chains, executor)))
+        self._forecast = self._seconds_a_step(maker, found, executor)
+        return max(SHORTEST, int(left / self._forecast))
+
+    def _seconds_a_step(self, maker: Maker, found: Trained, executor: Any) -> float:
+        starts = [str(self.folder.start(k)) for k in range(self._chains)]
+        return seconds_a_step(maker, found, starts, executor, self._context, TRIAL * (self._budget.seconds or 0.0))

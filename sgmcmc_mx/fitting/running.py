@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
-import time
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import mxnet as mx
 
@@ -26,15 +26,19 @@ from .training import Trained
 __all__ = ["Running", "halvings", "seconds_a_step", "usual_executor"]
 
 SHARE = 0.75        # of the time that is left, for the next stretch of steps
+FORECAST = 0.25     # the same of the first stretch, whose speed is that of a short chain alone
 ENOUGH = 0.04       # of the budget: what is left then is not begun
-_TRIAL = 0.3        # seconds in which the speed of a chain is measured
+_TRIAL = 0.3        # seconds, at most, in which the speed of a chain is measured
 _FIRST = 8          # steps
+_AIM = 1.2          # times those seconds, that the last stretch is to take
 _HOLDS = 500        # steps that a chain has to hold,
 _LOOK = 50          # and after which the clock is looked at
 
 
 class Running:
     """Several chains in a folder, which can be asked to go on."""
+
+    _is_measured = False    # whether ``seconds`` is that of a stretch, and no forecast
 
     def __init__(self, maker: Maker, folder: Folder, chains: int, seed: int, executor: Any, context: Any,
                  progress: bool) -> None:
@@ -61,14 +65,14 @@ class Running:
         least = self._least()
         while True:
             left = budget.seconds - clock()     # type: ignore[operator]
-            more = int(SHARE * left / self.seconds)
+            more = int((SHARE if self._is_measured else FORECAST) * left / self.seconds)
             enough = left < ENOUGH * budget.seconds or more < self.maker.settings["thin"]   # type: ignore[operator]
             if self.steps >= least and enough:
                 return
             began = clock()
             more = max(more, least - self.steps, 1)
             self._runs = self._to(self.steps + more)
-            self.seconds = max((clock() - began) / more, 1e-9)
+            self.seconds, self._is_measured = max((clock() - began) / more, 1e-9), True
 
     def _least(self) -> int:
         """Steps for samples enough to be looked at, however short the time is."""
@@ -146,18 +150,40 @@ class _ShortChain:
         self.trainer.sample(self._data, steps, layout=self._layout, control_variates=self._variates)
 
 
-def seconds_a_step(maker: Maker, found: Trained, chains: int, executor: Any) -> float:
-    """What a step of all chains takes, as a short chain of its own shows it."""
+def seconds_a_step(maker: Maker, found: Trained, starts: Sequence[str], executor: Any, context: Any,
+                   seconds: float) -> float:
+    """What a step of all chains takes, one from each of ``starts``, as a short chain of its own shows it in so many
+    ``seconds``, or less; and then all together, where they are to be one operation."""
     chain, steps, taken, done = _ShortChain(maker, found), _FIRST, 0.0, _FIRST
     chain.go(steps)
-    while taken < _TRIAL:
-        began, before = time.monotonic(), chain.trainer.num_steps
+    clock, seconds = Clock(), min(_TRIAL, seconds)
+    while taken < seconds:
+        began, before = clock(), chain.trainer.num_steps
         with contextlib.suppress(DivergenceError):      # the chains go on with half the step then
             chain.go(before + steps)
         mx.nd.waitall()
-        taken, done, steps = time.monotonic() - began, chain.trainer.num_steps - before, 4 * steps
-        if done < steps // 4:
+        taken, done = clock() - began, chain.trainer.num_steps - before
+        if done < steps:
             break
-    apart = executor != VECTORIZED or chain.trainer.gradient_road == "native"
-    at_once = min(chains, cores()) if apart else 1
-    return taken / max(1, done) * -(-chains // at_once)
+        steps = min(4 * done, 1 + int(_AIM * seconds * done / max(taken, 1e-9)))
+    chains, is_native = len(starts), chain.trainer.gradient_road == "native"
+    at_once = min(chains, cores()) if executor != VECTORIZED or is_native else 1
+    forecast = taken / max(1, done) * -(-chains // at_once)
+    if executor != VECTORIZED or not is_native or chains == 1:
+        return forecast
+    with contextlib.suppress(RuntimeError):     # all of them failed
+        return _together(maker, starts, context, _FIRST + int(seconds / max(forecast, 1e-9)))
+    return forecast
+
+
+def _together(maker: Maker, starts: Sequence[str], context: Any, steps: int) -> float:
+    """What a step takes of chains side by side: on a busy machine no core waits for a chain, and they may be five times
+    slower than one of them would have it. What it takes to begin is measured, too, and left out."""
+    ahead, took = copy.copy(maker), []
+    for length in (1, 1 + steps):
+        ahead.settings = {**maker.settings, "burn_in": length - 1, "thin": 1}
+        clock = Clock()
+        sample_chains(ahead, len(starts), steps=length, executor=VECTORIZED, seed=0, context=context,
+                      warm_start=list(starts))
+        took.append(clock())
+    return max(1e-9, (took[1] - took[0]) / steps)

@@ -69,12 +69,13 @@ class Ordinal(Categorical):
             first = F.slice_axis(output, axis=-1, begin=1, end=2) - score
             steps = F.swapaxes(F.concat(first, gaps, dim=-1), 0, -1)    # the sum knows no negative axis
             above = F.swapaxes(F.cumsum(steps, axis=0), 0, -1)
+            between = F.log(-F.expm1(-gaps))
         else:
-            gaps = F.concat(*[zero + gap for gap in np.diff(self._cuts)], dim=-1)
+            between = F.concat(*[zero + log for log in np.log(-np.expm1(-np.diff(self._cuts)))], dim=-1)
             above = F.concat(*[c - score for c in self._cuts], dim=-1)
         upper = F.concat(F.Activation(-above, act_type="softrelu"), zero, dim=-1)
         lower = F.concat(zero, F.Activation(above, act_type="softrelu"), dim=-1)
-        return F.concat(zero, F.log(-F.expm1(-gaps)), zero, dim=-1) - upper - lower
+        return F.concat(zero, between, zero, dim=-1) - upper - lower
 
     def _label_shape(self, output_shape: tuple) -> tuple:
         learned = isinstance(self._cuts, str)

@@ -24,7 +24,6 @@ from ..likelihoods import (
 )
 from ..likelihoods.activations import Activation
 from ..likelihoods.distributions import class_axis
-from ..likelihoods.location_scale import softplus
 
 __all__ = ["WEIGHTS", "Head", "head_of", "of_classes", "of_regression"]
 
@@ -127,7 +126,7 @@ def _location_scale(likelihood: Any, noise_std: Optional[float]) -> Head:
     def variance(out: Symbol) -> Symbol:
         if word == "learned":
             said = F.split(out, num_outputs=2, axis=-1)[1]
-            return unit * (F.square(softplus(F, said)) if likelihood.link == "softplus" else F.exp(2.0 * said))
+            return unit * (F.square(_softplus(said)) if likelihood.link == "softplus" else F.exp(2.0 * said))
         nothing = F.zeros_like(mean(out))
         if word == "global":
             return F.broadcast_add(nothing, unit * F.exp(2.0 * F.slice_axis(out, axis=-1, begin=-1, end=None)))
@@ -137,6 +136,16 @@ def _location_scale(likelihood: Any, noise_std: Optional[float]) -> Head:
         parts = F.split(nothing, num_outputs=len(each), axis=-1)
         return F.concat(*[part + unit * s ** 2 for part, s in zip(parts, each)], dim=-1)
     return Head("mean", mean, variance, isinstance(likelihood, Gaussian))
+
+
+def _softplus(x: Symbol) -> Symbol:
+    """log(1 + exp(x)) to every digit, of operators that ONNX has, too: it has no log1p, and softrelu is 0 far below 0.
+
+    With u = 1 + t as it was rounded, log(1 + t) is log u - ((u - 1) - t) / u.
+    """
+    t = F.exp(-F.abs(x))
+    u = 1.0 + t
+    return F.relu(x) + F.log(u) - ((u - 1.0) - t) / u
 
 
 def _flat(sigma: Any) -> Sequence[float]:

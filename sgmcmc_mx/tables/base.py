@@ -18,8 +18,11 @@ from ..priors import PriorLike
 from .checking import checked, checked_with_labels
 from .frames import FrameEncoder, has_to_be_encoded, is_frame
 from .mlp import CHOOSE, USUAL, networks, usual_prior
+from .older import parts_of
 
 __all__ = ["Bayesian"]
+
+AUTO = "auto"
 
 
 class Bayesian(BaseEstimator):
@@ -32,7 +35,7 @@ class Bayesian(BaseEstimator):
                  budget: Given = 60, samples: int = 100, seed: int = 0,
                  prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: Optional[int] = None,
                  optimizer: Optional[str] = None, optimizer_params: Optional[Dict[str, Any]] = None,
-                 training: Union[None, str, WarmStart] = "auto",
+                 training: Union[None, str, WarmStart] = AUTO,
                  store: Union[None, str, os.PathLike] = None, progress: bool = False) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -63,17 +66,26 @@ class Bayesian(BaseEstimator):
         self._fitted().resume(self.budget if budget is None else budget)
         return self
 
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(getattr(self, "encoder_", None), "transformers_"):       # a frame's, pickled by an earlier version
+            self.encoder_ = FrameEncoder(parts_of(self.encoder_))
+
     # ---------------------------------------------------------------- for those that inherit
 
     def _sample(self, x: np.ndarray, y: np.ndarray, likelihood: Likelihood, outputs: int,
                 log_sigma: bool = False) -> None:
         """Fit the chains to rows that are prepared."""
+        training = self.training
+        if training is not None and training != AUTO and not isinstance(training, WarmStart):
+            raise TypeError(f"training must be 'auto', a WarmStart or None, got {training!r:.80}; write "
+                            "training=sg.WarmStart('adam', epochs=20)")
         nets = networks(x.shape[1], self.hidden, outputs, self.activation, log_sigma)
         prior = usual_prior(len(x)) if isinstance(self.prior, str) and self.prior == USUAL else self.prior
         self.fit_ = fit(nets, likelihood, x, y, validation=self.validation, chains=self.chains, budget=self.budget,
                         samples=self.samples, store=self.store, seed=self.seed, prior=prior,
                         optimizer=self.optimizer, optimizer_params=self.optimizer_params, batch_size=self.batch_size,
-                        warm_start=self.training, progress=self.progress)
+                        warm_start=training, progress=self.progress)
 
     def _fitted(self) -> Fit:
         check_is_fitted(self, "fit_")

@@ -15,6 +15,9 @@ from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence
 
 import numpy as np
 
+from .older import as_numbers as _as_numbers  # noqa: F401  a fit that an earlier version has pickled looks for them here
+from .older import as_text as _as_text  # noqa: F401
+
 __all__ = ["GAP", "LARGEST", "NAMES", "NUMBER", "Columns", "Part", "encoded", "gap_part", "names_part", "number_part",
            "standardised"]
 

@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     pilot: int
     control_variates: bool
     hottest: Optional[float]
+    seconds: Optional[float]
 
     @property
     def is_open(self) -> bool:
@@ -31,7 +32,7 @@ class Asked(NamedTuple):
 
 
 def asked(optimizer: str, optimizer_params: Optional[dict], steps: Any, batches: Any, pilot: Any,
-          control_variates: Any, prior: Optional[str], held_out: Any, hottest: Any) -> Asked:
+          control_variates: Any, prior: Optional[str], held_out: Any, hottest: Any, seconds: Any) -> Asked:
     """The arguments, or an error that says what to write instead."""
     choice("optimizer", optimizer, ("sgnht", "sghmc", "sgld", *SCALED, AUTO, *FOLLOW_UP))
     if steps is not None:
@@ -39,6 +40,9 @@ def asked(optimizer: str, optimizer_params: Optional[dict], steps: Any, batches:
     if hottest is not None:
         hottest = number("hottest", hottest, "how many times the posterior's standard deviation along the hottest "
                          "direction may be, such as hottest=2.0", low=1.0, open_low=True)
+    if seconds is not None:
+        seconds = number("seconds", seconds, "how long it may measure, such as seconds=10, or None", low=0.0,
+                         open_low=True)
     batches = integer("batches", batches, "batches that the noise is measured on", low=4)
     pilot = integer("pilot", pilot, "steps of a chain that leaves the mode, or 0 for none", low=0)
     _check_control_variates(control_variates, optimizer, pilot)
@@ -46,7 +50,7 @@ def asked(optimizer: str, optimizer_params: Optional[dict], steps: Any, batches:
     _check_prior(prior, held_out, given, pilot)
     if optimizer == AUTO:
         check_free(given, pilot, control_variates)
-    return Asked(optimizer, given, steps, batches, pilot, control_variates, hottest)
+    return Asked(optimizer, given, steps, batches, pilot, control_variates, hottest, seconds)
 
 
 def _check_control_variates(control_variates: Any, optimizer: str, pilot: int) -> None:

@@ -58,6 +58,8 @@ def _about_places(survey: Survey) -> str:
     rest = ("which had come to rest" if walk.settled else
             f"which had NOT come to rest (its last stage changed V by a factor of {walk.drift:.2g}); write a larger "
             "pilot")
+    if walk.hurried:
+        rest = f"which {'had' if walk.settled else 'had NOT'} come to rest when its seconds were over; give it more"
     return f"{known}after a pilot of {walk.steps:,} steps {rest}"
 
 

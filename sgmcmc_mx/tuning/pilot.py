@@ -45,7 +45,8 @@ class Astray(Exception):
 
 class Walk(NamedTuple):
     """Where a pilot has been: its ``steps``, V in its last stage over that in the stage before (``drift``), whether
-    that is ``settled``, whether U was still ``falling``, and the largest curvatures met on the way (``highs``).
+    that is ``settled``, whether U was still ``falling``, the largest curvatures met on the way (``highs``), and whether
+    it was ended for want of time (``hurried``).
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Walk(NamedTuple):
     settled: bool
     falling: bool
     highs: List[float]
+    hurried: bool = False
 
 
 class Pilot:
@@ -71,9 +73,10 @@ class Pilot:
         # A fall of d T / 2 is what lies between a mode and the posterior; of few weights U varies by more than that.
         self._at_rest = max(measurement.temperature * measurement.size / 2.0, swing(*law))
 
-    def walk(self, look: Callable[[], float], least: int, most: int) -> Walk:
+    def walk(self, look: Callable[[], float], least: int, most: int, over: Callable[[], bool] = lambda: False) -> Walk:
         """Go on until V has settled or for as long as a pilot may, then ``look`` at ``least`` places, each of which
-        tells a number, and on until the mean of that is known well enough, but at no more than ``most`` of them.
+        tells a number, and on until the mean of that is known well enough, but at no more than ``most`` of them. From
+        when the time is ``over`` it takes the shortest way: one stage, be V settled or not.
 
         Raises :class:`Astray`.
         """
@@ -82,32 +85,42 @@ class Pilot:
             self._see_curvature()
             self._go(self._first * share // sum(share for share, _ in RAMP), stiff)
         length, before, drift, high = self._first, self._glance(), math.inf, self._measurement.potential()
+        hurried = False
         fallen = math.inf       # what U has lost in a stage: far from a mode V is at rest, too, for want of progress
         while not self._settled(drift, fallen) and self._steps + length <= LONGEST * self._first:
-            now = typical(self._stage(length, self._glance))
+            if over():
+                hurried = True
+                break
+            now = typical(self._stage(length, self._glance, over))
             drift = now / before if before else math.inf if now else 1.0
             lower = self._measurement.potential()
             fallen, high = high - lower, lower
             before, length = now, 2 * length
         seen: List[float] = []
         while not seen or (len(seen) < least or error(seen) > SURE) and len(seen) + PLACES <= most:
+            if seen and over():
+                hurried = True
+                break
             seen += self._stage(length // 2, look)
         if self._measurement.potential() - start > self._highest_rise:
             raise Astray
-        return Walk(self._steps, drift, self._settled(drift, fallen), fallen > self._at_rest, self._highs)
+        return Walk(self._steps, drift, self._settled(drift, fallen), self._at_rest < fallen < math.inf,
+                    self._highs, hurried)
 
     def _settled(self, drift: float, fallen: float) -> bool:
         change = self._highs[-1] / self._highs[-2]
         return (1.0 / SETTLED <= drift <= SETTLED and 1.0 / STEADY <= change <= STEADY
                 and fallen <= self._at_rest)
 
-    def _stage(self, length: int, look: Callable[[], float]) -> List[float]:
-        """Stop at places, equally far from each other; what is seen there."""
+    def _stage(self, length: int, look: Callable[[], float], over: Callable[[], bool] = lambda: False) -> List[float]:
+        """Stop at places, equally far from each other, or until the time is over; what is seen there."""
         self._see_curvature()
         seen = []
         for _ in range(PLACES):
             self._go(length // PLACES, STIFF)
             seen.append(look())
+            if over():
+                break
         return seen
 
     def _go(self, steps: int, stiff: float) -> None:

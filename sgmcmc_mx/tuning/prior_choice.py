@@ -9,6 +9,7 @@ from mxnet import autograd
 
 from ..batches.labelled import Labelled
 from ..prediction.forward import forward
+from .deadline import Deadline
 from .measure import Measurement
 from .pilot import PLACES, Astray, Pilot
 
@@ -25,20 +26,24 @@ class Tried(NamedTuple):
     log_density: float
 
 
-def best_precision(measurement: Measurement, held_out: Labelled, steps: int) -> List[Tried]:
-    """Every precision that was tried, the best first. A chain begins where the weights are, each time."""
+def best_precision(measurement: Measurement, held_out: Labelled, steps: int, over: Deadline) -> List[Tried]:
+    """Every precision that was tried, the best first. A chain begins where the weights are, each time.
+
+    All of them together have half of the time till it is ``over``.
+    """
     before = list(measurement.precisions)
     found = []
     try:
-        for precision in PRECISIONS:
+        for k, precision in enumerate(PRECISIONS):
             measurement.precisions = [precision] * len(before)
-            found.append(Tried(precision, _density(measurement, held_out, steps)))
+            found.append(Tried(precision, _density(measurement, held_out, steps,
+                                                    over.part(1.0 / (2 * len(PRECISIONS) - k)))))
     finally:
         measurement.precisions = before
     return sorted(found, key=lambda tried: -tried.log_density)
 
 
-def _density(measurement: Measurement, held_out: Labelled, steps: int) -> float:
+def _density(measurement: Measurement, held_out: Labelled, steps: int, over: Deadline) -> float:
     """Mean over examples of log 1/S sum_s p(y | x, w_s)."""
     seen: List[np.ndarray] = []
 
@@ -48,7 +53,7 @@ def _density(measurement: Measurement, held_out: Labelled, steps: int) -> float:
 
     with measurement.gradients.undisturbed():
         try:
-            Pilot(measurement, steps, 1.0).walk(look, PLACES, PLACES)
+            Pilot(measurement, steps, 1.0).walk(look, PLACES, PLACES, over)
         except Astray:
             return -math.inf
     found = np.array(seen)

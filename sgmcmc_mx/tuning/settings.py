@@ -13,6 +13,7 @@ from ..full_data.potential import prior_laws
 from ..gradients import Gradients
 from .arguments import asked
 from .choosing import by_the_cheapest_way, by_the_sampler, checked_sampler
+from .deadline import Deadline
 from .examples import batched, epoch_of, number_of_examples
 from .measure import CURVATURE_EXAMPLES, Measurement
 from .native import native_gradients
@@ -30,7 +31,8 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
             optimizer_params: Optional[dict] = None, *, batch_size: int = 100, steps: Optional[int] = None,
             batches: int = 40, pilot: int = 300, layout: Optional[BatchLayout] = None,
             control_variates: bool = False, prior: Optional[str] = None,
-            held_out: Optional[LabelledData] = None, hottest: Optional[float] = None) -> Suggestion:
+            held_out: Optional[LabelledData] = None, hottest: Optional[float] = None,
+            seconds: Optional[float] = None) -> Suggestion:
     r"""Measure minibatch noise and curvature, and propose a sampler's settings, each with a sentence of reason.
 
     What is measured: curvature k along 24 directions that stand for all (Ritz vectors of the Hessian, by Lanczos'
@@ -98,6 +100,10 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
         the hottest direction that was looked at, too, such as 2.0: one direction in twenty may be as hot as it comes to
         be. It costs steps: what heats a direction is proportional to the step, so that 9 brought down to 2 take some 27
         times as many.
+    seconds : float, optional
+        How long it may measure. When they are over the pilot chain goes on no longer, settled or not, and noise is that
+        of six places; what is under way is finished. ``prior='suggest'`` has half of them. ``places`` says how well
+        things are known then. Default: as long as it takes.
 
     Returns
     -------
@@ -121,7 +127,9 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     >>> print(s)
     >>> trainer = sg.BayesianTrainer(net, s.optimizer, s.optimizer_params, loss_fn, **s.trainer_params)
     """
-    know = asked(optimizer, optimizer_params, steps, batches, pilot, control_variates, prior, held_out, hottest)
+    know = asked(optimizer, optimizer_params, steps, batches, pilot, control_variates, prior, held_out, hottest,
+                 seconds)
+    over = Deadline(know.seconds)
     gradients = Gradients("suggest", net, loss)
     _check_float32(gradients)
     seen, given = batched(data, batch_size, gradients, layout, np.random.RandomState(0)), know.given
@@ -135,10 +143,10 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
                               sampler.temperature)
     tried: List[Tried] = []
     if held_out is not None:
-        tried = best_precision(measurement, batched(held_out, batch_size, gradients, layout, None), know.pilot)
+        tried = best_precision(measurement, batched(held_out, batch_size, gradients, layout, None), know.pilot, over)
         given["wd"] = tried[0].precision
         measurement.precisions = _precisions(gradients, given)
-    survey = surveyed(measurement, know.pilot, know.batches, scaling_of(sampler))
+    survey = surveyed(measurement, know.pilot, know.batches, scaling_of(sampler), over)
     found = (by_the_cheapest_way(measurement, survey, given, know.steps, know.hottest) if know.is_open else
              by_the_sampler(measurement, survey, sampler, given, know.steps, know.hottest, know.control_variates,
                             epoch_of(data)))

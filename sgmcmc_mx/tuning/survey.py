@@ -1,7 +1,7 @@
 """Noise and curvature of U at several places of a pilot chain, taken together."""
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from mxnet import ndarray as nd
@@ -49,17 +49,19 @@ class Survey(NamedTuple):
     walk: Optional[Walk]
 
 
-def surveyed(measurement: Measurement, pilot: int, batches: int, scaling: Optional[Scaling] = None) -> Survey:
+def surveyed(measurement: Measurement, pilot: int, batches: int, scaling: Optional[Scaling] = None,
+             over: Callable[[], bool] = lambda: False) -> Survey:
     """Look at the present weights or, with a pilot chain, at places where that leads. Weights are as before.
 
-    With a ``scaling`` all that is found is measured in x = w / sqrt(M).
+    With a ``scaling`` all that is found is measured in x = w / sqrt(M). From when the time is ``over`` six places do.
     """
     for caution in CAUTION:
         with measurement.gradients.undisturbed():
             center = [w.copy() for w in measurement.gradients.weights[0]] if pilot else None
             places = _Places(measurement, batches, center, scaling)
             try:
-                walk = Pilot(measurement, pilot, caution).walk(places.look, LEAST, places.most) if pilot else None
+                chain = Pilot(measurement, pilot, caution)
+                walk = chain.walk(places.look, LEAST, places.most, over) if pilot else None
                 if not pilot:
                     places.look()
                 return places.survey(walk)

@@ -48,8 +48,13 @@ def run(exported, x):
 @pytest.mark.parametrize("build, x, activation", [
     (lambda: dense(3), ROWS, "softmax"), (lenet, IMAGES, L.Categorical()), (lambda: dense(2), ROWS, "sigmoid"),
     (lambda: dense(2), ROWS, L.Gaussian([0.3, 2.0])), (lambda: dense(4), ROWS, L.Gaussian("learned")),
+    (lambda: dense(4), ROWS, L.Gaussian("learned", link="softplus")),
+    (lambda: dense(2, sg.nn.LogSigma()), ROWS, L.Gaussian("global")),
+    (lambda: dense(2), ROWS, L.StudentT(5.0, "learned", link="softplus")), (lambda: dense(1), ROWS, L.Bernoulli()),
+    (lambda: dense(3), ROWS, L.NoisyDirichlet(0.1)), (lambda: dense(1), ROWS, L.Ordinal([-1.0, 0.5, 2.0])),
     (lambda: dense(1), ROWS, L.Poisson()), (lambda: dense(2), ROWS, L.NegativeBinomial())],
-    ids=["classes", "images", "yes or no", "curve", "noise learned", "counts", "scattered counts"])
+    ids=["classes", "images", "yes or no", "curve", "noise learned", "softplus", "one noise", "wide tails", "Bernoulli",
+         "Dirichlet", "grades", "counts", "scattered counts"])
 def test_it_gives_the_same(build, x, activation, tmp_path):
     """The model was converted with three examples, and is asked about more."""
     net = build()
@@ -60,6 +65,18 @@ def test_it_gives_the_same(build, x, activation, tmp_path):
     for name, value in wanted.items():
         if value is not None:
             np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_a_softplus_far_below_0_is_no_0(tmp_path):
+    """Neither is it infinite far above."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(2, in_units=1, use_bias=False))
+    net.initialize()
+    said = np.array([[-20.0], [-12.0], [-1e-3], [0.0], [3.0], [40.0], [1e6]], "f")
+    samples = [sg.Sample({"0.weight": mx.nd.array([[0.0], [1.0]])}, step=1)]
+    exported = sg.export(samples, net, tmp_path / "model", L.Gaussian("learned", link="softplus"), data=said, onnx=True)
+    exact = np.logaddexp(0.0, said.astype(np.float64))
+    np.testing.assert_allclose(run(exported, said)["noise_std"], exact, rtol=1e-5)
 
 
 def test_it_says_which_operators_it_is_written_in(tmp_path):
@@ -119,7 +136,7 @@ def test_operators_of_mx_np_are_named_with_their_layer(tmp_path):
 
 @pytest.mark.parametrize("build, x, options, named", [
     (lambda: dense(1), ROWS, {"activation": L.Gaussian(), "quantiles": [0.5]}, "erf"),
-    (lambda: dense(4), ROWS, {"activation": L.Ordinal()}, "cumsum"),
+    (lambda: dense(4), ROWS, {"activation": L.Ordinal()}, "cumsum.* expm1"),
     (grouped, IMAGES, {"activation": "softmax"}, r"GroupNorm \(in groupnorm\d+_\w+\)")],
     ids=["erf of quantiles", "cumsum of cuts", "GroupNorm"])
 def test_what_it_cannot_write_is_named(build, x, options, named, tmp_path):

@@ -1,4 +1,5 @@
 """The encoding of columns: what scikit-learn's parts make of a frame, kept as JSON, and fits of earlier versions."""
+import gzip
 import json
 import pickle
 import shutil
@@ -7,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.tables import older
 from sgmcmc_mx.tables.frames import FrameEncoder, has_to_be_encoded
 
 STORED = Path(__file__).parent / "stored"
@@ -106,3 +109,38 @@ def test_a_fit_of_an_earlier_version_goes_on(day, tmp_path):
                                  store=tmp_path / "estimator").fit(rows, y)
     found = np.column_stack(model.predict(pd.read_csv(folder / "new.csv").drop(columns="strength"), return_std=True))
     np.testing.assert_allclose(found, np.loadtxt(folder / "estimator.csv", delimiter=",", skiprows=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("day", DAYS)
+@pytest.mark.filterwarnings("ignore:Trying to unpickle")
+def test_a_pickle_of_an_earlier_version_predicts_and_goes_on(day):
+    """It is ``gzip -9n`` of pickle.dumps of the estimator above, with store=None, by the version before 8c39d7b."""
+    folder = STORED / day
+    model = pickle.loads(gzip.decompress((folder / "regressor.pickle.gz").read_bytes()))
+    new = pd.read_csv(folder / "new.csv").drop(columns="strength")
+    found = np.column_stack(model.predict(new, return_std=True))
+    np.testing.assert_allclose(found, np.loadtxt(folder / "estimator.csv", delimiter=",", skiprows=1), rtol=1e-4)
+    assert [part["name"] for part in model.encoder_.parts] == ["time", "weight", "weight", "colour"]
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(new), model.predict(new))
+    assert len(again.resume("30 steps").fit_.runs.samples) > len(model.fit_.runs.samples) > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
+def test_the_encoder_of_an_earlier_version_is_that_of_today(seed):
+    """It was this transformer of scikit-learn; a column that is missing altogether was dropped, but for its gap."""
+    table = frame(seed=seed).assign(none=np.nan)
+    before = ColumnTransformer([
+        ("numbers", make_pipeline(FunctionTransformer(older.as_numbers),
+                                  SimpleImputer(strategy="median", add_indicator=True), StandardScaler()),
+         ["size", "rooms", "new", "same", "none"]),
+        ("categories", make_pipeline(FunctionTransformer(older.as_text),
+                                     OneHotEncoder(handle_unknown="ignore", sparse_output=False)), ["town", "grade"])])
+    made = before.fit_transform(table).astype(np.float32)
+    found, today = FrameEncoder(older.parts_of(before)), FrameEncoder.of(table)
+    np.testing.assert_array_equal(found.transform(table), made)
+    assert [[part["kind"], part["name"], part.get("values")] for part in found.parts] == [
+        [part["kind"], part["name"], part.get("values")] for part in today.parts]
+    np.testing.assert_array_equal(found.transform(frame(seed=9).assign(none=1.0)),
+                                  before.transform(frame(seed=9).assign(none=1.0)).astype(np.float32))

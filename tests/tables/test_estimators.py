@@ -220,6 +220,12 @@ def test_wrong_arguments_are_told_at_fit(options, message):
         model.fit(X, Y)
 
 
+def test_a_wrong_training_is_named_as_it_was_written():
+    """sg.fit calls it warm_start."""
+    with pytest.raises(TypeError, match="training must be 'auto', a WarmStart or None, got 'yes'; write training="):
+        regressor(training="yes").fit(X, Y)
+
+
 def test_wrong_questions(fitted):
     with pytest.raises(ValueError, match="interval and samples are given together"):
         fitted.predict(X, interval=0.9, samples=True)

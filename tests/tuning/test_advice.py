@@ -177,6 +177,35 @@ def test_places_are_looked_at_until_their_mean_is_known(spread, most, places):
     assert walk.steps == measurement.steps and measurement.steps - before <= 3 * before
 
 
+@pytest.mark.parametrize("after, steps, places, settled", [
+    (0, 270, 6, False), (300, 480, 6, True), (1050, 1080, 24, True), (2000, 1440, 36, True)])
+def test_a_pilot_whose_time_is_over_takes_the_shortest_way(after, steps, places, settled):
+    """The clock is the steps. Of 180 each are the first steps, the stage after which V has settled, and every six
+    places; without that stage six places are 90, and at 300 it is left after 120."""
+    seen, measurement = [], Still()
+
+    def look():
+        seen.append(measurement.steps)
+        return float(np.exp(2.0 * (-1) ** len(seen)))
+
+    walk = Pilot(measurement, 180, 1.0).walk(look, 18, 36, lambda: measurement.steps >= after)
+    assert (walk.steps, len(seen), walk.settled, walk.hurried) == (steps, places, settled, places < 36)
+    assert walk.steps == measurement.steps and not walk.falling
+
+
+@pytest.mark.parametrize("options", [{}, {"prior": "suggest", "held_out": far_away()[1]}])
+def test_advice_within_seconds(options):
+    """However short they are there is some, and it is told what it is worth; where they are many nothing is changed."""
+    net, data = far_away()
+    ask = {"batch_size": 30, "pilot": 20, "batches": 12, **options}
+    short, long, free = (sg.suggest(net, Gaussian(0.3), data, seconds=seconds, **ask) for seconds in (1e-9, 1e9, None))
+    assert short.places == 6 and "when its seconds were over; give it more" in str(short)
+    for s in (long, free):
+        assert s.places >= 18 and "seconds were over" not in str(s)
+        s.reasons.pop("seconds")
+    assert str(long) == str(free) and len(short.priors) == len(free.priors) == (8 if options else 0)
+
+
 def test_how_well_a_mean_is_known():
     assert typical([1.0, 100.0]) == pytest.approx(10.0) and typical([0.0, 2.0]) == 1.0
     rng = np.random.default_rng(0)

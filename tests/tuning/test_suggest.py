@@ -538,6 +538,7 @@ BAD = [
     ("steps", lambda n, d: _ask(n, d, steps=1), ValueError, "steps must be at least 10"),
     ("batches", lambda n, d: _ask(n, d, batches=1), ValueError, "batches must be at least 4"),
     ("pilot", lambda n, d: _ask(n, d, pilot=-1), ValueError, "pilot must be at least 0"),
+    ("seconds", lambda n, d: _ask(n, d, seconds=0), ValueError, "seconds must lie in (0, inf), got 0; how long"),
     ("batch_size", lambda n, d: _ask(n, d, batch_size=0), ValueError, "batch_size must be at least 1"),
     ("control variates at their centre", lambda n, d: _ask(n, d, control_variates=True, pilot=0), ValueError,
      "needs a pilot"),

@@ -15,13 +15,14 @@ from ..._compat import COMMAND
 from ...diagnostics.table import Summary
 from ...errors import StoreError
 from ...fitting import Fit, fit
-from ...fitting.budget import checked_budget
+from ...fitting.budget import Budget, checked_budget
 from ...priors import as_prior
 from ...store.manifest import plain
 from ...store.reading import folder_of
 from ..console import note, table, wrapped
 from .examples import REGRESSION, Learned, inputs_of, labels_of, learn
 from .files import Data, Table, read_data, sha256_of
+from .going_on import going_on, made, nothing_added
 from .predicting import check_out
 from .recipe import Recipe, read_recipe, write_recipe
 from .run import confirmed, in_units, likelihood_of, networks_for, prepared, training_data, unscaled
@@ -45,7 +46,7 @@ def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out:
 
     ``new`` are rows to be predicted later, and ``out`` their file: what is wrong with them is told before the training.
     """
-    _check_budget(given["budget"])
+    _checked(given["budget"])
     _check_prior(given["prior"])
     _context(given["gpu"])
     folder = folder_of(given["store"])
@@ -63,7 +64,9 @@ def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out:
     for line in learned.told:
         note(line)
     write_recipe(folder, recipe)
-    return _run(folder, recipe, data, given["budget"], progress)
+    budget = given["budget"]
+    time_given = budget if "step" in budget else f"{budget} seconds"
+    return _run(folder, recipe, data, budget, f", {time_given}: training, then sampling", progress)
 
 
 def _check_later(new: str, out: str, learned: Learned, target_was_guessed: bool) -> None:
@@ -84,9 +87,12 @@ def resumed(store: str, budget: Optional[str], path: Optional[str], labels: Opti
     folder = folder_of(store)
     recipe = read_recipe(folder)
     confirmed(recipe.options["network"], network, "--network")
-    budget = recipe.options["budget"] if budget is None else budget
-    _check_budget(budget)
-    return _run(folder, recipe, training_data(recipe, path, labels), budget, progress)
+    words = recipe.options["budget"] if budget is None else budget
+    limit, before = _checked(words), made(folder)
+    data = training_data(recipe, path, labels)
+    found = _run(folder, recipe, data, words, f": {going_on(before, limit, budget is not None)}", progress)
+    note(nothing_added(before, max(found.content["steps"]), limit))
+    return found
 
 
 def _context(number: Optional[int]) -> mx.Context:
@@ -104,12 +110,11 @@ def _context(number: Optional[int]) -> mx.Context:
     return mx.gpu(number)
 
 
-def _run(folder: Path, recipe: Recipe, data: Data, budget: str, progress: bool) -> Trained:
+def _run(folder: Path, recipe: Recipe, data: Data, budget: str, what: str, progress: bool) -> Trained:
     options = recipe.options
     context = _context(options["gpu"])
     x, y = prepared(recipe, data), labels_of(data, recipe.target)
-    time_given = budget if "step" in budget else f"{budget} seconds"
-    note(f"{_counted(len(x), 'row')}, {_counted(options['chains'], 'chain')}, {time_given}: training, then sampling")
+    note(f"{_counted(len(x), 'row')}, {_counted(options['chains'], 'chain')}{what}")
     settled = {name: options[name] for name in _OF_FIT}
     warm_start = "auto" if options["warm_start"] else None
     began = time.monotonic()
@@ -205,9 +210,9 @@ def _sources(*paths: Optional[str]) -> List[Dict[str, Optional[str]]]:
     return [{"path": path, "sha256": sha256_of(path)} for path in paths if path is not None]
 
 
-def _check_budget(budget: str) -> None:
+def _checked(budget: str) -> Budget:
     try:
-        checked_budget(_budget(budget))
+        return checked_budget(_budget(budget))
     except (ValueError, TypeError) as e:
         raise click.BadParameter(str(e), param_hint="--budget") from e
 
