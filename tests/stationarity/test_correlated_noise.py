@@ -69,8 +69,8 @@ class Reshuffled(Correlated):
             self.at = 0
         i = self.order[:, self.at:self.at + self.batch]
         self.at += self.batch
-        x = self.X32[i]
-        return np.einsum("wnd,wn->wd", x, np.einsum("wnd,wd->wn", x, w) - self.y32[i])
+        x = self.X32.take(i, axis=0)
+        return np.einsum("wnd,wn->wd", x, np.einsum("wnd,wd->wn", x, w) - self.y32.take(i))
 
 
 class Controlled(Correlated):
@@ -82,7 +82,7 @@ class Controlled(Correlated):
     def gradient_sum(self, w, rng):
         mean = np.broadcast_to(self.mean.astype(np.float32), w.shape)
         i = rng.integers(0, self.N, (len(w), self.batch))
-        x = self.X32[i]
+        x = self.X32.take(i, axis=0)
         return np.einsum("wnd,wn->wd", x, np.einsum("wnd,wd->wn", x, w - mean)) - self.batch / self.N * self.mean
 
 

@@ -91,8 +91,8 @@ class Regression:
     def gradient_sum(self, w, rng):
         """Gradient of the loss, summed over a batch of its own for each row of w."""
         i = rng.integers(0, self.N, (len(w), self.batch))
-        x = self.X32[i]
-        r = np.einsum("wnd,wd->wn", x, w) - self.y32[i]
+        x = self.X32.take(i, axis=0)
+        r = np.einsum("wnd,wd->wn", x, w) - self.y32.take(i)
         return np.einsum("wnd,wn->wd", x, r)
 
 
