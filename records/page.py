@@ -77,25 +77,28 @@ def draw(contest: Contest, path: Path) -> None:
     from sgmcmc_mx.plot.axes import mark
 
     rows = ledger.read(contest.folder / "results.csv")
-    fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
     sizes = [p for p in contest.parts if p.isdigit()]
     others = [method for method in contest.methods if method not in OURS]
-    for method in contest.methods:
-        ours = method in OURS
-        looks = {"color": "black", **OURS[method]} if ours else mark(others.index(method))
-        for ax, column in zip(axes, ("error", "nll", "ece")):
-            seen = [p for p in sizes if any(r["part"] == p and r["method"] == method for r in rows)]
-            found = [mean_and_error([float(r[column]) for r in rows if (r["part"], r["method"]) == (p, method)])
-                     for p in seen]
-            ax.errorbar([float(p) for p in seen], [m for m, _ in found], [e for _, e in found],
-                        label=METHODS[method].title, lw=2.5 if ours else 1.2, zorder=3 if ours else 2, ms=5, capsize=2,
-                        **looks)
-    for ax, title in zip(axes, ("test error, %", "negative log likelihood, nats", "calibration error")):
-        ax.set(xscale="log", xlabel="training images", title=title)
-        ax.set_xticks([float(p) for p in sizes], sizes)
-        ax.minorticks_off()
+    fig, axes = plt.subplots(2, 3, figsize=(11, 6.4), layout="constrained", sharey="col")
+    for line, (suffix, kind) in zip(axes, (("", "pixels as they are"), (" smooth", "neighbouring pixels alike"))):
+        for method in contest.methods:
+            ours = method in OURS
+            looks = {"color": "black", **OURS[method]} if ours else mark(others.index(method))
+            of_size = {p: [r for r in rows if (r["part"], r["method"]) == (p + suffix, method)] for p in sizes}
+            seen = [p for p in sizes if of_size[p]]
+            for ax, column in zip(line, ("error", "nll", "ece") if seen else ()):
+                found = [mean_and_error([float(r[column]) for r in of_size[p]]) for p in seen]
+                ax.errorbar([float(p) for p in seen], [m for m, _ in found], [e for _, e in found],
+                            label=METHODS[method].title, lw=2.5 if ours else 1.2, zorder=3 if ours else 2, ms=5,
+                            capsize=2, **looks)
+        for ax, title in zip(line, ("test error, %", "negative log likelihood, nats", "calibration error")):
+            ax.set(xscale="log", xlabel="training images", title=f"{title}: {kind}")
+            ax.title.set_fontsize(9)
+            ax.set_xticks([float(p) for p in sizes], sizes)
+            ax.minorticks_off()
+    for ax in axes[0]:
         ax.set_ylim(bottom=0)
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0, 0].legend(frameon=False, fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=110)
     plt.close(fig)
