@@ -45,7 +45,7 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
             net, "sgnht", {"learning_rate": setting["lr"], "friction": FRICTION, "num_data": len(task.x),
                            "temperature": setting.get("temperature", 1.0),
                            "prior": prior_of(setting["prior"], setting["variance"])},
-            likelihood, burn_in=burn_in, thin=max((steps - burn_in) // SAMPLES, 1), seed=own, on_divergence="halve")
+            likelihood, burn_in=burn_in, thin=max((steps - burn_in) // SAMPLES, 1), seed=own)
         trainer.sample(loader(task, own + 500), steps)
         chains.append((net, trainer.samples))
 
