@@ -93,7 +93,7 @@ class Record:
             ax.set(xlabel="digits turned by, degrees", title=title)
             ax.set_xticks(ANGLES)
             ax.set_ylim(bottom=0)
-        axes[0].legend(frameon=False, fontsize=8)
+        axes[1].legend(frameon=False, fontsize=8, loc="lower right")
         fig.savefig(path, dpi=110)
         plt.close(fig)
 
