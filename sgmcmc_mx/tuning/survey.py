@@ -8,7 +8,7 @@ from mxnet import ndarray as nd
 
 from .directions import Along, Directions
 from .measure import Measurement, Spread, Squares
-from .pilot import PLACES, Astray, Pilot, Walk, error
+from .pilot import PLACES, Astray, Pilot, Walk, error, typical
 from .rules import Noise, ends, shrunk
 from .scales import Scales, Scaling
 
@@ -61,7 +61,7 @@ def surveyed(measurement: Measurement, pilot: int, batches: int, scaling: Option
             places = _Places(measurement, batches, center, scaling)
             try:
                 chain = Pilot(measurement, pilot, caution)
-                walk = chain.walk(places.look, LEAST, places.most, over) if pilot else None
+                walk = chain.walk(places.look, LEAST, places.most, over, places.forget) if pilot else None
                 if not pilot:
                     places.look()
                 return places.survey(walk)
@@ -114,6 +114,11 @@ class _Places:
         self._hot.append(ends(np.diag(found[0].covariance), directions.weights)[1])
         return self._hot[-1]
 
+    def forget(self, count: int) -> None:
+        """The first places: the chain had not come to rest."""
+        for kept in (self._directions, self._spreads, self._hot, self._scales):
+            del kept[:count]
+
     def survey(self, walk: Optional[Walk]) -> Survey:
         lows, highs = zip(*((float(d.curvatures[0]), float(d.curvatures[-1])) for d in self._directions))
         # Where U curves downwards the prior is what brings the weights back.
@@ -123,7 +128,11 @@ class _Places:
                              "wd=1.0")
         noises = [self._pooled(spreads) for spreads in zip(*self._spreads)]
         means = [found[0].coordinates.mean() for found in self._spreads]
-        return Survey((low, max(highs)), noises, (error(means), error(self._hot), error(highs)), len(means),
+        # The steepest of a stage, on average over stages: that of all places is one that a chain passes by. Where each
+        # weight has a scale of its own, curvature follows that, and a chain lingers where scales are small.
+        each = PLACES if self._scaling is None else len(highs)
+        steepest = typical([max(highs[k:k + each]) for k in range(0, len(highs), each)])
+        return Survey((low, steepest), noises, (error(means), error(self._hot), error(highs)), len(means),
                       walk.highs[0] if walk else highs[0], walk)
 
     def _least_precision(self) -> float:

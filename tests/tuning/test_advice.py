@@ -178,10 +178,11 @@ def test_places_are_looked_at_until_their_mean_is_known(spread, most, places):
 
 
 @pytest.mark.parametrize("after, steps, places, settled", [
-    (0, 270, 6, False), (300, 480, 6, True), (1050, 1080, 24, True), (2000, 1440, 36, True)])
+    (0, 270, 6, False), (300, 480, 6, True), (2050, 2160, 24, True), (4000, 2880, 36, True)])
 def test_a_pilot_whose_time_is_over_takes_the_shortest_way(after, steps, places, settled):
-    """The clock is the steps. Of 180 each are the first steps, the stage after which V has settled, and every six
-    places; without that stage six places are 90, and at 300 it is left after 120."""
+    """The clock is the steps. There are 180 first ones, 180 and 360 in the two stages after which V has settled, and
+    360 for every six places. Without these stages six places are 90, and at 300 the first of them is left after 120.
+    """
     seen, measurement = [], Still()
 
     def look():
@@ -191,6 +192,35 @@ def test_a_pilot_whose_time_is_over_takes_the_shortest_way(after, steps, places,
     walk = Pilot(measurement, 180, 1.0).walk(look, 18, 36, lambda: measurement.steps >= after)
     assert (walk.steps, len(seen), walk.settled, walk.hurried) == (steps, places, settled, places < 36)
     assert walk.steps == measurement.steps and not walk.falling
+
+
+class Growing(Still):
+    """Every stage finds a curvature that is less by a third. There is no noise."""
+
+    def __init__(self):
+        super().__init__()
+        self.highest = 1.0
+
+    def curvature(self, iterations):
+        self.highest /= 1.5
+        return 0.0, self.highest
+
+    def mean_noise(self, batches):
+        return 0.0
+
+
+@pytest.mark.parametrize("kind, stages", [(Still, 2), (Growing, 4)])
+def test_a_pilot_whose_own_step_still_grows_walks_on(kind, stages):
+    """Of 16 times the first steps there are four stages, of which each is as long as all before."""
+    measurement, first = kind(), []
+
+    def look():
+        first.append(measurement.steps)
+        return 1.0
+
+    walk = Pilot(measurement, 180, 1.0).walk(look, 6, 6)
+    assert walk.settled == (stages == 2)
+    assert first[0] - (first[1] - first[0]) == 180 * 2 ** stages
 
 
 @pytest.mark.parametrize("options", [{}, {"prior": "suggest", "held_out": far_away()[1]}])
