@@ -32,6 +32,7 @@ WARM_LR = 0.005         # of Adam, which falls along half a cosine
 FIRST = 0.5             # share of a chain's steps with a longer step, of which nothing is kept
 BURN_IN = 0.3           # share of the others
 SAMPLES = 40            # of each chain
+LONGER = 4.5            # times the budget: what bde takes on airfoil
 
 
 class Size(NamedTuple):
@@ -167,6 +168,11 @@ def posterior(table: Table, setting: Setting, size: Size, seed: int) -> Found:
     return Found(predictive(table, np.concatenate(outputs)), size.members * each * one)
 
 
+def long_posterior(table: Table, setting: Setting, size: Size, seed: int) -> Found:
+    """The same with about as many gradients as bde takes."""
+    return posterior(table, setting, size._replace(budget=round(LONGER * size.budget)), seed)
+
+
 def _saved(net: gluon.Block, sample: sg.Sample, path: Path) -> str:
     """A sample as a file that a chain can begin with."""
     with sg.using(net, sample):
@@ -250,5 +256,8 @@ WAYS: Dict[str, Way] = {
                           ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 4.0, 4.0, 2e-3, 2e-4),
                           ("tanh", 16.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
                           ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))]),
+    "long": Way(f"posterior, T = 1, {LONGER} times as long", long_posterior,
+                [{"activation": "tanh", "first": 4.0, "variance": 4.0, "lr_first": 7e-4, "lr": 1e-4, "friction": 0.003,
+                  "batch": None}]),
     "bde": Way("bde 1.0.2", bde, [{}]),
 }

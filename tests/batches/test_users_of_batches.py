@@ -137,7 +137,8 @@ def test_control_variates_of_an_optional_input():
 def test_a_suggestion_for_two_inputs(words):
     net, x, length, y, _ = words
     before = {n: p.data().asnumpy() for n, p in net._collect_params_with_prefix().items()}
-    s = sg.suggest(net, LOSS, (x, length, y), "sgnht", {"wd": 1.0}, batch_size=10, steps=1000, batches=6, pilot=5)
+    s = sg.suggest(net, LOSS, (x, length, y), "sgnht", {"wd": 1.0}, batch_size=10, steps=1000, batches=6, pilot=5,
+                   seconds=0.01)     # six places
     assert s.optimizer_params["num_data"] == N and s.learning_rate > 0
     for name, value in before.items():
         np.testing.assert_array_equal(net._collect_params_with_prefix()[name].data().asnumpy(), value)
