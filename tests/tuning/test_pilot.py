@@ -32,7 +32,7 @@ def measured(pilot=60):
 
 
 def walked(values):
-    """What is looked at and what is kept of it, where the places tell these numbers one after the other."""
+    """What is looked at, what is kept of it, and the walk, where the places tell these numbers one after the other."""
     *_, pilot, _ = measured()
     left, looked, kept = iter(values), [], []
 
@@ -44,8 +44,7 @@ def walked(values):
     def forget(count):
         del kept[:count]
 
-    pilot.walk(look, 18, 36, forget=forget)
-    return looked, kept
+    return looked, kept, pilot.walk(look, 18, 36, forget=forget)
 
 
 def scattered(*levels):
@@ -55,18 +54,19 @@ def scattered(*levels):
 
 
 def test_places_from_before_the_chain_came_to_rest_are_forgotten():
-    looked, kept = walked(scattered((9, 1000.0), (27, 400.0)))
+    looked, kept, _ = walked(scattered((9, 1000.0), (27, 400.0)))
     assert len(looked) > 18 and kept == looked[9:] and max(kept) < 1000.0
 
 
 def test_a_chain_at_rest_is_looked_at_eighteen_times():
-    looked, kept = walked(np.tile([300.0, 400.0, 500.0], 12))
-    assert len(looked) == 18 and kept == looked
+    looked, kept, walk = walked(np.tile([300.0, 400.0, 500.0], 12))
+    assert len(looked) == 18 and kept == looked and not walk.moving
 
 
 def test_a_chain_that_does_not_come_to_rest_ends_all_the_same():
-    looked, kept = walked(np.geomspace(1000.0, 10.0, 36))
+    looked, kept, walk = walked(np.geomspace(1000.0, 10.0, 36))
     assert len(looked) == 36 and 9 <= len(kept) <= 18
+    assert walk.moving and not walk.settled
 
 
 def test_chance_seldom_looks_like_a_move_and_a_move_seldom_like_chance():
