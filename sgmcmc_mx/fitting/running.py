@@ -172,7 +172,8 @@ def seconds_a_step(maker: Maker, found: Trained, starts: Sequence[str], executor
     if executor != VECTORIZED or not is_native or chains == 1:
         return forecast
     with contextlib.suppress(RuntimeError):     # all of them failed
-        return _together(maker, starts, context, _FIRST + int(seconds / max(forecast, 1e-9)))
+        # The difference of two short times may be of any sign: faster than the forecast the chains are not.
+        return max(forecast, _together(maker, starts, context, _FIRST + int(seconds / max(forecast, 1e-9))))
     return forecast
 
 
@@ -186,4 +187,4 @@ def _together(maker: Maker, starts: Sequence[str], context: Any, steps: int) -> 
         sample_chains(ahead, len(starts), steps=length, executor=VECTORIZED, seed=0, context=context,
                       warm_start=list(starts))
         took.append(clock())
-    return max(1e-9, (took[1] - took[0]) / steps)
+    return (took[1] - took[0]) / steps

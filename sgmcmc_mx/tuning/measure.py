@@ -50,8 +50,10 @@ class Measurement:
             self._fixed.append(next(self._stream))
         self.batch_size = self._fixed[0].size if together is None else min(data.batch_size, together.size)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def noise(self, batches: int, directions: Directions, center: Optional[List[nd.NDArray]] = None) -> List[Spread]:
-        """The spread of grad U over batches; with a centre also that of the gradient which control variates leave."""
+        """The spread of grad U over batches; with a centre also that of the gradient which control variates leave.
+        inf or nan where it overflows."""
         found = [_Welford(directions) for _ in range(1 if center is None else 2)]
         base, middle = self._where(), None if center is None else _flat(center)
         for batch in itertools.islice(self._stream, batches):
@@ -63,8 +65,9 @@ class Measurement:
                 self._go_to(base)
         return [each.spread(self.num_data ** 2) for each in found]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def mean_noise(self, batches: int) -> float:
-        """V, averaged over coordinates, from few batches."""
+        """V, averaged over coordinates, from few batches; inf or nan where it overflows."""
         seen = [self._mean_gradient([batch]) for batch in itertools.islice(self._stream, batches)]
         if self.squares is not None:
             self.squares.see(seen, self._pull())

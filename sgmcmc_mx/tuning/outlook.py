@@ -55,9 +55,9 @@ def _about_places(survey: Survey) -> str:
     known = "" if math.isnan(of_noise) else (
         f"V is known to {100 * of_noise:.0f} %, its hot end to {100 * of_heat:.0f} %, the largest curvature to "
         f"{100 * of_curvature:.0f} %, ")
-    rest = ("which had come to rest" if walk.settled else
-            f"which had NOT come to rest (its last stage changed V by a factor of {walk.drift:.2g}); write a larger "
-            "pilot")
+    why = ("V's hot end still moved from the first half of the places to the second" if walk.moving else
+           f"its last stage changed V by a factor of {walk.drift:.2g}")
+    rest = "which had come to rest" if walk.settled else f"which had NOT come to rest ({why}); write a larger pilot"
     if walk.hurried:
         rest = f"which {'had' if walk.settled else 'had NOT'} come to rest when its seconds were over; give it more"
     return f"{known}after a pilot of {walk.steps:,} steps {rest}"

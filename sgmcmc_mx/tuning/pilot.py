@@ -60,8 +60,8 @@ class Astray(Exception):
 
 class Walk(NamedTuple):
     """Where a pilot has been: its ``steps``, V in its last stage over that in the stage before (``drift``), whether
-    that is ``settled``, whether U was still ``falling``, the largest curvatures met on the way (``highs``), and whether
-    it was ended for want of time (``hurried``).
+    that is ``settled``, whether U was still ``falling``, the largest curvatures met on the way (``highs``), whether
+    it was ended for want of time (``hurried``), and whether what was looked at was still ``moving``.
     """
 
     steps: int
@@ -70,6 +70,7 @@ class Walk(NamedTuple):
     falling: bool
     highs: List[float]
     hurried: bool = False
+    moving: bool = False
 
 
 class Pilot:
@@ -133,8 +134,9 @@ class Pilot:
             looked += PLACES
         if self._measurement.potential() - start > self._highest_rise:
             raise Astray
-        return Walk(self._steps, drift, self._settled(drift, fallen), self._at_rest < fallen < math.inf,
-                    self._highs, hurried)
+        moving = looked >= least and moves(seen)
+        return Walk(self._steps, drift, self._settled(drift, fallen) and not moving,
+                    self._at_rest < fallen < math.inf, self._highs, hurried, moving)
 
     def _settled(self, drift: float, fallen: float) -> bool:
         change = self._highs[-1] / self._highs[-2]

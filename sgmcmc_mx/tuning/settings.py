@@ -115,13 +115,13 @@ def suggest(net: gluon.Block, loss: Loss, data: LabelledData, optimizer: str = "
     A pilot chain goes on, to sixteen times ``pilot`` steps, until in two stages one after the other, each twice as long
     as the one before, V changes by less than 1.3 times and its own step no longer grows. Noise and curvature are those
     of eighteen places after that, or more, until V's hot end, which caps the step, is known to 10 % and the second half
-    of the places has what the first half has, else that is forgotten; thirty-six are looked at, at most. ``places``
-    says how well things are known. Six places more are as many steps as half of the pilot chain, so that these are at
-    most three times its steps; at each place 48 gradients are formed on 500 examples, and 20 or more on batches. With
-    ``pilot=300`` and batches of 100 that is worth ten to thirty thousand steps. Above 310,000 weights the directions of
-    so many places would fill more than half a gigabyte:
-    there twelve places have to do, and above 470,000 six. ``docs/advice.md`` has what came of it on eight problems.
-    ``lr_mult`` is taken to be 1. The network must be float32.
+    of the places has what the first half has, else the first is forgotten. Eighteen to thirty-six are looked at, and
+    fifteen or more of them kept. ``places`` says how well things are known. Six places more are as many steps as half
+    of the pilot chain, so that these are at most three times its steps; at each place 48 gradients are formed on 500
+    examples, and 20 or more on batches. With ``pilot=300`` and batches of 100 that is worth ten to thirty thousand
+    steps. Above 310,000 weights the directions of so many places would fill more than half a gigabyte: there twelve
+    places have to do, and above 470,000 six. ``docs/advice.md`` has what came of it on eight problems. ``lr_mult`` is
+    taken to be 1. The network must be float32.
 
     Examples
     --------

@@ -28,7 +28,7 @@ class Survey(NamedTuple):
     """What was found.
 
     curvature : (float, float)
-        The least and the largest of all places.
+        The least of all places, and the largest of a stage, on average over stages.
     noises : list of Noise
         Of the gradient; with a pilot also of what control variates leave of it.
     spread : (float, float, float)
@@ -89,6 +89,7 @@ class _Places:
         if at_once < PLACES and center is not None:
             self._count, at_once = max(2, HELD // (measurement.size * PLACES)), PLACES
         self.most = min(MOST, at_once)      # places
+        self._looked = 0
         self._directions: List[Directions] = []
         self._spreads: List[List[Spread]] = []      # of each kind of gradient, one a place
         self._hot: List[float] = []                 # the hot end of V at each
@@ -101,7 +102,7 @@ class _Places:
             self._scales.append(self._scaling.of(squares.mean, self._measurement.num_data))
             self._measurement.factors = self._scales[-1].factors
         try:
-            directions = self._measurement.directions(self._count, len(self._directions))
+            directions = self._measurement.directions(self._count, self._looked)
             if not directions.curvatures[-1] > 0.0:      # or nan
                 raise Astray
             found = self._measurement.noise(self._batches, directions, self._center)
@@ -109,6 +110,7 @@ class _Places:
             self._measurement.factors = None    # the walk is one of w
         if not all(np.isfinite(spread.coordinates).all() for spread in found):
             raise Astray
+        self._looked += 1       # a random start of their own for the directions of each, whatever is forgotten
         self._directions.append(directions)
         self._spreads.append(found)
         self._hot.append(ends(np.diag(found[0].covariance), directions.weights)[1])
@@ -130,8 +132,9 @@ class _Places:
         means = [found[0].coordinates.mean() for found in self._spreads]
         # The steepest of a stage, on average over stages: that of all places is one that a chain passes by. Where each
         # weight has a scale of its own, curvature follows that, and a chain lingers where scales are small.
-        each = PLACES if self._scaling is None else len(highs)
-        steepest = typical([max(highs[k:k + each]) for k in range(0, len(highs), each)])
+        # Where some are forgotten the parts are a little longer than a stage: of two or three places it would be less.
+        parts = max(1, len(highs) // PLACES) if self._scaling is None else 1
+        steepest = typical([float(part.max()) for part in np.array_split(highs, parts)])
         return Survey((low, steepest), noises, (error(means), error(self._hot), error(highs)), len(means),
                       walk.highs[0] if walk else highs[0], walk)
 
