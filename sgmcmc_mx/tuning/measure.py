@@ -86,13 +86,24 @@ class Measurement:
     @property
     def size(self) -> int:
         """Weights in all."""
-        return sum(w.size for w in self.gradients.weights[0])
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> List[int]:
+        """Of each trained parameter."""
+        return [w.size for w in self.gradients.weights[0]]
+
+    @property
+    def precision_of_each(self) -> np.ndarray:
+        """The prior's, weight by weight."""
+        return np.repeat(self.precisions, self.sizes)
 
     @property
     def share(self) -> float:
         """Of all examples, what U is judged by."""
         return min(1.0, sum(batch.size for batch in self._fixed) / self.num_data)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def directions(self, iterations: int, seed: int = 0) -> Directions:
         """Directions of the Hessian of U at the present weights; nan where a product overflows."""
         base = self._where()
@@ -103,8 +114,6 @@ class Measurement:
             length = 1.0 if self.factors is None else float(np.linalg.norm(z))
             # A step as long as the posterior is wide where it is narrowest, as soon as that is known.
             h = min(far, length * math.sqrt(self.temperature / steepest)) if steepest else far
-            if self.factors is None:
-                return self._hessian_times(base, z, h)
             return length * self._in_x(self._hessian_times(base, z / length, h))
 
         found = lanczos(product, self.size, iterations, seed)
@@ -128,11 +137,7 @@ class Measurement:
 
     def _held(self, u: np.ndarray) -> np.ndarray:
         """What the prior's curvature makes of a vector: lambda times each of its parts."""
-        found, at = np.empty_like(u), 0
-        for precision, w in zip(self.precisions, self.gradients.weights[0]):
-            found[at:at + w.size] = precision * u[at:at + w.size]
-            at += w.size
-        return found
+        return self.precision_of_each.astype(u.dtype) * u
 
     @np.errstate(over="ignore", invalid="ignore")
     def curvature(self, iterations: int, seed: int = 0) -> Tuple[float, float]:
@@ -199,7 +204,6 @@ class Measurement:
             total = total + _flat(self.gradients.grads[0])
         return total / sum(batch.size for batch in batches)
 
-    @np.errstate(over="ignore", invalid="ignore")
     def _hessian_times(self, base: np.ndarray, u: np.ndarray, h: float) -> np.ndarray:
         """Hessian of U times u, by a central difference of gradients: MXNet has second derivatives of few operators."""
         ends = []

@@ -84,7 +84,6 @@ class Pilot:
         self._highs: List[float] = []
         self._noises: List[float] = []
         self._paces: List[float] = []       # eta at the end of the first steps, and of each stage
-        self._eta = 0.0                     # of the step taken last
         self._seed = self._steps = 0
         law = measurement.size, measurement.temperature, measurement.share
         self._highest_rise = highest_rise(*law)
@@ -100,11 +99,11 @@ class Pilot:
 
         Raises :class:`Astray`.
         """
-        start = self._measurement.potential()
+        start, pace = self._measurement.potential(), 0.0
         for share, stiff in RAMP:
             self._see_curvature()
-            self._go(self._first * share // sum(share for share, _ in RAMP), stiff)
-        self._paces.append(self._eta)
+            pace = self._go(self._first * share // sum(share for share, _ in RAMP), stiff)
+        self._paces.append(pace)
         length, before, drift, high = self._first, self._glance(), math.inf, self._measurement.potential()
         hurried = False
         fallen = math.inf       # what U has lost in a stage: far from a mode V is at rest, too, for want of progress
@@ -146,27 +145,29 @@ class Pilot:
     def _stage(self, length: int, look: Callable[[], float], over: Callable[[], bool] = lambda: False) -> List[float]:
         """Stop at places, equally far from each other, or until the time is over; what is seen there."""
         self._see_curvature()
-        seen = []
+        seen, pace = [], 0.0
         for _ in range(PLACES):
-            self._go(length // PLACES, STIFF)
+            pace = self._go(length // PLACES, STIFF)
             seen.append(look())
             if over():
                 break
-        self._paces.append(self._eta)
+        self._paces.append(pace)
         return seen
 
-    def _go(self, steps: int, stiff: float) -> None:
+    def _go(self, steps: int, stiff: float) -> float:
+        """Some steps; returns their eta."""
         # Both come and go by factors of two and more.
         eta = stiff / max(self._highs[-1], typical(self._highs[-3:]))
         noise = typical(self._noises[-PLACES:]) if self._noises else 0.0
         if noise:
             eta = min(eta, 2.0 * self._measurement.temperature * HEAT * FRICTION / noise)
-        steps, self._eta = max(1, steps), eta
+        steps = max(1, steps)
         learning_rate = self._caution * eta * self._measurement.num_data
         self._measurement.run(steps, "sgnht", {"learning_rate": learning_rate, "friction": FRICTION,
                                                "seed": self._seed})
         self._seed += 1
         self._steps += steps
+        return eta
 
     def _glance(self) -> float:
         """The mean V, from few batches."""

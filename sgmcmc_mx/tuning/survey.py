@@ -142,21 +142,17 @@ class _Places:
         """The prior's curvature where the data say nothing."""
         if self._scaling is None:
             return min(self._measurement.precisions)
-        return float(min((self._precisions() * scales.squared).min() for scales in self._scales))
-
-    def _precisions(self) -> np.ndarray:
-        """Of each weight."""
-        return np.repeat(self._measurement.precisions, [w.size for w in self._measurement.gradients.weights[0]])
+        return float(min((self._measurement.precision_of_each * scales.squared).min() for scales in self._scales))
 
     def _scaled(self, along: Along, directions: Directions, coordinates: np.ndarray, place: int) -> Along:
         scaling: Any = self._scaling
-        return scaling.added(along, directions, coordinates, self._scales[place], self._precisions(),
+        return scaling.added(along, directions, coordinates, self._scales[place], self._measurement.precision_of_each,
                              self._measurement.temperature)
 
     def _pooled(self, spreads: Sequence[Spread]) -> Noise:
         """Each coordinate on the average over places, and each direction at the place where it is one; of very few
         weights the directions are those of the mean."""
-        sizes = [w.size for w in self._measurement.gradients.weights[0]]
+        sizes = self._measurement.sizes
         together = len(spreads) * (self._batches - 1) + 1
         coordinates = shrunk(np.mean([spread.coordinates for spread in spreads], axis=0), together)
         found = [(d, np.diag(spread.covariance)) for d, spread in zip(self._directions, spreads)]
