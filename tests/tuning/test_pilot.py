@@ -118,3 +118,19 @@ def test_noise_that_overflows_is_no_warning():
         everything = lanczos(lambda u, steepest: u, 2, 2)
         assert not np.isfinite(measurement.noise(5, everything)[0].coordinates).all()
         assert not np.isfinite(measurement.mean_noise(5)) or measurement.mean_noise(5) > 1e60
+
+
+def test_the_priors_part_of_a_gradient_is_the_precision_times_the_weight_over_n():
+    """U / N has lambda w^2 / (2 N) of it; samplers that scale each weight count it into g."""
+    problem, measurement, *_ = measured()
+    told = []
+
+    class Seen:
+        @staticmethod
+        def see(gradients, pull):
+            told.append(pull)
+
+    measurement.precisions, measurement.squares = [30.0], Seen
+    with measurement.gradients.undisturbed():
+        measurement.mean_noise(2)
+    np.testing.assert_allclose(told[0], 30.0 * problem.mean / problem.N, rtol=1e-6)
