@@ -4,6 +4,7 @@ A dozen operators forward, and as many backward, cost more Python and engine tha
 """
 from __future__ import annotations
 
+import threading
 from typing import Any, Callable, Dict, Tuple
 
 import mxnet as mx
@@ -20,13 +21,13 @@ class Compiled:
     """The graphs of one likelihood: with weights and without, of ``mx.nd`` and of ``mx.np`` arrays.
 
     A graph allocates its memory at each call, as operators do, so that a loss stays what it is when the next is formed.
-    Several threads may call it: at worst two of them make the same graph, and one is kept.
+    Several threads may call it, and each has graphs of its own: MXNet promises nothing where two are in one graph.
     """
 
-    __slots__ = ("_graphs",)
+    __slots__ = ("_thread",)
 
     def __init__(self) -> None:
-        self._graphs: Dict[Tuple[bool, int], Tuple[Any, Tuple[int, ...]]] = {}
+        self._thread = threading.local()
 
     @staticmethod
     def takes(arrays: Tuple[NDArray, ...]) -> bool:
@@ -39,10 +40,11 @@ class Compiled:
 
     def __call__(self, function: Callable, arrays: Tuple[NDArray, ...]) -> NDArray:
         """``function(F, *arrays)``; it must depend on nothing else that changes."""
+        graphs: Dict[Tuple[bool, int], Tuple[Any, Tuple[int, ...]]] = self._thread.__dict__.setdefault("graphs", {})
         key = is_np_array(), len(arrays)
-        found = self._graphs.get(key)
+        found = graphs.get(key)
         if found is None:
-            found = self._graphs[key] = _compile(function, len(arrays))
+            found = graphs[key] = _compile(function, len(arrays))
         graph, order = found
         return graph(*[arrays[i] for i in order])
 

@@ -10,7 +10,7 @@ import pytest
 from likelihood_cases import CASES, NAMES, N
 from mxnet import autograd, gluon, nd
 
-from sgmcmc_mx.likelihoods import Categorical, Gaussian
+from sgmcmc_mx.likelihoods import Categorical, Gaussian, compiled
 
 WEIGHTS = np.array([0.5, 1.0, 0.0, 3.0, 0.0, 2.0])
 
@@ -202,6 +202,22 @@ def test_several_threads_call_one_object():
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_each_thread_has_a_graph_of_its_own(monkeypatch):
+    made, make = [], compiled._compile
+    monkeypatch.setattr(compiled, "_compile", lambda *a: made.append(threading.get_ident()) or make(*a))
+    loss, given = Gaussian(0.7), (nd.ones((4, 1)), nd.zeros((4, 1)))
+
+    def call():
+        loss(*given)
+        loss(*given)
+    call()
+    other = threading.Thread(target=call)
+    other.start()
+    other.join()
+    call()
+    assert len(made) == 2 and len(set(made)) == 2
 
 
 def test_names_in_a_users_graph_are_not_used_up():
