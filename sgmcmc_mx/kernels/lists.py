@@ -5,6 +5,7 @@ A network's arrays are many and small, and each call of an operator costs as muc
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
@@ -19,7 +20,7 @@ from .job import Job, Tensor
 __all__ = ["Adding", "as_mxnet_reads", "copies", "shaped", "sums_of_products", "sums_of_squares", "totals"]
 
 Arrays = Sequence[nd.NDArray]
-GRAPHS = 32     # of as many lists of shapes
+GRAPHS = 32     # of a thread, of as many lists of shapes
 _IN_ONE_PIECE = [("forward_bulk_size", 1000)]   # operators that the engine is handed at once
 
 
@@ -99,13 +100,12 @@ def shaped(flat: np.ndarray, like: Arrays) -> List[nd.NDArray]:
     whole[:] = flat
     shapes = tuple([a.shape for a in like])
     if first.context.device_type == "cpu":
-        found = _cutting(shapes, is_np_shape())(whole)
+        found = _GRAPHS.cutting(shapes, is_np_shape())(whole)
     else:
         found = _cut(nd, whole, shapes)
     return [found] if isinstance(found, nd.NDArray) else found
 
 
-@functools.lru_cache(maxsize=GRAPHS)
 def _cutting(shapes: Tuple[tuple, ...], np_shape: bool) -> Callable:
     with mx.name.NameManager():
         return mx.nd.CachedOp(mx.sym.Group(_cut(mx.sym, mx.sym.var("flat"), shapes)), _IN_ONE_PIECE)
@@ -121,10 +121,9 @@ def _called(form: Callable, arrays: Arrays) -> Any:
     """What a form makes of the arrays; on a CPU it is one operator."""
     if arrays[0].context.device_type != "cpu" or not all(type(a) is nd.NDArray for a in arrays):
         return form(nd, arrays)
-    return _graph(form, tuple([a.shape for a in arrays]), is_np_shape())(*arrays)
+    return _GRAPHS.of(form, tuple([a.shape for a in arrays]), is_np_shape())(*arrays)
 
 
-@functools.lru_cache(maxsize=GRAPHS)
 def _graph(form: Callable, shapes: Tuple[tuple, ...], np_shape: bool) -> Callable:
     """A form as one operator; one for each list of shapes, for it finds all anew where they change."""
     inputs = [mx.sym.var(f"array{i}") for i in range(len(shapes))]
@@ -159,3 +158,14 @@ def _totals(F: Any, arrays: Sequence[Any]) -> Any:
 
 def _copies(F: Any, arrays: Sequence[Any]) -> list:
     return [F.identity(a) for a in arrays]
+
+
+class _Graphs(threading.local):
+    """The calling thread's graphs: in one that several threads call at a time MXNet loses its memory."""
+
+    def __init__(self) -> None:
+        self.of = functools.lru_cache(maxsize=GRAPHS)(_graph)
+        self.cutting = functools.lru_cache(maxsize=GRAPHS)(_cutting)
+
+
+_GRAPHS = _Graphs()

@@ -21,7 +21,7 @@ class Compiled:
     """The graphs of one likelihood: with weights and without, of ``mx.nd`` and of ``mx.np`` arrays.
 
     A graph allocates its memory at each call, as operators do, so that a loss stays what it is when the next is formed.
-    Several threads may call it, and each has graphs of its own: MXNet promises nothing where two are in one graph.
+    Several threads may call it, and each has graphs of its own: in one that two are in MXNet loses its memory.
     """
 
     __slots__ = ("_thread",)

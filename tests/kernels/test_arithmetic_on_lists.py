@@ -1,4 +1,6 @@
 """Lists of arrays in one call: the bits are those of NDArray's operators, one array after another."""
+from concurrent.futures import ThreadPoolExecutor
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -109,3 +111,17 @@ def test_one_uniform_is_of_the_same_words():
         seed, step = int(r.randint(2 ** 62)) * 3, int(r.randint(2 ** 55))
         words = noise.words(0, 1, seed, step, 0, noise.ACCEPT)
         assert noise._first_words(seed, step, noise.ACCEPT) == (int(words[0][0]), int(words[1][0]))
+
+
+def test_each_thread_has_graphs_of_its_own():
+    """MXNet frees what one of them needs where several are in one graph."""
+    a = some(1)
+    expected = lists.sums_of_squares(a)
+
+    def called(_):
+        graph = lists._GRAPHS.of(lists._squares, tuple(SHAPES), False)
+        return graph, [lists.sums_of_squares(a) for _ in range(30)]
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        found = [future.result() for future in [pool.submit(called, 0) for pool in (first, second, first)]]
+    assert [sums for _, sums in found] == 3 * [30 * [expected]]
+    assert found[0][0] is found[2][0] and found[0][0] is not found[1][0]

@@ -3,6 +3,7 @@ import copy
 import json
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
 import numpy as np
@@ -187,21 +188,14 @@ def test_earlier_losses_stay_what_they_are_and_can_be_traversed_twice():
 def test_several_threads_call_one_object():
     make, out, label, _, _ = CASES["categorical"]
     loss, slow = make(), one_by_one(make)
-    wrong = []
 
-    def call(number):
+    def right(number):
         rows = slice(0, 2 + number)
         expected = computed(slow, out[rows], label[rows])
-        for _ in range(30):
-            if computed(loss, out[rows], label[rows]) != expected:
-                wrong.append(number)
+        return [computed(loss, out[rows], label[rows]) for _ in range(30)] == 30 * [expected]
 
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(right, range(4)))
 
 
 def test_each_thread_has_a_graph_of_its_own(monkeypatch):
