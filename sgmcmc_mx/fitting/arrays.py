@@ -2,26 +2,32 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple, Optional, Tuple, Union
+from typing import Any, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from .._check import number
 from ..data import ArrayLoader
+from ..tuning.arguments import AUTO
 
-__all__ = ["Data", "Validation", "parted"]
+__all__ = ["Arrays", "Data", "Validation", "parted", "settled"]
 
 Arrays = Tuple[np.ndarray, ...]
-Validation = Union[float, Tuple[Any, ...]]
+Validation = Union[float, str, Tuple[Any, ...]]
 
-_OUT = "write the fraction of examples to hold out, such as 0.1, 0 for none, or a pair (x, y)"
+SHARE = 0.1         # that is held out where something is chosen by it
+_OUT = "write the fraction of examples to hold out, such as 0.1, 0 for none, a pair (x, y), or 'auto'"
 
 
 class Data(NamedTuple):
-    """Arrays with an example a row: the inputs, and the labels as the last; those of ``held_out`` no chain sees."""
+    """Arrays with an example a row: the inputs, and the labels as the last; those of ``held_out`` no chain sees.
+
+    ``share``: which fraction of what was given these are.
+    """
 
     shown: Arrays
     held_out: Optional[Arrays]
+    share: float = 0.0
 
     def loader(self, batch_size: int) -> ArrayLoader:
         """Shuffled minibatches of what the chains see."""
@@ -36,6 +42,15 @@ class Data(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.shown[0])
+
+
+def settled(validation: Validation, is_needed: bool, kept: Optional[Mapping[str, Any]]) -> Validation:
+    """The fraction for ``'auto'``: what a fit was begun with, else a share where something is chosen by it."""
+    if not isinstance(validation, str) or validation != AUTO:
+        return validation
+    if kept is not None:
+        return float(kept.get("validation", SHARE))     # earlier versions held out a share always
+    return SHARE if is_needed else 0.0
 
 
 def parted(x: Any, y: Any, validation: Validation, seed: int) -> Data:
@@ -56,7 +71,7 @@ def parted(x: Any, y: Any, validation: Validation, seed: int) -> Data:
         raise ValueError(f"validation={validation!r} of {count} examples leaves none to learn from; {_OUT}")
     order = np.random.Generator(np.random.Philox(key=[seed, _KEY])).permutation(count)
     shown, held = np.sort(order[out_of:]), np.sort(order[:out_of])
-    return Data(tuple(a[shown] for a in arrays), tuple(a[held] for a in arrays))
+    return Data(tuple(a[shown] for a in arrays), tuple(a[held] for a in arrays), fraction)
 
 
 _KEY = 1    # of the draw of what is held out; the chains' own draws have others

@@ -70,7 +70,7 @@ class Call:
         burn_in, thin = collecting(length, samples)
         kept = {**self._about(maker), "network": name, "link": getattr(maker.likelihood, "link", "log"),
                 "optimizer": settings.optimizer, "control_variates": settings.control_variates, "burn_in": burn_in,
-                "thin": thin,
+                "thin": thin, "validation": maker.data.share,
                 "params": {key: value for key, value in settings.params.items() if key not in given},
                 "warm_start": steps, "reasons": settings.reasons}
         self.folder.write(kept)

@@ -15,7 +15,7 @@ from ..kernels.seeds import checked_seed
 from ..priors import PriorLike
 from ..samplers import Sampler
 from ..tuning.arguments import AUTO, check_free
-from .arrays import Validation, parted
+from .arrays import Validation, parted, settled
 from .budget import Clock, Given, checked_budget
 from .call import Call
 from .choosing import BATCH_SIZE, OPTIMIZER, SUGGEST, given_params, usual_pilot
@@ -27,7 +27,7 @@ __all__ = ["fit"]
 
 
 def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y: Any = None, *,
-        validation: Validation = 0.1, chains: int = 4, budget: Given = 60, samples: int = 100,
+        validation: Validation = AUTO, chains: int = 4, budget: Given = 60, samples: int = 100,
         store: Union[None, str, os.PathLike] = None, seed: int = 0, prior: Union[None, PriorLike] = SUGGEST,
         optimizer: Optional[str] = None, optimizer_params: Optional[Mapping[str, Any]] = None,
         batch_size: Optional[int] = None,
@@ -36,9 +36,9 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
         layout: Optional[BatchLayout] = None, progress: bool = False) -> Fit:
     """From a network and its data to chains and their predictions, in one call.
 
-    A part of the data is held out. Each chain's network is trained, with early stopping; at the first one's weights
-    :func:`sgmcmc_mx.suggest` proposes step and prior; then :func:`sgmcmc_mx.sample_chains` samples till the budget
-    is spent. ``docs/five_lines.md`` shows it.
+    A part of the data is held out, where something is chosen by it. Each chain's network is trained, with early
+    stopping; at the first one's weights :func:`sgmcmc_mx.suggest` proposes step and prior; then
+    :func:`sgmcmc_mx.sample_chains` samples till the budget is spent. ``docs/five_lines.md`` shows it.
 
     Parameters
     ----------
@@ -52,9 +52,10 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
     x, y : arrays
         Examples along the first axis. A network of several inputs takes a tuple of arrays as x. Without y the last
         array of x has the labels.
-    validation : float or tuple of arrays, default 0.1
+    validation : float, tuple of arrays or 'auto', default 'auto'
         The fraction that is held out, drawn by the seed, or the examples themselves, ``(x_val, y_val)``. No chain sees
-        them. 0: none, and then nothing can be chosen by them.
+        them. 0: none, and then nothing can be chosen by them. ``'auto'``: 0.1 where something is, which is with several
+        networks or ``prior='suggest'``, else 0, for all examples make the posterior better.
     chains : int, default 4
     budget : float or str, default 60
         Seconds for all of it, the training included; or ``'2 min'``; or ``'5000 steps'`` of each chain, burn-in
@@ -131,15 +132,15 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
                         "sg.WarmStart('adam', epochs=20)")
     seed = checked_seed(seed)
     given, suggest_prior = given_params(optimizer_params, prior)
-    data = parted(x, y, validation, seed)
     is_free = optimizer is None and batch_size is None and not optimizer_params
-    makers = {name: Maker(one, likelihood, data, batch_size or BATCH_SIZE, layout)
-              for name, one in candidates(net).items()}
-    call = Call(makers, Folder(store), chains, seed, context or mx.cpu(), limit, clock)
+    networks, folder = candidates(net), Folder(store)
+    kept = folder.read()
+    data = parted(x, y, settled(validation, suggest_prior or len(networks) > 1, kept), seed)
+    makers = {name: Maker(one, likelihood, data, batch_size or BATCH_SIZE, layout) for name, one in networks.items()}
+    call = Call(makers, folder, chains, seed, context or mx.cpu(), limit, clock)
     pilot = usual_pilot(limit.seconds) if pilot is None else pilot
     if optimizer == AUTO:
         check_free(given, pilot)
-    kept = call.folder.read()
     if kept is None:
         kept = call.begin(optimizer or OPTIMIZER, is_free, given, suggest_prior, warm_start, pilot, samples, executor)
     if (batch_size is None or optimizer == AUTO) and kept["network"] in makers:

@@ -14,10 +14,13 @@ from ..diagnostics.chains import chains_of
 from ..diagnostics.outputs import blocks, log_likelihood, log_mean
 from ..diagnostics.table import Summary
 from ..prediction.averaging import Prediction
+from .arrays import Arrays
 from .budget import Budget, Clock, Given, checked_budget
 from .running import Running
 
 __all__ = ["Chosen", "Fit", "Interval"]
+
+LOOKED_AT = 1000    # examples for a summary, where none are held out
 
 
 class Interval(NamedTuple):
@@ -102,6 +105,18 @@ class Fit:
         return self._running.maker.data.held_out
 
     @property
+    def looked_at(self) -> Arrays:
+        """What :meth:`summary` looks at: the examples held out, else of those that the chains see at most 1,000.
+
+        Inputs and then labels, the examples evenly spaced.
+        """
+        if self.held_out is not None:
+            return self.held_out
+        shown = self._running.maker.data.shown
+        which = np.linspace(0, len(shown[0]) - 1, min(LOOKED_AT, len(shown[0]))).round().astype(int)
+        return tuple(a[which] for a in shown)
+
+    @property
     def likelihood(self) -> Any:
         """The likelihood that was given."""
         return self._running.maker.likelihood
@@ -143,13 +158,18 @@ class Fit:
         return np.concatenate([log_mean(log_likelihood(chains.likelihood, block)) for block in blocks(chains, x, y)])
 
     def summary(self, x: Optional[Inputs] = None, y: Optional[ArrayLike] = None, **options: Any) -> Summary:
-        """Whether the chains can be trusted: :func:`sgmcmc_mx.diagnostics.summary`, on what is held out by default."""
+        """Whether the chains can be trusted: :func:`sgmcmc_mx.diagnostics.summary`.
+
+        Without ``x`` of what is held out; where nothing is, of examples that the chains have seen, which the title says
+        then: whether chains agree is seen there, too, but predictions of others are worse. ``y`` alone takes the place
+        of these examples' labels.
+        """
+        seen = x is None and self.held_out is None
         if x is None:
-            if self.held_out is None:
-                raise ValueError("x is not given, and nothing is held out; write summary(x_test, y_test)")
-            *inputs, y = self.held_out
-            x = tuple(inputs) if len(inputs) > 1 else inputs[0]
-        return diagnostics.summary(self.runs, x, y, **options)
+            *inputs, labels = self.looked_at
+            x, y = tuple(inputs) if len(inputs) > 1 else inputs[0], labels if y is None else y
+        found = diagnostics.summary(self.runs, x, y, **options)
+        return Summary(f"{found.title}, on examples that they have seen", list(found)) if seen else found
 
     def resume(self, budget: Optional[Given] = None) -> Fit:
         """Go on, with the same settings: so many seconds, or so many steps, more (default: as many as before).

@@ -20,7 +20,7 @@ from .frames import FrameEncoder, has_to_be_encoded, is_frame
 from .mlp import CHOOSE, USUAL, networks, usual_prior
 from .older import parts_of
 
-__all__ = ["Bayesian"]
+__all__ = ["AUTO", "Bayesian"]
 
 AUTO = "auto"
 
@@ -33,8 +33,9 @@ class Bayesian(BaseEstimator):
 
     def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, activation: str = CHOOSE, chains: int = 4,
                  budget: Given = 60, samples: int = 100, seed: int = 0,
-                 prior: Union[None, PriorLike] = 1.0, validation: float = 0.1, batch_size: Optional[int] = None,
-                 optimizer: Optional[str] = None, optimizer_params: Optional[Dict[str, Any]] = None,
+                 prior: Union[None, PriorLike] = 1.0, validation: Union[float, str] = AUTO,
+                 batch_size: Optional[int] = None, optimizer: Optional[str] = None,
+                 optimizer_params: Optional[Dict[str, Any]] = None,
                  training: Union[None, str, WarmStart] = AUTO,
                  store: Union[None, str, os.PathLike] = None, progress: bool = False) -> None:
         self.hidden = hidden
@@ -58,7 +59,10 @@ class Bayesian(BaseEstimator):
         return self._fitted().chosen
 
     def summary(self, **options: Any) -> Summary:
-        """Whether the chains can be trusted, by the rows held out; see :func:`sgmcmc_mx.diagnostics.summary`."""
+        """Whether the chains can be trusted; see :func:`sgmcmc_mx.diagnostics.summary`.
+
+        By the rows held out; where none are, by at most 1,000 of all.
+        """
         return self._fitted().summary(**options)
 
     def resume(self, budget: Optional[Given] = None) -> Any:
@@ -80,6 +84,9 @@ class Bayesian(BaseEstimator):
         if training is not None and training != AUTO and not isinstance(training, WarmStart):
             raise TypeError(f"training must be 'auto', a WarmStart or None, got {training!r:.80}; write "
                             "training=sg.WarmStart('adam', epochs=20)")
+        if isinstance(self.validation, (tuple, list)):
+            raise TypeError("validation must be the fraction of rows to hold out, or 'auto', got "
+                            f"{self.validation!r:.80}; write validation=0.1")
         nets = networks(x.shape[1], self.hidden, outputs, self.activation, log_sigma)
         prior = usual_prior(len(x)) if isinstance(self.prior, str) and self.prior == USUAL else self.prior
         self.fit_ = fit(nets, likelihood, x, y, validation=self.validation, chains=self.chains, budget=self.budget,

@@ -16,7 +16,7 @@ from ..fitting.budget import Given
 from ..fitting.folder import Folder
 from ..likelihoods import Gaussian
 from ..priors import PriorLike
-from .base import Bayesian
+from .base import AUTO, Bayesian
 from .mlp import USUAL
 from .units import InUnits
 
@@ -29,8 +29,8 @@ LINK = "softplus"
 class BayesianRegressor(RegressorMixin, Bayesian):
     """Regression by an average over neural networks, which says how sure it is.
 
-    It standardises columns and y, holds a part of the rows out, and calls :func:`sgmcmc_mx.fit`. In a frame of pandas
-    categories become columns of 0 and 1, and missing numbers the median, with a column that says where.
+    It standardises columns and y, and calls :func:`sgmcmc_mx.fit`. In a frame of pandas categories become columns of 0
+    and 1, and missing numbers the median, with a column that says where.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         As for :func:`sgmcmc_mx.fit`: ``budget`` is seconds (60), or ``'5000 steps'`` for results that the seed alone
         decides. ``prior`` is ``'usual'`` by default: N(0, s) in the first layer, N(0, s / n) on the
         weights of a later one with n inputs, N(0, 1) on its biases, where s is 4, and 1 for less than 500 rows;
-        ``'suggest'`` chooses.
+        ``'suggest'`` chooses. By default nothing is chosen by
+        rows held out, and the chains see all of them; ``validation=0.1`` holds out a tenth all the same.
     training : 'auto', WarmStart or None, default 'auto'
         What :func:`sgmcmc_mx.fit` calls ``warm_start``, a word that has another meaning in scikit-learn.
 
@@ -71,9 +72,10 @@ class BayesianRegressor(RegressorMixin, Bayesian):
 
     def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, noise: str = BY_INPUT,
                  activation: str = "tanh", chains: int = 4, budget: Given = 60, samples: int = 100, seed: int = 0,
-                 prior: Union[None, PriorLike] = USUAL, validation: float = 0.1, batch_size: Optional[int] = None,
-                 optimizer: Optional[str] = None, optimizer_params: Optional[Dict[str, Any]] = None,
-                 training: Union[None, str, WarmStart] = "auto", store: Union[None, str, os.PathLike] = None,
+                 prior: Union[None, PriorLike] = USUAL, validation: Union[float, str] = AUTO,
+                 batch_size: Optional[int] = None, optimizer: Optional[str] = None,
+                 optimizer_params: Optional[Dict[str, Any]] = None,
+                 training: Union[None, str, WarmStart] = AUTO, store: Union[None, str, os.PathLike] = None,
                  progress: bool = False) -> None:
         super().__init__(hidden, activation=activation, chains=chains, budget=budget, samples=samples, seed=seed,
                          prior=prior, validation=validation, batch_size=batch_size, optimizer=optimizer,
@@ -127,14 +129,14 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         return (mean, found.std[:, 0] * self.y_scale_) if return_std else mean
 
     def summary(self, **options: Any) -> Summary:
-        """Whether the chains can be trusted, by the rows held out, in the unit of y; see
-        :func:`sgmcmc_mx.diagnostics.summary`.
+        """Whether the chains can be trusted, in the unit of y; see :func:`sgmcmc_mx.diagnostics.summary`.
+
+        By the rows held out; where none are, by at most 1,000 of all.
         """
         fit = self._fitted()
-        if fit.held_out is not None and not {"x", "y", "likelihood"} & set(options):
-            *rows, labels = fit.held_out
+        if not {"x", "y", "likelihood"} & set(options):
             own = fit.likelihood
-            options = {**options, "x": rows[0], "y": self._unscaled(labels),
+            options = {**options, "y": self._unscaled(fit.looked_at[-1]),
                        "likelihood": InUnits(own.sigma, self.y_mean_, self.y_scale_, own.link)}
         return fit.summary(**options)
 

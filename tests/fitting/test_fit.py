@@ -1,4 +1,5 @@
 """sg.fit: what it finds, that the seed decides it, how it goes on, and what it says of wrong arguments."""
+import json
 import pickle
 
 import mxnet as mx
@@ -8,6 +9,7 @@ import small_chains
 from mxnet import gluon, nd
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.fitting import fitted
 from sgmcmc_mx.fitting.budget import Budget, checked_budget
 
 RNG = np.random.RandomState(0)
@@ -17,7 +19,7 @@ Y = (X @ [[1.0], [-0.5], [0.0]] + 0.3 + SIGMA * RNG.randn(120, 1)).astype("float
 SHORT = sg.WarmStart("adam", {"learning_rate": 0.02}, steps=150)
 SETTLED = {"learning_rate": 2e-3, "friction": 0.1}
 QUICK = {"budget": "60 steps", "chains": 2, "samples": 15, "prior": 1.0, "optimizer_params": SETTLED,
-         "warm_start": SHORT}
+         "warm_start": SHORT, "validation": 0.1}
 GAUSSIAN = sg.likelihoods.Gaussian(SIGMA)
 
 
@@ -219,6 +221,7 @@ def test_wrong_budgets(wrong):
     ({"y": np.full_like(Y, np.inf)}, ValueError, "NaN or infinities among the labels"),
     ({"validation": 1.0}, ValueError, "validation must lie in"),
     ({"validation": 0.999}, ValueError, "validation=0.999 of 120 examples leaves none to learn from"),
+    ({"validation": "some"}, TypeError, "validation must be a number, got 'some'.*or 'auto'"),
     ({"validation": (X[:, :2], Y)}, ValueError, "validation is arrays of shapes"),
     ({"validation": 0, "prior": "suggest"}, ValueError, "prior='suggest' is chosen by what is held out"),
     ({"validation": 0, "net": {"a": linear, "b": linear}}, ValueError, "net is several networks"),
@@ -238,8 +241,33 @@ def test_wrong_arguments(options, error, message):
         fit(**{"net": linear, **options})
 
 
-def test_without_a_part_held_out_the_summary_asks_for_data():
+def test_without_a_part_held_out_the_summary_is_of_what_chains_have_seen(monkeypatch):
     found = fit(linear, validation=0)
     assert found.held_out is None and found.chosen.examples == 120
-    with pytest.raises(ValueError, match="x is not given, and nothing is held out"):
-        found.summary()
+    expected = sg.diagnostics.summary(found.runs, X, Y)
+    said = found.summary()
+    assert said.title == expected.title + ", on examples that they have seen"
+    assert str(list(said)) == str(list(expected)) and said.title in repr(said)
+    assert str(list(found.summary(y=Y + 1))) == str(list(sg.diagnostics.summary(found.runs, X, Y + 1)))
+    monkeypatch.setattr(fitted, "LOOKED_AT", 7)
+    assert np.array_equal(found.looked_at[0], X[[0, 20, 40, 60, 79, 99, 119]])
+
+
+def test_by_itself_a_tenth_is_held_out_where_something_is_chosen_by_it(tmp_path):
+    store = tmp_path / "runs"
+    assert fit(linear, validation="auto", store=store).chosen.examples == 120
+    assert fit(linear, validation="auto", prior="suggest", budget="20 steps", pilot=20,
+               optimizer_params=None).chosen.examples == 108
+    assert fit({"a": linear, "b": linear}, validation="auto").chosen.examples == 108
+    assert fit(linear, validation="auto", store=store, budget="70 steps").runs.steps == [70, 70]
+    # A fit that was begun by an earlier version has a tenth held out, and one that was told to keeps to it.
+    for kept in ({}, {"validation": 0.2}):
+        folder = tmp_path / f"older{len(kept)}"
+        fit(linear, validation=kept.get("validation", 0.1), store=folder)
+        told = json.loads((folder / "fit.json").read_text())
+        assert told["validation"] == kept.get("validation", 0.1)
+        del told["validation"]
+        (folder / "fit.json").write_text(json.dumps({**told, **kept}))
+        again = fit(linear, validation="auto", store=folder, budget="70 steps")
+        assert again.runs.steps == [70, 70] and again.chosen.examples == (96 if kept else 108)
+

@@ -69,7 +69,7 @@ def test_the_density_is_one_in_y(fitted):
 
 
 def test_the_summary_is_in_the_unit_of_y(fitted):
-    x, y = fitted.fit_.held_out
+    x, y = fitted.fit_.looked_at
     nll = np.log(fitted.y_scale_) - fitted.fit_.log_predictive_density(x, y).mean()
     said = next(row.detail for row in fitted.summary() if row.name == "nll")
     assert float(said.split()[1].rstrip(",")) == pytest.approx(nll, rel=1e-3)
@@ -224,6 +224,19 @@ def test_a_wrong_training_is_named_as_it_was_written():
     """sg.fit calls it warm_start."""
     with pytest.raises(TypeError, match="training must be 'auto', a WarmStart or None, got 'yes'; write training="):
         regressor(training="yes").fit(X, Y)
+
+
+def test_rows_to_hold_out_are_a_fraction_here():
+    """Arrays would have to be standardised and encoded as X and y are."""
+    with pytest.raises(TypeError, match="validation must be the fraction of rows to hold out, or 'auto', got"):
+        regressor(validation=(X, Y)).fit(X, Y)
+
+
+def test_a_regressor_learns_from_all_rows_and_a_classifier_that_chooses_does_not():
+    assert regressor(budget="10 steps").fit(X, Y).chosen_.held_out == 0
+    assert regressor(budget="10 steps", validation=0.2).fit(X, Y).chosen_.held_out == 30
+    assert classifier(budget="10 steps", activation="tanh").fit(X, X[:, 0] > 0).chosen_.held_out == 0
+    assert classifier(budget="10 steps", activation="choose").fit(X, X[:, 0] > 0).chosen_.held_out == 15
 
 
 def test_wrong_questions(fitted):
