@@ -33,7 +33,7 @@ def widths(problem, found):
 
 def test_auto_is_right_in_the_steps_in_which_the_usual_sampler_has_not_come_far(correlated):
     """Plain batches want a step so short that the flat direction has not been seen yet."""
-    found, usual = fit(correlated, 1200, samples=80), fit(correlated, 1200, "sgnht", samples=80)
+    found, usual = fit(correlated, 800, samples=80), fit(correlated, 800, "sgnht", samples=80)
     assert (np.abs(widths(correlated, found) - 1.0) < 0.1).all(), widths(correlated, found)
     assert widths(correlated, usual)[0] < 0.9
     chosen = found.chosen
