@@ -26,7 +26,8 @@ POINTS = 6000           # of a picture's lines, at most
 CHAINS = 12             # that are drawn one by one, at most
 INTERVALS = 60          # examples of a regression that are drawn one by one
 
-_STYLE = {"svg.hashsalt": "sgmcmc_mx", "font.size": 9.0, "axes.labelsize": 9.0, "path.simplify": True}
+_STYLE = {"svg.hashsalt": "sgmcmc_mx", "font.size": 9.0, "axes.labelsize": 9.0, "path.simplify": True,
+          "figure.autolayout": False, "figure.constrained_layout.use": False}
 
 
 class Picture(NamedTuple):
@@ -48,9 +49,18 @@ def _drawn(title: str, text: str, draw: Callable[[Any], Any], rows: int = 0,
         for ax in axes:
             ax.set_prop_cycle(color=COLOURS)
         draw(axes if rows else axes[0])
+        _lay_out(figure)
         data = io.BytesIO()
         figure.savefig(data, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Picture(title, text, "data:image/svg+xml;base64," + base64.b64encode(data.getvalue()).decode())
+
+
+def _lay_out(figure: Any) -> None:
+    """Settle where its Axes are. Saving would do it in a drawing of the whole figure that is thrown away."""
+    importlib.import_module("matplotlib.backends.backend_svg").FigureCanvasSVG(figure)  # whose letters it measures
+    if hasattr(figure, "set_layout_engine"):    # since Matplotlib 3.6
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)
 
 
 def of_chains(chains: List[Chain]) -> List[Picture]:

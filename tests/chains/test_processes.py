@@ -51,10 +51,16 @@ def with_network(whole):
     whole.network(nd.array(X))
 
 
-def test_another_pool_and_no_folder(whole):
-    """Two at once, in processes that run several chains, and that have imported MXNet with other numbers of threads."""
+@pytest.fixture(scope="module")
+def pool():
+    """Two processes that are no forks. They import MXNet once for all tests, each of which leaves the pool usable."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        runs = sg.sample_chains(build, CHAINS, steps=STEPS, executor=pool, seed=5)
+        yield pool
+
+
+def test_another_pool_and_no_folder(whole, pool):
+    """Two at once, in processes that run several chains, and that have imported MXNet with other numbers of threads."""
+    runs = sg.sample_chains(build, CHAINS, steps=STEPS, executor=pool, seed=5)
     assert runs.path is None
     assert_same_chains(runs, whole)
 
@@ -69,27 +75,26 @@ def test_loky(whole):
         pool.shutdown(kill_workers=True)
 
 
-def test_an_attempt_that_was_superseded_while_it_slept(tmp_path):
+def test_an_attempt_that_was_superseded_while_it_slept(tmp_path, pool):
     """Stopped in its warm start, where it holds no store; it wakes up when the chain is done."""
     folder, found = tmp_path / "runs", []
     gate = Gate(folder, items=20)
     start = sg.WarmStart("sgd", {"learning_rate": 1e-3}, epochs=2)
 
-    def older(pool):
+    def older():
         found.append(sg.sample_chains(gate, 1, steps=STEPS, executor=pool, seed=5, store=folder,
                                       warm_start=start))
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        thread = threading.Thread(target=older, args=(pool,))
-        thread.start()
-        gate.await_held(0)
-        asleep = claim_of(folder / "chain-00")["process"]
-        os.kill(asleep, signal.SIGSTOP)
-        try:
-            runs = sg.sample_chains(build, 1, steps=STEPS, executor=AtOnce(), seed=5, store=folder, warm_start=start)
-        finally:
-            gate.open()
-            os.kill(asleep, signal.SIGCONT)
-        thread.join()
+    thread = threading.Thread(target=older)
+    thread.start()
+    gate.await_held(0)
+    asleep = claim_of(folder / "chain-00")["process"]
+    os.kill(asleep, signal.SIGSTOP)
+    try:
+        runs = sg.sample_chains(build, 1, steps=STEPS, executor=AtOnce(), seed=5, store=folder, warm_start=start)
+    finally:
+        gate.open()
+        os.kill(asleep, signal.SIGCONT)
+    thread.join()
     assert found[0].steps == runs.steps == [STEPS]
     whole = sg.sample_chains(build, 1, steps=STEPS, executor=AtOnce(), seed=5, warm_start=start)
     for chain in (runs[0], found[0][0], sg.load(folder)[0]):
@@ -169,7 +174,7 @@ def test_chains_end_with_who_asked_for_them(tmp_path, whole):
     assert_goes_on(folder, whole)
 
 
-def test_ctrl_c_with_a_pool(tmp_path, whole):
+def test_ctrl_c_with_a_pool(tmp_path, whole, pool):
     """Chains of any executor hear of it through the folder, and write a checkpoint; the pool can be used again."""
     folder = tmp_path / "runs"
 
@@ -177,14 +182,13 @@ def test_ctrl_c_with_a_pool(tmp_path, whole):
         await_samples(folder / "chain-00", 1)
         await_samples(folder / "chain-01", 1)
         _thread.interrupt_main()
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        interrupter = threading.Thread(target=interrupt)
-        interrupter.start()
-        with pytest.raises(KeyboardInterrupt):
-            sg.sample_chains(functools.partial(build_held_in, folder), CHAINS, steps=STEPS, executor=pool, seed=5,
-                             store=folder)
-        interrupter.join()
-        assert pool.submit(abs, -3).result() == 3
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        sg.sample_chains(functools.partial(build_held_in, folder), CHAINS, steps=STEPS, executor=pool, seed=5,
+                         store=folder)
+    interrupter.join()
+    assert pool.submit(abs, -3).result() == 3
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["runs.json"]
     places = [json.loads((folder / name / "progress.json").read_text())["phase"] for name in ("chain-00", "chain-01")]
     assert places == ["stopped"] * 2

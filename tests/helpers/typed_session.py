@@ -247,13 +247,12 @@ def _arrays(net):
 
 def fitted(folder: Path) -> None:
     x, y = data()
-    options = {"budget": "40 steps", "chains": 2, "samples": 10, "optimizer_params": {"learning_rate": 0.005}}
-    found = sg.fit(network, CLASSES, x, y, warm_start=None, prior=1.0, store=folder,
-                   validation=0.2, **options)
+    options = {"budget": "40 steps", "chains": 2, "samples": 8, "optimizer_params": {"learning_rate": 0.005}}
+    found = sg.fit(network, CLASSES, x, y, warm_start=None, prior=1.0, store=folder, validation=0.2, **options)
     print(found, found.chosen, found.predict(x).shape, found.summary().verdict)
     print(found.resume("10 steps").held_out, found.looked_at[0].shape)
     regressor = sg.BayesianRegressor(hidden=4, activation="tanh", training=None, **options).fit(x, y)
-    print(regressor.predict(x, interval=0.9), regressor.predict(x, return_std=True), regressor.summary().verdict)
+    print(regressor.predict(x[:4], interval=0.9), regressor.predict(x, return_std=True), regressor.summary().verdict)
     print(regressor.predict(x, samples=True).shape, regressor.log_predictive_density(x, y).shape, regressor.score(x, y))
     classifier = sg.BayesianClassifier(hidden=(4,), activation="tanh", training=None, **options).fit(x, y.astype(int))
     print(classifier.predict(x).shape, classifier.predict_proba(x).shape, classifier.resume("10 steps").chosen_)

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from mxnet import nd
 from parsed import Parsed
 from planted_chains import Classifier, Line
@@ -15,6 +16,7 @@ from trainers import build as small_net
 from trainers import make, run
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.reporting import pictures
 from sgmcmc_mx.reporting.examples import images_of
 from sgmcmc_mx.reporting.rendering import Page, write
 from sgmcmc_mx.reporting.tables import table
@@ -110,6 +112,23 @@ def test_pictures_say_what_they_show(page):
                   "Convergence of the average: NLL (nats an example)"):
         assert title in titles
     assert all(attributes["alt"] for attributes, _ in html.all("img"))
+
+
+def test_a_picture_is_drawn_once_and_is_what_saving_would_make_of_it(monkeypatch):
+    """Saving draws a figure with a layout engine twice. Laid out before, it comes out the same, byte for byte."""
+    rng, drawn = np.random.default_rng(0), []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(1) or draw(figure, renderer))
+
+    def picture(rows):
+        return pictures._drawn("a", "b", lambda axes: [ax.plot(1e3 * rng.standard_normal(9)) for ax in np.ravel(axes)],
+                               rows, size=(4.4, 4.4))
+
+    once = [picture(rows) for rows in (0, 3)]
+    assert len(drawn) == 2
+    monkeypatch.setattr(pictures, "_lay_out", lambda figure: None)
+    rng = np.random.default_rng(0)
+    assert once == [picture(rows) for rows in (0, 3)] and len(drawn) == 6
 
 
 def test_the_manifest_and_the_configuration(runs, page, folder):

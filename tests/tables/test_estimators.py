@@ -38,7 +38,7 @@ def fitted():
     return regressor().fit(X, Y)
 
 
-@pytest.mark.parametrize("estimator", [regressor(), classifier()], ids=["regressor", "classifier"])
+@pytest.mark.parametrize("estimator", [regressor(samples=4), classifier(samples=4)], ids=["regressor", "classifier"])
 def test_checks_of_scikit_learn(estimator):
     check_estimator(estimator)
 

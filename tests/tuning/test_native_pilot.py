@@ -13,10 +13,10 @@ from sgmcmc_mx.tuning.native import native_gradients
 
 def problem(block=None):
     r = np.random.RandomState(0)
-    x = r.standard_normal((150, 4)).astype("float32")
+    x = r.standard_normal((150, 3)).astype("float32")
     y = (np.sin(x[:, :1]) + 0.1 * r.standard_normal((150, 1))).astype("float32")
     net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Dense(3, "tanh", in_units=4), *([block] if block else []), gluon.nn.Dense(2, in_units=3))
+    net.add(gluon.nn.Dense(2, "tanh", in_units=3), *([block] if block else []), gluon.nn.Dense(2, in_units=2))
     mx.random.seed(3)
     net.initialize(mx.init.Xavier())
     return net, sg.likelihoods.Gaussian("learned"), (x, y)
@@ -42,7 +42,7 @@ def test_batches_and_their_gradients_are_those_of_the_operators():
 
 
 def test_what_is_no_stack_or_no_pair_of_arrays_takes_the_operators():
-    assert natively(*problem(gluon.nn.BatchNorm(in_channels=3))) is None
+    assert natively(*problem(gluon.nn.BatchNorm(in_channels=2))) is None
     net, loss, (x, y) = problem()
     assert natively(net, loss, [(x, y)]) is None and natively(net, loss, (nd.array(x), nd.array(y))) is None
 
