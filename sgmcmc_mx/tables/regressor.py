@@ -44,10 +44,10 @@ class BayesianRegressor(RegressorMixin, Bayesian):
         rows held out best after ordinary training.
     chains, budget, samples, seed, prior, validation, batch_size, optimizer, optimizer_params, store, progress
         As for :func:`sgmcmc_mx.fit`: ``budget`` is seconds (60), or ``'5000 steps'`` for results that the seed alone
-        decides. ``prior`` is ``'usual'`` by default: N(0, s) in the first layer, N(0, s / n) on the
-        weights of a later one with n inputs, N(0, 1) on its biases, where s is 4, and 1 for less than 500 rows;
-        ``'suggest'`` chooses. By default nothing is chosen by
-        rows held out, and the chains see all of them; ``validation=0.1`` holds out a tenth all the same.
+        decides. ``prior`` is ``'usual'`` by default: N(0, s) in the first layer, N(0, s / n) on the weights of a later
+        one with n inputs, N(0, 1) on its biases, where s is 4, and 1 for less than 500 rows; ``'suggest'`` chooses. By
+        default nothing is chosen by rows held out, and the chains see all; ``validation=0.1`` holds out a tenth all the
+        same.
     training : 'auto', WarmStart or None, default 'auto'
         What :func:`sgmcmc_mx.fit` calls ``warm_start``, a word that has another meaning in scikit-learn.
 

@@ -3,8 +3,7 @@ import re
 
 import pages
 import pytest
-
-PAGES = {str(path.relative_to(pages.ROOT)): path for path in pages.page_paths()}
+from pages import PAGES
 
 
 @pytest.mark.parametrize("name", PAGES)

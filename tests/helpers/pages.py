@@ -28,9 +28,8 @@ class Block(NamedTuple):
     within: float = 0.0                 # relative; of the numbers in what it prints
 
 
-def page_paths() -> List[Path]:
-    """The README and all pages of docs."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The README and all pages of docs, by their names.
+PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
 def blocks_of(text: str) -> List[Block]:

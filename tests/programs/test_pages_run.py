@@ -4,8 +4,7 @@ from pathlib import Path
 import forks
 import pages
 import pytest
-
-PAGES = {str(path.relative_to(pages.ROOT)): path for path in pages.page_paths()}
+from pages import PAGES
 
 SCRIPT = """
 import runpy, sys
