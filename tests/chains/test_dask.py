@@ -14,6 +14,7 @@ from distributed import Client
 from distributed.core import Status
 from mxnet import nd
 from small_chains import (
+    BATCH,
     STEPS,
     AtOnce,
     Gate,
@@ -216,17 +217,21 @@ def claims_of(folder):
 
 
 def test_two_calls_at_once(client, tmp_path, whole):
-    """The later one goes on with the chains, on a third worker at first, and the earlier is told."""
+    """The later one goes on with the chains, on a third worker at first, and is at them when the earlier is told."""
     folder, later = tmp_path / "runs", []
+    gate = Gate(folder, "later-", items=BATCH)
 
     def call_again():
         await_samples(folder / "chain-00", 1)
         await_samples(folder / "chain-01", 1)
-        later.append(sg.sample_chains(build, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5,
+        later.append(sg.sample_chains(gate, CHAINS, steps=STEPS, executor=client.get_executor(), seed=5,
                                       store=folder))
-    with pytest.raises(sg.StoreError, match=r"in use by another call of sample_chains, which has begun chain \d again "
-                                            r"\(process \d+ on .*write to another folder"):
-        sample(client, folder, call_again)
+    try:
+        with pytest.raises(sg.StoreError, match=r"in use by another call of sample_chains, which has begun chain \d "
+                                                r"again \(process \d+ on .*write to another folder"):
+            sample(client, folder, call_again)
+    finally:
+        gate.open()
     await_that(lambda: later, "the later call")
     assert_gone_on_with(later[0], whole)
 

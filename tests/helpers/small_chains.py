@@ -66,11 +66,12 @@ def build_held_in(folder, chain):
 class Gate:
     """Builds the same chain, which is held until its gate is opened or another process has claimed it.
 
-    ``folder`` is that of all chains. ``items=`` holds a chain elsewhere than halfway, after so many.
+    ``folder`` is that of all chains. ``items=`` holds a chain elsewhere than halfway, after so many. Gates of two calls
+    have different names.
     """
 
-    def __init__(self, folder, **items):
-        self._folder, self._items = folder, items
+    def __init__(self, folder, name="", **items):
+        self._folder, self._name, self._items = folder, name, items
 
     def __call__(self, chain):
         def told():
@@ -88,7 +89,7 @@ class Gate:
             self._place("open", index).touch()
 
     def _place(self, what, index):
-        return self._folder.with_name(f"{self._folder.name}-{what}-{index}")
+        return self._folder.with_name(f"{self._folder.name}-{self._name}{what}-{index}")
 
     def _is_open(self, chain):
         claimed = self._folder / f"chain-{chain.index:02d}"
