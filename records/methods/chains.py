@@ -17,6 +17,7 @@ WARM = 0.2          # share of the gradients that SGD takes
 BURN_IN = 0.3       # share of the sampler's steps
 SAMPLES = 40        # of each chain
 WARM_WD = 3e-4      # of SGD: MXNet's weight decay
+WARM_LR = 0.1       # where a setting does not say
 FRICTION = 0.05
 DF = 3              # of Student's t
 
@@ -40,7 +41,7 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     for k in range(count):
         own = 1000 * seed + k
         net = initialised(task, own)
-        sgd.train(task, net, warm, own, wd=WARM_WD, final_lr=0.01)
+        sgd.train(task, net, warm, own, wd=WARM_WD, lr=setting.get("warm_lr", WARM_LR), final_lr=0.01)
         trainer = sg.BayesianTrainer(
             net, "sgnht", {"learning_rate": setting["lr"], "friction": FRICTION, "num_data": len(task.x),
                            "temperature": setting.get("temperature", 1.0),
