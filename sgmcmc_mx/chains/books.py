@@ -27,7 +27,7 @@ PHASES = ("waiting", "warm start", "sampling", "stopped", "done", "failed", "div
 
 
 class Progress(NamedTuple):
-    """Where a chain is. ``error`` and ``traceback``: of one that failed."""
+    """Where a chain is: ``step`` of its phase. ``error`` and ``traceback``: of one that failed."""
 
     phase: str = "waiting"
     step: int = 0
@@ -38,6 +38,16 @@ class Progress(NamedTuple):
     @property
     def has_failed(self) -> bool:
         return self.phase in ("failed", "diverged", "died")
+
+    @property
+    def own_steps(self) -> int:
+        """Steps of the chain. Those of a warm start, which ``step`` counts before, are not among them."""
+        return 0 if self.phase == "warm start" else self.step
+
+    def ended(self, phase: str, error: Optional[BaseException] = None, trace: str = "") -> Progress:
+        """What is said of a chain that goes no further."""
+        told = f"{type(error).__name__}: {error}"[:2000] if error is not None else self.error
+        return self._replace(phase=phase, step=self.own_steps, error=told, traceback=trace[-20000:] or self.traceback)
 
 
 def folder_of_chain(folder: Path, index: int) -> Path:

@@ -122,9 +122,7 @@ class Calling:
 
     def _give_up(self, task: Task, error: BaseException) -> None:
         folder = folder_of_chain(self._folder, task.index)
-        where = read_progress(folder)
-        books.write_progress(folder, where._replace(phase="died", error=f"{type(error).__name__}: {error}"[:2000],
-                                                    traceback=where.traceback), lasting=True)
+        books.write_progress(folder, read_progress(folder).ended("died", error), lasting=True)
 
     def _stop(self) -> None:
         """End all chains, each with a checkpoint."""

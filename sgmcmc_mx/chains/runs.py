@@ -74,7 +74,7 @@ class Runs(Sequence):
     @property
     def steps(self) -> List[int]:
         """How many steps each chain has made."""
-        return [0 if p.phase == "warm start" else p.step for p in self._progress]
+        return [p.own_steps for p in self._progress]
 
     @property
     def progress(self) -> List[Progress]:

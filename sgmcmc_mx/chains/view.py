@@ -30,7 +30,7 @@ class View:
         if not now and time.monotonic() - self._when < EVERY:
             return
         found = [read_progress(folder) for folder in self._folders]
-        self._bar.n = sum(min(p.step, self._steps) for p in found if p.phase != "warm start")
+        self._bar.n = sum(min(p.own_steps, self._steps) for p in found)
         self._bar.set_postfix_str(shown(found), refresh=False)
         self._bar.refresh()
         self._when = time.monotonic()

@@ -85,13 +85,12 @@ def run_chain(task: Task) -> Progress:
 
 def note_failure(folder: Path, e: BaseException) -> Progress:
     """What has become of a chain that raised, as its folder says it from now on."""
+    where = read_progress(folder)
     if isinstance(e, (Stopped, KeyboardInterrupt)):
-        found = read_progress(folder)._replace(phase="stopped")
+        found = where.ended("stopped")
     else:
         phase = "refused" if isinstance(e, Refused) else "diverged" if isinstance(e, DivergenceError) else "failed"
-        found = read_progress(folder)._replace(phase=phase, error=f"{type(e).__name__}: {e}"[:2000],
-                                               traceback="".join(traceback.format_exception(
-                                                   type(e), e, e.__traceback__))[-20000:])
+        found = where.ended(phase, e, "".join(traceback.format_exception(type(e), e, e.__traceback__)))
     if found.phase != "refused":
         write_progress(folder, found, lasting=True)
     return found

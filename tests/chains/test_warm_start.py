@@ -5,6 +5,7 @@ from mxnet import gluon, init, lr_scheduler, nd
 from small_chains import AtOnce, X, Y, assert_same, network
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.chains import worker
 from sgmcmc_mx.chains.warm_start import described
 
 
@@ -101,7 +102,10 @@ def test_files(tmp_path, cold):
     assert np.abs(cold[0]["0.weight"] - given[0]["0.weight"]).max() > 0.1
 
 
-def test_a_training_that_diverges():
+@pytest.mark.parametrize("every", [-1.0, 1e9])
+def test_a_training_that_diverges(monkeypatch, every):
+    """The chain itself has not begun, however often the training has said how far it is."""
+    monkeypatch.setattr(worker, "EVERY", every)
     with pytest.raises(RuntimeError, match="chain 0 diverged at step 0: DivergenceError: the warm start diverged: "
                                            "after 18 steps of 'sgd' .*write a smaller learning_rate"):
         start_of(sg.WarmStart("sgd", {"learning_rate": 3e38}, epochs=3))
