@@ -65,8 +65,9 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 @click.option("--labels", type=PATH, help="The file of the labels, where DATA is an IDX file of images.")
 @click.option("--network", default="mlp", show_default=True, metavar="NAME", help="mlp, lenet, resnet, or "
               "module:function, called without arguments.")
-@click.option("--hidden", type=Widths(), default="16,16,16", show_default=True, help="Widths of the mlp's layers.")
-@click.option("--activation", default="choose", show_default=True, help="Of the mlp: tanh, relu, elu, ..., or choose.")
+@click.option("--hidden", type=Widths(), default="16,16,16,16", show_default=True, help="Widths of the mlp's layers.")
+@click.option("--activation", help="Of the mlp: tanh, relu, elu, ..., or choose. Default: choose for classes, tanh for "
+              "numbers.")
 @click.option("--budget", default="60", show_default=True, help="Seconds (60, '2 min') for all of it, or '5000 steps' "
               "of each chain.")
 @click.option("--chains", default=4, show_default=True, type=click.IntRange(1), help="How many chains.")
@@ -74,13 +75,14 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same numbers.")
 @click.option("--validation", default=0.1, show_default=True, type=click.FloatRange(0, 1, max_open=True),
               help="The part of the rows that is held out.")
-@click.option("--prior", default="1.0", show_default=True, help="The precision of a Gaussian on each weight, fan_in, "
-              "or suggest.")
-@click.option("--sampler", default="sgnht", show_default=True, type=click.Choice(["sgnht", "sghmc", "sgld"]),
-              help="The chain's law of motion.")
+@click.option("--prior", help="The precision of a Gaussian on each weight, fan_in, suggest, or usual: wide where "
+              "columns come in. Default: usual for the mlp of a number, else 1.0.")
+@click.option("--sampler", type=click.Choice(["sgnht", "sghmc", "sgld"]), help="The chain's law of motion. Default: "
+              "sgnht.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The chain's step. Default: what is "
               "measured at the trained weights.")
-@click.option("--batch-size", default=100, show_default=True, type=click.IntRange(1), help="Rows in a minibatch.")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows in a minibatch. Default: all, where weights times "
+              "rows are at most three million and no sampler is named, else 100.")
 @click.option("--warm-start/--no-warm-start", default=True, show_default=True, help="Train each network before its "
               "chain begins.")
 @click.option("--gpu", type=click.IntRange(0), metavar="NUMBER", help="Run on this GPU. Default: on the processor.")

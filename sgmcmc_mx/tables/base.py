@@ -17,7 +17,7 @@ from ..likelihoods import Likelihood
 from ..priors import PriorLike
 from .checking import checked, checked_with_labels
 from .frames import FrameEncoder, has_to_be_encoded, is_frame
-from .mlp import CHOOSE, USUAL, networks, usual_prior
+from .mlp import CHOOSE, HIDDEN, USUAL, networks, usual_prior
 from .older import parts_of
 
 __all__ = ["AUTO", "Bayesian"]
@@ -31,7 +31,7 @@ class Bayesian(BaseEstimator):
     fit_: Fit
     encoder_: Any
 
-    def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, activation: str = CHOOSE, chains: int = 4,
+    def __init__(self, hidden: Union[int, Sequence[int]] = HIDDEN, *, activation: str = CHOOSE, chains: int = 4,
                  budget: Given = 60, samples: int = 100, seed: int = 0,
                  prior: Union[None, PriorLike] = 1.0, validation: Union[float, str] = AUTO,
                  batch_size: Optional[int] = None, optimizer: Optional[str] = None,

@@ -23,7 +23,7 @@ class BayesianClassifier(ClassifierMixin, Bayesian):
 
     Parameters
     ----------
-    hidden : int or sequence of int, default (16, 16, 16)
+    hidden : int or sequence of int, default (16, 16, 16, 16)
         Widths of the hidden layers; () is a linear model.
     activation : str, default 'choose'
         ``'tanh'``, ``'relu'``, ``'elu'``, ``'silu'``, ...; ``'choose'``: the one of the first three that predicts the

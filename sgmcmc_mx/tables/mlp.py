@@ -9,13 +9,16 @@ from mxnet import gluon
 from ..nn import LogSigma
 from ..priors import FanIn
 
-__all__ = ["ACTIVATIONS", "CHOOSE", "USUAL", "Mlp", "checked_hidden", "networks", "usual_prior"]
+__all__ = ["ACTIVATIONS", "CHOOSE", "HIDDEN", "OF_REGRESSION", "USUAL", "Mlp", "checked_hidden", "networks",
+           "usual_prior"]
 
 USUAL = "usual"
 # Of each weight and bias that a column meets first, and of what a unit of a later layer sums up; for few rows, and from
 # so many on.
 VARIANCE, OF_FEW, FEW = 4.0, 1.0, 500
 
+HIDDEN = (16, 16, 16, 16)       # what rows held out of five tables asked for: a fourth layer, and none wider
+OF_REGRESSION = "tanh"
 CHOOSE = "choose"
 TRIED = ("tanh", "relu", "elu")      # by 'choose'; all of them move as one native operation
 

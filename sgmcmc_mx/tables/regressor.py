@@ -17,7 +17,7 @@ from ..fitting.folder import Folder
 from ..likelihoods import Gaussian
 from ..priors import PriorLike
 from .base import AUTO, Bayesian
-from .mlp import USUAL
+from .mlp import HIDDEN, OF_REGRESSION, USUAL
 from .units import InUnits
 
 __all__ = ["BayesianRegressor"]
@@ -34,7 +34,7 @@ class BayesianRegressor(RegressorMixin, Bayesian):
 
     Parameters
     ----------
-    hidden : int or sequence of int, default (16, 16, 16)
+    hidden : int or sequence of int, default (16, 16, 16, 16)
         Widths of the hidden layers; () is a linear model.
     noise : 'by input' or 'constant', default 'by input'
         Whether the spread of y about its mean depends on the row. One that is constant is sampled with the weights by
@@ -70,9 +70,9 @@ class BayesianRegressor(RegressorMixin, Bayesian):
     >>> print(model.summary())
     """
 
-    def __init__(self, hidden: Union[int, Sequence[int]] = (16, 16, 16), *, noise: str = BY_INPUT,
-                 activation: str = "tanh", chains: int = 4, budget: Given = 60, samples: int = 100, seed: int = 0,
-                 prior: Union[None, PriorLike] = USUAL, validation: Union[float, str] = AUTO,
+    def __init__(self, hidden: Union[int, Sequence[int]] = HIDDEN, *, noise: str = BY_INPUT,
+                 activation: str = OF_REGRESSION, chains: int = 4, budget: Given = 60, samples: int = 100,
+                 seed: int = 0, prior: Union[None, PriorLike] = USUAL, validation: Union[float, str] = AUTO,
                  batch_size: Optional[int] = None, optimizer: Optional[str] = None,
                  optimizer_params: Optional[Dict[str, Any]] = None,
                  training: Union[None, str, WarmStart] = AUTO, store: Union[None, str, os.PathLike] = None,

@@ -7,11 +7,14 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence, Tuple
 from mxnet import gluon
 
 from ...nn import convert_batchnorm
+from ...tables.mlp import CHOOSE, OF_REGRESSION
 from ...tables.mlp import networks as mlps
 from .examples import CLASSIFICATION
 from .files import is_call, named
 
-__all__ = ["networks_of"]
+__all__ = ["MLP", "networks_of"]
+
+MLP = "mlp"
 
 _RESNET = ([3, 3, 3], [16, 16, 32, 64])     # blocks of a stage, channels: ResNet-20 of He et al. (2015)
 
@@ -63,15 +66,17 @@ def networks_of(options: Mapping[str, Any], target: Mapping[str, Any],
     classification one for each class.
     """
     name: str = options["network"]
-    outputs = len(target["classes"]) if target["task"] == CLASSIFICATION else 2
-    if name == "mlp":
+    classes = target["task"] == CLASSIFICATION
+    outputs = len(target["classes"]) if classes else 2
+    if name == MLP:
         width = math.prod(shape)
-        return mlps(width, tuple(options["hidden"]), outputs, options["activation"]), (width,)
+        activation = options["activation"] or (CHOOSE if classes else OF_REGRESSION)
+        return mlps(width, tuple(options["hidden"]), outputs, activation), (width,)
     if name in _IMAGES:
         return {name: _IMAGES[name](outputs)}, _image(name, tuple(shape))
     if is_call(name):
         return {name: Named(name)}, tuple(shape)
-    raise ValueError(f"--network {name!r:.80} is none; write mlp, {', '.join(_IMAGES)}, or module:function")
+    raise ValueError(f"--network {name!r:.80} is none; write {MLP}, {', '.join(_IMAGES)}, or module:function")
 
 
 def _image(name: str, shape: Tuple[int, ...]) -> Tuple[int, ...]:

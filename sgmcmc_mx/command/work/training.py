@@ -5,24 +5,20 @@ import os
 import time
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, NamedTuple, Optional
 
-import click
-import mxnet as mx
 import numpy as np
 
-from ..._compat import COMMAND
 from ...diagnostics.table import Summary
 from ...errors import StoreError
 from ...fitting import Fit, fit
-from ...fitting.budget import Budget, checked_budget
-from ...priors import as_prior
 from ...store.manifest import plain
 from ...store.reading import folder_of
 from ..console import note, table, wrapped
 from .examples import REGRESSION, Learned, inputs_of, labels_of, learn
 from .files import Data, Table, read_data, sha256_of
 from .going_on import going_on, made, nothing_added
+from .options import as_budget, budget_of, check_prior, context_of, params_of, prior_of
 from .predicting import check_out
 from .recipe import Recipe, read_recipe, write_recipe
 from .run import confirmed, in_units, likelihood_of, networks_for, prepared, training_data, unscaled
@@ -30,7 +26,6 @@ from .run import confirmed, in_units, likelihood_of, networks_for, prepared, tra
 __all__ = ["Trained", "begun", "resumed"]
 
 _INTERVAL = 0.9     # of the coverage that is told
-SUGGEST = "suggest"
 _OF_FIT = ("chains", "samples", "seed", "validation", "batch_size")
 
 
@@ -46,9 +41,9 @@ def begun(given: Dict[str, Any], progress: bool, new: Optional[str] = None, out:
 
     ``new`` are rows to be predicted later, and ``out`` their file: what is wrong with them is told before the training.
     """
-    _checked(given["budget"])
-    _check_prior(given["prior"])
-    _context(given["gpu"])
+    budget_of(given["budget"])
+    check_prior(given["prior"], given["network"])
+    context_of(given["gpu"])
     folder = folder_of(given["store"])
     _refuse_what_is_there(folder)
     data = read_data(given["data"], given["labels"])
@@ -88,40 +83,25 @@ def resumed(store: str, budget: Optional[str], path: Optional[str], labels: Opti
     recipe = read_recipe(folder)
     confirmed(recipe.options["network"], network, "--network")
     words = recipe.options["budget"] if budget is None else budget
-    limit, before = _checked(words), made(folder)
+    limit, before = budget_of(words), made(folder)
     data = training_data(recipe, path, labels)
     found = _run(folder, recipe, data, words, f": {going_on(before, limit, budget is not None)}", progress)
     note(nothing_added(before, max(found.content["steps"]), limit))
     return found
 
 
-def _context(number: Optional[int]) -> mx.Context:
-    """The processor, or the GPU of this number, if there is one."""
-    if number is None:
-        return mx.cpu()
-    try:
-        count = mx.context.num_gpus()
-    except mx.MXNetError:       # built for CUDA, on a machine without its driver
-        count = 0
-    if number >= count:
-        seen = f"{count} GPU{'s' * (count > 1)}, numbered from 0" if count else "no GPU here"
-        raise ValueError(f"--gpu {number}: MXNet sees {seen}; leave --gpu out to run on the processor, or ask "
-                         f"`{COMMAND} doctor` what is missing")
-    return mx.gpu(number)
-
-
 def _run(folder: Path, recipe: Recipe, data: Data, budget: str, what: str, progress: bool) -> Trained:
     options = recipe.options
-    context = _context(options["gpu"])
+    context = context_of(options["gpu"])
     x, y = prepared(recipe, data), labels_of(data, recipe.target)
     note(f"{_counted(len(x), 'row')}, {_counted(options['chains'], 'chain')}{what}")
     settled = {name: options[name] for name in _OF_FIT}
     warm_start = "auto" if options["warm_start"] else None
     began = time.monotonic()
     try:
-        found = fit(networks_for(recipe)[0], likelihood_of(recipe.target), x, y, budget=_budget(budget), store=folder,
-                    prior=_prior(options["prior"]), optimizer=options["sampler"], warm_start=warm_start,
-                    optimizer_params=_params(options["learning_rate"]), context=context, progress=progress, **settled)
+        found = fit(networks_for(recipe)[0], likelihood_of(recipe.target), x, y, budget=as_budget(budget), store=folder,
+                    prior=prior_of(recipe, len(x)), optimizer=options["sampler"], warm_start=warm_start,
+                    optimizer_params=params_of(options["learning_rate"]), context=context, progress=progress, **settled)
     except KeyboardInterrupt:
         note(f"stopped; `sgmcmc-mx resume {folder}` goes on, `sgmcmc-mx predict` takes the samples that are there")
         raise
@@ -208,37 +188,3 @@ def _refuse_what_is_there(folder: Path) -> None:
 
 def _sources(*paths: Optional[str]) -> List[Dict[str, Optional[str]]]:
     return [{"path": path, "sha256": sha256_of(path)} for path in paths if path is not None]
-
-
-def _checked(budget: str) -> Budget:
-    try:
-        return checked_budget(_budget(budget))
-    except (ValueError, TypeError) as e:
-        raise click.BadParameter(str(e), param_hint="--budget") from e
-
-
-def _check_prior(text: str) -> None:
-    try:
-        if text != SUGGEST:
-            as_prior(_prior(text))
-    except ValueError as e:
-        raise click.BadParameter(f"{text!r:.80} is none; write a precision such as 10.0 (1 / variance of each weight), "
-                                 "fan_in, suggest, or none", param_hint="--prior") from e
-
-
-def _budget(text: str) -> Union[float, str]:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _params(learning_rate: Optional[float]) -> Optional[Dict[str, Any]]:
-    return None if learning_rate is None else {"learning_rate": learning_rate}
-
-
-def _prior(text: str) -> Any:
-    try:
-        return float(text)
-    except ValueError:
-        return None if text == "none" else text
