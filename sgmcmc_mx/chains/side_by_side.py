@@ -124,6 +124,9 @@ class _Chain:
             if self.begun is not None:
                 self.begun.trainer._keeper.take_back_the_generator()
             if self._error is None:
-                self._open.close()
+                try:
+                    self._open.close()
+                except Exception as e:      # of what the store was still writing: the last sample may be none
+                    self.fail(e)
             else:
                 self._open.__exit__(type(self._error), self._error, self._error.__traceback__)

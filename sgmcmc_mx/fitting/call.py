@@ -24,9 +24,8 @@ from .fitted import Chosen, Fit
 from .folder import Folder
 from .network import Maker
 from .running import Running, halvings, seconds_a_step, usual_executor
-from .stepping import RIGHT, sharpest
 from .training import SHARE, Start, Trained, held_out_log_p, keep, trained, usual_start
-from .walking import PIECES, walked
+from .walking import PIECES, Walk
 from .walking import SHARE as WALK
 
 __all__ = ["Call"]
@@ -63,7 +62,8 @@ class Call:
         maker.batch_size = settings.batch_size
         maker.settings = {"optimizer": settings.optimizer, "optimizer_params": settings.params,
                           "control_variates": settings.control_variates}
-        self._shortened(maker, found, settings, given)
+        if not usual:
+            self._shortened(maker, found, settings, given)
         length = self._budget.steps or self._steps_in_time(maker, found, executor)
         if usual:
             length = self._walked(maker, found, settings, length)
@@ -145,23 +145,21 @@ class Call:
                                                  f"{settings.reasons.get('learning_rate', '')}")
 
     def _walked(self, maker: Maker, found: Trained, settings: Settings, length: int) -> int:
-        """Have chains go ahead with the step that was chosen, and take a shorter one; returns the steps that are left.
-        """
-        params, done = settings.params, 0
-        params["friction"], far = little_friction(length), params["learning_rate"]
-        began = self._clock()
+        """Have chains go ahead with long steps, and take a shorter one; returns the steps that are left."""
+        params, began, took = settings.params, self._clock(), 0.0
         until = began + WALK * ((self._budget.seconds or 0.0) - began)
-        pieces, took = (1 if self._budget.steps else PIECES), 0.0
-        while not done or (pieces > 1 and self._clock() + took < until):
-            before, steps = self._clock(), max(1, int(WALK * length / pieces))
-            # With noise of its own: the chains that sample have that of the seed.
-            walked(maker, self.folder, self._chains, steps, (self._seed + 1 + done) % 2**32, self._context)
-            done, took = done + steps, self._clock() - before
-        found.setup.net.load_parameters(str(self.folder.start(0)), ctx=self._context)
-        step = sharpest(found, maker, RIGHT)
+        params["friction"] = little_friction(length)
+        walk = Walk(maker, found, self.folder, self._chains, self._seed, self._context)
+        walk.warm(length)
+        while len(walk.rates) < PIECES if self._budget.steps else not walk.rates or self._clock() + took < until:
+            before = self._clock()
+            walk.far(max(1, int(WALK * length / PIECES)))
+            took = self._clock() - before
+        step = walk.right()
         if not math.isnan(step.curvature):
-            params["learning_rate"] = min(far, step.learning_rate)
-            settings.reasons["learning_rate"] = f"{step.reason}, after {done} steps with {far:.3g} that went far"
+            params["learning_rate"] = step.learning_rate
+            settings.reasons["learning_rate"] = (f"{step.reason}, after {walk.steps} steps with up to "
+                                                 f"{max(walk.rates):.3g} that went far")
         return self._budget.steps or max(SHORTEST, self._steps_in_time(maker, found, VECTORIZED))
 
     def _steps_in_time(self, maker: Maker, found: Trained, executor: Any) -> int:

@@ -46,7 +46,7 @@ class Maker:
 
     def __call__(self, chain: Chain) -> ChainSetup:
         return ChainSetup(self.network(chain.context), self.likelihood, self.data.loader(self.batch_size),
-                          layout=self.layout, on_divergence="halve", **self.settings)
+                          layout=self.layout, **{"on_divergence": "halve", **self.settings})
 
     @property
     def is_made(self) -> bool:

@@ -11,7 +11,7 @@ from ..gradients.native import NativeGradient, fitting_stack
 from .network import Maker
 from .training import Trained
 
-__all__ = ["FAR", "RIGHT", "Sharpest", "sharpest"]
+__all__ = ["FAR", "RIGHT", "Sharpest", "right_step", "sharpest"]
 
 ITERATIONS = 20
 NEAR = 1e-3         # of the weights' length: so far apart are two gradients
@@ -50,7 +50,12 @@ def sharpest(found: Trained, maker: Maker, part: float) -> Sharpest:
             break
         direction = product
     slope.at(start)
-    return Sharpest(curvature, float(f"{part * len(maker.data) / curvature:.3g}"),
+    return right_step(curvature, len(maker.data), part)
+
+
+def right_step(curvature: float, examples: int, part: float) -> Sharpest:
+    """Eta k = ``part``, eta = learning rate / ``examples``."""
+    return Sharpest(curvature, float(f"{part * examples / curvature:.3g}"),
                     f"eta k = {part:g} at U's largest curvature there, k = {curvature:.2g}")
 
 

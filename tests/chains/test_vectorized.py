@@ -93,6 +93,17 @@ def test_chains_that_fail_leave_the_others_alone(tmp_path, whole):
     assert runs.predict(X).shape == (len(X), 3)
 
 
+def test_a_chain_that_fails_of_its_last_sample(tmp_path):
+    """Which is seen when its store is closed; that is one chain's failure, too."""
+    def made(chain):
+        return build_dense(chain, 1e9 if chain.index == 1 else 0.05, burn_in=STEPS - 1, thin=1, check_every=10**6,
+                           checkpoint_every=10**6)
+    with pytest.warns(UserWarning, match="chain 1 diverged at step .*the sample at step 24 is not finite"):
+        runs = run(tmp_path / "runs", made=made, chains=3)
+    assert {k: f.kind for k, f in runs.failures.items()} == {1: "diverged"}
+    assert [len(chain) for chain in runs] == [1, 0, 1]
+
+
 def test_other_options_are_refused(tmp_path):
     run(tmp_path / "runs", chains=2)
     with pytest.raises(ValueError, match="check_every=2 is given"):

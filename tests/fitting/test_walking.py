@@ -1,0 +1,115 @@
+"""Chains that see all data go far before they sample, with a step that has to hold where heat takes them."""
+import math
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon
+
+import sgmcmc_mx as sg
+from sgmcmc_mx.fitting import walking
+from sgmcmc_mx.fitting.arrays import parted
+from sgmcmc_mx.fitting.choosing import by_curvature
+from sgmcmc_mx.fitting.folder import Folder
+from sgmcmc_mx.fitting.network import Maker
+from sgmcmc_mx.fitting.training import keep, trained
+from sgmcmc_mx.fitting.walking import Walk
+
+RNG = np.random.RandomState(0)
+Y = RNG.randint(0, 5, 200)
+X = (RNG.randn(5, 20)[Y] + 0.7 * RNG.randn(200, 20)).astype("float32")
+WIDTHS, OUT, CHAINS = (20, 16, 16), 5, 2
+SIZE = sum((16 if width else OUT) * (width or 16) + (16 if width else OUT) for width in (*WIDTHS, 0))
+
+
+def network():
+    """Without bounds on what a unit says: curvature where heat takes the weights is many times that of a mode."""
+    net = gluon.nn.HybridSequential()
+    for width in WIDTHS:
+        net.add(gluon.nn.Dense(16, in_units=width), gluon.nn.ELU())
+    net.add(gluon.nn.Dense(OUT, in_units=16))
+    return net
+
+
+@pytest.fixture
+def ready(tmp_path):
+    """A network that knows its labels by heart, where hardly any curvature is left, and chains that begin there."""
+    maker = Maker(network, sg.likelihoods.Categorical(), parted(X, Y.astype("float32"), 0.0, 0), 100, None)
+    found = trained(maker, sg.WarmStart("adam", {"learning_rate": 0.01}, epochs=100), 0, 0, mx.cpu())
+    maker.batch_size = len(X)
+    settings = by_curvature(found, maker, "sgnht", {"friction": 0.003, "integrator": "badodab", "gradient_noise": None,
+                                                    "prior": 1.0})
+    maker.settings = {"optimizer": "sgnht", "optimizer_params": settings.params}
+    folder = Folder(tmp_path / "fit")
+    folder.begin()
+    for k in range(CHAINS):
+        keep(found, folder.start(k))
+    return maker, found, folder
+
+
+def starts(folder):
+    return [folder.start(k).read_bytes() for k in range(CHAINS)]
+
+
+def test_a_chain_that_has_blown_up_stays_where_it_was(ready):
+    """At the step that a mode's curvature allows. All is finite, or not; the step is halved."""
+    maker, found, folder = ready
+    rate, before = maker.settings["optimizer_params"]["learning_rate"], starts(folder)
+    walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+    walk.far(500)
+    walk.far(500)
+    assert starts(folder) == before
+    assert walk.rates == pytest.approx([rate, rate / 2.0], rel=0.02)
+
+
+def test_a_thermostat_can_catch_it_on_the_way_up(ready, monkeypatch):
+    """Then all is finite, and nothing but U tells: without a look at that the chain would go on from there."""
+    maker, found, folder = ready
+    monkeypatch.setattr(walking, "highest_rise", lambda size, temperature: 1e30)
+    high = []
+    for rate in (0.04, 0.08, 0.15):
+        for k in range(CHAINS):
+            keep(found, folder.start(k))
+        before = starts(folder)
+        walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+        walk._go(500, rate)
+        high += [walking.potential(run) for run, a, b in zip(walk._ahead(1), starts(folder), before) if a != b]
+    monkeypatch.undo()
+    assert max(high) > 2.0 * walking.highest_rise(SIZE, 1.0)
+
+
+def test_warm_chains_have_another_curvature_and_a_step_that_holds(ready):
+    maker, found, folder = ready
+    walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+    cold = max(walk.curvatures)
+    walk.warm(100000)
+    assert walk.steps >= len(walking.WARMING) * walking.BRIEF
+    assert maker.settings["optimizer_params"]["friction"] == 0.003
+    assert min(walk.curvatures) > 50.0 * cold
+    for _ in range(3):
+        walk.far(500)
+    here = starts(folder)
+    walk.far(500)
+    assert all(a != b for a, b in zip(starts(folder), here))
+    right = walk.right()
+    assert right.learning_rate <= walk.rates[-1] and right.curvature > 50.0 * cold
+
+
+def test_a_step_that_had_to_be_halved_often_is_no_longer_for_sampling(ready):
+    maker, found, folder = ready
+    walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+    for _ in range(4):
+        walk.far(500)
+    assert walk.right().learning_rate == pytest.approx(walk.rates[0] / 2**4)
+
+
+def test_the_chains_are_at_their_temperature(caplog):
+    """The mean of d weights' v^2 / eta has a variance of 2 / d. Samples are some forty steps apart, and momentum is
+    remembered for some hundred: one in five counts. No step has had to be taken back."""
+    found = sg.fit(network, sg.likelihoods.Categorical(), X, Y, budget="2000 steps", chains=CHAINS, samples=50,
+                   prior=1.0, warm_start=sg.WarmStart("adam", {"learning_rate": 0.01}, epochs=100))
+    assert "gone back" not in caplog.text
+    for chain in found.runs:
+        read = np.array([s.temperature for s in chain])
+        assert abs(read.mean() - 1.0) < 5.0 * math.sqrt(2.0 / SIZE / (len(read) / 5)), read
+        assert max(s.potential for s in chain) < 3.0 * SIZE
