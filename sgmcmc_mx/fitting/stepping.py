@@ -16,7 +16,7 @@ __all__ = ["FAR", "RIGHT", "Sharpest", "right_step", "sharpest"]
 ITERATIONS = 20
 NEAR = 1e-3         # of the weights' length: so far apart are two gradients
 # Eta times the largest curvature, below 4: of a chain that is to go far, and of one that is to be right.
-FAR, RIGHT = 0.5, 0.1
+FAR, RIGHT = 1.0, 0.3
 
 
 class Sharpest(NamedTuple):
