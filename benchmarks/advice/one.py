@@ -19,13 +19,10 @@ from .problems import PROBLEMS, Problem, initialised
 __all__ = ["Asked", "Outcome", "asked", "outcome"]
 
 LONGEST = {"native": 600000, "mxnet": 8000}      # steps of a chain
-# Where widths are held against exact ones chance has to be small beside what they are held to: ten of each hundred.
-EXACT = 6000000         # steps of such a chain, at most
-RELAXATIONS = {True: 10000, False: 200}         # of the flattest direction
-SAMPLES = {True: 8000, False: 1600}
-HMC_SAMPLES = 20000
+RELAXATIONS = {True: 2000, False: 200}   # of the flattest direction; many where widths are held against exact ones
+SAMPLES = 1600
 BLOCKS = 20     # of a chain, for the error of a mean
-EVERY = 4       # of the samples, one that a full gradient is formed at
+EVERY = {True: 1, False: 4}     # of the samples, one that a full gradient is formed at
 
 
 class Outcome(NamedTuple):
@@ -74,12 +71,10 @@ def outcome(name: str, seed: int) -> Outcome:
     mode = {p.name: p.data().copy() for p in net.collect_params().values()}
     data = sg.data.ArrayLoader(x, y, batch_size=problem.batch_size, replacement=True)
     road = "mxnet" if isinstance(fitting_stack(net, likelihood, data), str) else "native"
-    exact = problem.exact is not None
-    longest = EXACT if exact else LONGEST[road]
-    steps = int(min(longest, max(4000, RELAXATIONS[exact] * advice.relaxation)))
+    steps = int(min(LONGEST[road], max(4000, RELAXATIONS[problem.exact is not None] * advice.relaxation)))
     burn_in = steps // 4
     trainer = sg.BayesianTrainer(net, advice.optimizer, {**advice.optimizer_params, "seed": seed}, likelihood,
-                                 burn_in=burn_in, thin=max(1, (steps - burn_in) // SAMPLES[exact]))
+                                 burn_in=burn_in, thin=max(1, (steps - burn_in) // SAMPLES))
     diverged = False
     try:
         np.random.seed(seed)
@@ -115,7 +110,7 @@ def configurational(trainer: sg.BayesianTrainer, x: np.ndarray, y: np.ndarray, p
     inputs, labels, likelihood, seen = mx.nd.array(x), mx.nd.array(y), problem.likelihood(), []
     params = [p for p in trainer.net.collect_params().values() if p.grad_req != "null"]
     size = sum(p.data().size for p in params)
-    for sample in trainer.samples[::EVERY]:
+    for sample in trainer.samples[::EVERY[problem.exact is not None]]:
         with sg.using(trainer.net, sample):
             with autograd.record():
                 loss = likelihood(trainer.net(inputs), labels).sum()
@@ -149,7 +144,7 @@ def _hmc_covariance(name: str) -> np.ndarray:
     problem = PROBLEMS[name]
     x, y = problem.data()
     chain = sg.HMC(initialised(problem, 0), problem.likelihood(), (x, y), num_leapfrog=10, seed=0, **problem.sampler)
-    chain.run(num_samples=HMC_SAMPLES, burn_in=500)
+    chain.run(num_samples=4000, burn_in=500)
     return np.cov(np.array([np.concatenate([a.asnumpy().ravel() for a in s.values()]) for s in chain.samples]).T)
 
 
