@@ -16,7 +16,7 @@ from .recipe import Recipe
 
 __all__ = ["as_budget", "budget_of", "check_prior", "context_of", "params_of", "prior_of"]
 
-SUGGEST = "suggest"
+SUGGEST, NONE = "suggest", "none"
 NUMBER = "1.0"      # a prior's precision
 
 
@@ -43,7 +43,7 @@ def budget_of(budget: str) -> Budget:
 
 
 def check_prior(text: Optional[str], network: str) -> None:
-    if text is None or text == SUGGEST or text == USUAL and network == MLP:
+    if text in (None, SUGGEST, NONE) or text == USUAL and network == MLP:
         return
     try:
         if text == USUAL:
@@ -68,7 +68,7 @@ def _as_prior(text: str) -> Any:
     try:
         return float(text)
     except ValueError:
-        return None if text == "none" else text
+        return None if text == NONE else text
 
 
 def as_budget(text: str) -> Union[float, str]:
