@@ -21,7 +21,7 @@ from ..tuning.trial import highest_rise
 from .folder import Folder
 from .network import Maker
 from .stepping import FAR, RIGHT, Sharpest, right_step, sharpest
-from .training import Trained
+from .training import Trained, keep
 
 __all__ = ["PIECES", "SHARE", "Walk"]
 
@@ -33,6 +33,7 @@ TRIES = 6           # of each, a quarter as long after one that a chain has blow
 BRIEF = 100         # which are so many steps,
 EACH = 40           # or one in so many of the chain's, if these are fewer;
 LAST = 3            # stretches whose curvatures the step for sampling goes by
+STILL = 1e-12       # a learning rate by which weights stay where they are
 FRICTION = 0.1      # heat has come in some ten steps then
 
 
@@ -54,7 +55,9 @@ class Walk:
         self._next = math.nan
         self._met: List[float] = []     # curvatures after these stretches
         self.curvatures = self._measured()      # where each chain would begin now
+        given, self._params["learning_rate"] = self._params["learning_rate"], STILL
         self._lowest = [potential(run) for run in self._ahead(1)]       # U where training has led
+        self._params["learning_rate"] = given
 
     def warm(self, length: int) -> None:
         """Let heat in, before chains of so many steps. The sharpest place of all counts."""
@@ -90,15 +93,13 @@ class Walk:
         them: they stay. Returns how many that are."""
         if learning_rate > 0.0:         # or nan, where curvature is not known: then the step stays as it is
             self._params["learning_rate"] = learning_rate
-        net, lost = self._maker.network(self._context), 0
+        lost = 0
         for path, lowest, run in zip(self._starts, self._lowest, self._ahead(steps)):
             if not potential(run) - lowest <= self._most:
                 lost += 1
                 continue
-            new = path.with_suffix(".part")
-            with using(net, run[-1]):
-                net.save_parameters(str(new))
-            new.replace(path)
+            with using(self._found.setup.net, run[-1]):
+                keep(self._found, path)
         self.steps += steps
         self.curvatures = self._measured()
         return lost

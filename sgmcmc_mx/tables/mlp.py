@@ -17,7 +17,7 @@ USUAL = "usual"
 # so many on.
 VARIANCE, OF_FEW, FEW = 4.0, 1.0, 500
 
-HIDDEN = (16, 16, 16, 16)       # what rows held out of five tables asked for: a fourth layer, and none wider
+HIDDEN = (16, 16, 16, 16)       # rows held out of airfoil ask for the fourth layer; other tables do not mind it
 OF_REGRESSION = "tanh"
 CHOOSE = "choose"
 TRIED = ("tanh", "relu", "elu")      # by 'choose'; all of them move as one native operation

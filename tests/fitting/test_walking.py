@@ -78,6 +78,15 @@ def test_a_thermostat_can_catch_it_on_the_way_up(ready, monkeypatch):
     assert max(high) > 2.0 * walking.highest_rise(SIZE, 1.0)
 
 
+def test_u_is_looked_at_where_training_has_led_whatever_the_step(ready):
+    """One that overflows at once would leave nothing to hold chains against."""
+    maker, found, folder = ready
+    led = Walk(maker, found, folder, CHAINS, 0, mx.cpu())._lowest
+    maker.settings["optimizer_params"]["learning_rate"] = 1e30
+    assert Walk(maker, found, folder, CHAINS, 0, mx.cpu())._lowest == pytest.approx(led)
+    assert max(led) < SIZE
+
+
 def test_warm_chains_have_another_curvature_and_a_step_that_holds(ready):
     maker, found, folder = ready
     walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
