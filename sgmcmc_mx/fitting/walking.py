@@ -33,6 +33,8 @@ TRIES = 6           # of each, a quarter as long after one that a chain has blow
 BRIEF = 100         # which are so many steps,
 EACH = 40           # or one in so many of the chain's, if these are fewer;
 LAST = 3            # stretches whose curvatures the step for sampling goes by
+PART, READINGS = 10, 20     # of the chain's steps, for a trial of the step for sampling; of temperature, in these
+NEAR, CHANCE = 0.5, 6.0     # of T a reading has to be, or so many standard deviations, if these are more
 STILL = 1e-12       # a learning rate by which weights stay where they are
 FRICTION = 0.1      # heat has come in some ten steps then
 
@@ -49,7 +51,8 @@ class Walk:
         self._starts = [folder.start(k) for k in range(chains)]
         self._params = maker.settings["optimizer_params"]
         self._size = sum(p.data().size for p in found.setup.net.collect_params().values() if p.grad_req != "null")
-        self._most = highest_rise(self._size, float(self._params.get("temperature", 1.0)))
+        self._temperature = float(self._params.get("temperature", 1.0))
+        self._most = highest_rise(self._size, self._temperature)
         self.steps = 0
         self.rates: List[float] = []    # of the stretches since the chains were warm
         self._next = math.nan
@@ -84,6 +87,23 @@ class Walk:
         step = self._step(RIGHT, np.median, self._met)
         return step._replace(learning_rate=min(step.learning_rate, self._next))
 
+    def steady(self, step: Sharpest, length: int) -> Sharpest:
+        """The same, or as long as chains of so many steps bear it: where one passes a place that is too sharp, it is
+        heated, its thermostat takes the heat out again, and readings of its temperature are far from T."""
+        rate = step.learning_rate
+        for _ in range(TRIES):
+            self._params["learning_rate"] = rate
+            if self._is_steady(max(READINGS, length // PART)):
+                break
+            rate /= 2.0
+        return step._replace(learning_rate=rate)
+
+    def _is_steady(self, steps: int) -> bool:
+        # A reading is the mean of as many squares as there are weights.
+        near = max(NEAR, CHANCE * math.sqrt(2.0 / self._size)) * self._temperature
+        return all(len(run) and all(abs((s.temperature or 0.0) - self._temperature) < near for s in run)
+                   for run in self._ahead(steps, steps // READINGS))
+
     def _step(self, part: float, of: Callable[[Sequence[float]], Any], met: Sequence[float] = ()) -> Sharpest:
         known = [k for k in met or self.curvatures if k > 0.0]
         return right_step(float(of(known)) if known else math.nan, len(self._maker.data), part)
@@ -104,10 +124,12 @@ class Walk:
         self.curvatures = self._measured()
         return lost
 
-    def _ahead(self, steps: int) -> Sequence[Sequence[Sample]]:
-        """Chains of which the last step is kept, with noise of their own: those that sample have that of the seed."""
+    def _ahead(self, steps: int, thin: int = 0) -> Sequence[Sequence[Sample]]:
+        """Chains of which the last step is kept, or every so many of the later half. Their noise is their own: those
+        that sample have that of the seed."""
         ahead = copy.copy(self._maker)
-        ahead.settings = {**self._maker.settings, "burn_in": steps - 1, "thin": 1, "on_divergence": "raise"}
+        ahead.settings = {**self._maker.settings, "burn_in": steps // 2 if thin else steps - 1, "thin": thin or 1,
+                          "on_divergence": "raise"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")     # that a step is too long is what is to be found out
             try:

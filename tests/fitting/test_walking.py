@@ -112,6 +112,20 @@ def test_a_step_that_had_to_be_halved_often_is_no_longer_for_sampling(ready):
     assert walk.right().learning_rate == pytest.approx(walk.rates[0] / 2**4)
 
 
+def test_the_step_for_sampling_is_halved_until_temperatures_are_steady(ready):
+    maker, found, folder = ready
+    walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+    walk.warm(100000)
+    walk.far(500)
+    here = starts(folder)
+    short = walk.right()._replace(learning_rate=1e-4)
+    assert walk.steady(short, 2000) == short
+    steady = walk.steady(short._replace(learning_rate=1e-4 * 2**12), 2000)
+    assert steady.learning_rate < 1e-4 * 2**12
+    assert maker.settings["optimizer_params"]["learning_rate"] == steady.learning_rate
+    assert starts(folder) == here
+
+
 def test_the_chains_are_at_their_temperature(caplog):
     """The mean of d weights' v^2 / eta has a variance of 2 / d. Samples are some forty steps apart, and momentum is
     remembered for some hundred: one in five counts. No step has had to be taken back."""
