@@ -11,7 +11,7 @@ from .slopes import Readings, Slopes
 from .table import FROZEN, MAY_BE, WELL, Row
 from .told import Told
 
-__all__ = ["at_random", "configurational", "energy", "friction", "kinetic", "of_tensors"]
+__all__ = ["at_random", "bursts", "configurational", "energy", "friction", "kinetic", "of_tensors"]
 
 COLD = ("look at gradient_noise, whose value or estimate takes out more noise than there is, and write a smaller "
         "learning_rate; where the sampler has another temperature than this, write temperature=...")
@@ -20,6 +20,9 @@ STIFF = ("positions are colder than T, whatever momenta are: write a smaller lea
          "friction is large")
 HOT = ("write a smaller learning_rate, larger batches or gradient_noise='estimate': the step, or the noise of "
        "minibatches, heats the chain")
+COOL = ("heat comes in bursts, where the chain passes places too sharp for its step, or from single minibatches, and "
+        "is taken out again: the mean is right and the law is not. Write a smaller learning_rate; where readings stay "
+        "far off, larger batches")
 THAW = ("minibatches heat some directions and not these, and the thermostat, or what is told or estimated of their "
         "noise, takes the mean out of all: write larger batches or a smaller learning_rate, sgld or sghmc without "
         "gradient_noise, or, where the posterior is narrow, sg.ControlVariates; docs/correlated_noise.md")
@@ -40,6 +43,18 @@ def kinetic(chains: Chains, readings: Optional[np.ndarray], constant: Optional[f
         return Row(name, question, float("nan"), "not known", "the samples carry none")
     low, high = chains.told.kinetic(temperature, constant)
     return _row(name, question, chains, rules.heated(readings, low, high, weights), low, high)
+
+
+def bursts(chains: Chains, readings: Optional[np.ndarray], constant: Optional[float], weights: Optional[int],
+           temperature: float) -> List[Row]:
+    """Single readings: whether heat comes in bursts, which a mean does not show."""
+    if readings is None or not weights:
+        return []
+    low, high = chains.told.kinetic(temperature, constant)
+    found = rules.bursts(readings, low, high, weights)
+    detail = f"z = {found.z:.3g}; {found.number} of the later {found.of} readings are too far"
+    return [Row("bursts", "Does it stay there? Farthest reading", found.farthest, found.verdict, detail,
+                COOL if found.number else "")]
 
 
 def of_tensors(told: Told, ends: Sequence[Mapping[str, float]], sizes: Mapping[str, int],

@@ -11,8 +11,8 @@ import numpy as np
 
 from .by_arviz import ess_alone
 
-__all__ = ["Drift", "Heat", "agreed", "drift", "heated", "independent", "still", "trend",
-           "z_of"]
+__all__ = ["Bursts", "Drift", "Heat", "agreed", "bursts", "drift", "heated", "independent", "still",
+           "too_far", "trend", "z_of"]
 
 WELL, FEW = "well mixed", "too few samples"
 
@@ -26,6 +26,7 @@ REST = 1e-4             # of the standard deviation: smaller steps are rounding
 LIKE_SQUARES = 1.3      # times the spread of squares: readings that scatter no more are taken to be such
 LOOSE = 0.25            # of T: a temperature with a larger error is not known
 COLD = 0.025            # of T; a smaller error of the temperature is not worth a change
+BURST, ONE = 0.5, 6.0   # of T, and standard deviations, beyond both of which no single reading lies by chance
 
 
 def independent(values: np.ndarray) -> float:
@@ -162,6 +163,42 @@ def z_of(mean: float, error: float, low: float, high: float, squares: bool) -> f
         return (mean - right) / error
     spread = error**2 / right**2 / 9.0      # 2 / (9 k) of k degrees of freedom
     return float((np.cbrt(mean / right) - 1.0 + spread) / np.sqrt(spread))
+
+
+class Bursts(NamedTuple):
+    """Single readings of a temperature that lie where chance does not bring them.
+
+    farthest : of all readings, the one that is the most standard deviations from what is right.
+    z : how many.
+    number, of : how many lie too far, of how many that were looked at.
+    verdict : in words.
+    """
+
+    farthest: float
+    z: float
+    number: int
+    of: int
+    verdict: str
+
+
+def too_far(readings: np.ndarray, low: float, high: float, weights: int) -> Tuple[np.ndarray, np.ndarray]:
+    """z of each reading of so many weights, and whether it is further from [low, high] than chance brings it."""
+    spread = np.clip(readings, low, high) * (2.0 / weights)**0.5
+    z = np.array([z_of(float(t), float(s), low, high, True) for t, s in zip(readings, spread)])
+    return z, (np.abs(z) > ONE) & ((readings < (1.0 - BURST) * low) | (readings > (1.0 + BURST) * high))
+
+
+def bursts(values: np.ndarray, low: float, high: float, weights: int) -> Bursts:
+    """Of readings (chains, draws, 1), each the mean of so many squares, which are to lie around [low, high].
+
+    A reading of d weights has standard deviation T sqrt(2 / d) in a chain at rest, whatever keeps its mean. Where a
+    chain passes a place too sharp for its step it is heated, and a thermostat takes the heat out again: the mean of all
+    is right, and single readings are not. The first half is not looked at, where the start may still show.
+    """
+    late = values[:, values.shape[1] // 2:, 0].reshape(-1)
+    z, far = too_far(late, low, high, weights)
+    k = int(np.abs(z).argmax())
+    return Bursts(float(late[k]), float(z[k]), int(far.sum()), len(z), "step too large" if far.any() else WELL)
 
 
 def trend(values: np.ndarray) -> Tuple[float, float]:

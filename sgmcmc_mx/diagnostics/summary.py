@@ -98,6 +98,7 @@ def summary_of(chains: Chains, found: Evidence, expected: float, positions: Sequ
         rows.append(_inputs(found))
     rows.append(_start(chains, watched))
     rows.append(heat.kinetic(chains, found.temperature, found.friction, found.weights, expected))
+    rows += heat.bursts(chains, found.temperature, found.friction, found.weights, expected)
     rows += positions
     rows += heat.friction(chains, bool(positions))
     if found.distances is not None:

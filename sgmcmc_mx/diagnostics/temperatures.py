@@ -73,10 +73,10 @@ def temperatures(runs: Union[Given, BayesianTrainer], data: Any, *, net: Optiona
     Returns
     -------
     Summary
-        Rows ``'temperature'`` (kinetic), ``'configurational'`` (of all weights), ``'flattest'``, ``'steepest'``,
-        ``'coldest'`` and ``'hottest'`` (of the directions), ``'configurational 0.weight'`` and so on (of each tensor),
-        ``'random'`` (the mean of random directions),
-        ``'energy'`` (drift of U over all data) and ``'friction'``. Each z is the distance from T over its expected
+        Rows ``'temperature'`` (kinetic), ``'bursts'`` (its farthest reading), ``'configurational'`` (of all weights),
+        ``'flattest'``, ``'steepest'``, ``'coldest'`` and ``'hottest'`` (of the directions), ``'configurational
+        0.weight'`` and so on (of each tensor), ``'random'`` (the mean of random directions), ``'energy'`` (drift of U
+        over all data) and ``'friction'``. Each z is the distance from T over its expected
         fluctuation: that of squares of as many normals, or of the readings where it is more, by their effective number.
 
     Notes
@@ -93,8 +93,8 @@ def temperatures(runs: Union[Given, BayesianTrainer], data: Any, *, net: Optiona
     T = chains.told.temperature if temperature is None else number(
         "temperature", temperature, "write the sampler's, such as temperature=1.0", low=0.0, open_low=True)
     found = readings(chains, lambda s: s.temperature)
-    rows = [heat.kinetic(chains, None if found is None else found[..., np.newaxis], constant_friction(chains),
-                         moving(chains), T)]
+    known = (chains, None if found is None else found[..., np.newaxis], constant_friction(chains), moving(chains), T)
+    rows = [heat.kinetic(*known), *heat.bursts(*known)]
     if live is not None and live.num_steps:
         rows += heat.of_tensors(chains.told, [kinetic_of(live)], sizes_of(live.net), T)
     rows += of_positions(chains, data, wd, prior, T, gradients, directions, seed, batch_size, True, random_directions,

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..chains import sample_chains
 from ..chains.arguments import VECTORIZED
+from ..diagnostics.rules import too_far
 from ..prediction import using
 from ..store.samples import Sample
 from ..tuning.trial import highest_rise
@@ -34,7 +35,6 @@ BRIEF = 100         # which are so many steps,
 EACH = 40           # or one in so many of the chain's, if these are fewer;
 LAST = 3            # stretches whose curvatures the step for sampling goes by
 PART, READINGS = 10, 20     # of the chain's steps, for a trial of the step for sampling; of temperature, in these
-NEAR, CHANCE = 0.5, 6.0     # of T a reading has to be, or so many standard deviations, if these are more
 STILL = 1e-12       # a learning rate by which weights stay where they are
 FRICTION = 0.1      # heat has come in some ten steps then
 
@@ -99,10 +99,9 @@ class Walk:
         return step._replace(learning_rate=rate)
 
     def _is_steady(self, steps: int) -> bool:
-        # A reading is the mean of as many squares as there are weights.
-        near = max(NEAR, CHANCE * math.sqrt(2.0 / self._size)) * self._temperature
-        return all(len(run) and all(abs((s.temperature or 0.0) - self._temperature) < near for s in run)
-                   for run in self._ahead(steps, steps // READINGS))
+        runs = self._ahead(steps, steps // READINGS)
+        readings = np.array([s.temperature or 0.0 for run in runs for s in run])
+        return all(map(len, runs)) and not too_far(readings, self._temperature, self._temperature, self._size)[1].any()
 
     def _step(self, part: float, of: Callable[[Sequence[float]], Any], met: Sequence[float] = ()) -> Sharpest:
         known = [k for k in met or self.curvatures if k > 0.0]

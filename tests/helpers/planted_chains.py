@@ -68,7 +68,10 @@ class Classifier:
             weights[2] = self.draws(draws, self.mean + 0.5 * self.random.standard_normal(self.mean.shape))
         elif fault == "slow":
             weights = [self.slow(draws, 0.9) for _ in range(chains)]
-        return [self.chain(w, {"cold": 0.95, "hot": 1.05}.get(fault, 1.0)) for w in weights]
+        factors = np.full((chains, draws), {"cold": 0.95, "hot": 1.05}.get(fault, 1.0))
+        if fault == "bursts":       # one in twenty samples of a chain is hot, and the next too cold by as much
+            factors[1, ::20], factors[1, 1::20] = 1.6, 0.4
+        return [self.chain(w, t) for w, t in zip(weights, factors)]
 
 
 class Line:
