@@ -181,9 +181,10 @@ def _saved(net: gluon.Block, sample: sg.Sample, path: Path) -> str:
 
 
 def five_lines(table: Table, setting: Setting, size: Size, seed: int) -> Found:
-    """BayesianRegressor or BayesianClassifier with nothing said but the seconds."""
+    """BayesianRegressor or BayesianClassifier with nothing said but the seconds; or that labels are certain (alpha)."""
     estimator = sg.BayesianClassifier if table.classes else sg.BayesianRegressor
-    model = estimator(budget=size.seconds, seed=seed, **setting).fit(table.x, table.y.ravel())
+    sure = {"likelihood": sg.likelihoods.NoisyDirichlet(setting["alpha"])} if setting else {}
+    model = estimator(budget=size.seconds, seed=seed, **sure).fit(table.x, table.y.ravel())
     fit = model.fit_
     outputs = np.asarray(fit.predict(model._rows(table.x_test), samples=True, activation="identity"))
     steps = sum(fit.chosen.warm_start) + sum(fit.runs.steps) * -(-fit.chosen.batch_size // BATCH_SIZE)
@@ -249,6 +250,7 @@ WAYS: Dict[str, Way] = {
     "ensemble": Way(f"deep ensemble of {MEMBERS}", ensemble(MEMBERS),
                     _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
     "fit": Way("sg.fit, nothing chosen", five_lines, [{}]),
+    "sure": Way("sg.fit, noisy Dirichlet", five_lines, [{"alpha": alpha} for alpha in (1e-2, 1e-3)], regressions=False),
     "posterior": Way("posterior, T = 1", posterior,
                      [{"activation": activation, "first": first, "variance": variance, "lr_first": lr_first, "lr": lr,
                        "friction": 0.003, "batch": None}

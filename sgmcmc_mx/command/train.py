@@ -66,7 +66,7 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 @click.option("--network", default="mlp", show_default=True, metavar="NAME", help="mlp, lenet, resnet, or "
               "module:function, called without arguments.")
 @click.option("--hidden", type=Widths(), default="16,16,16,16", show_default=True, help="Widths of the mlp's layers.")
-@click.option("--activation", help="Of the mlp: tanh, relu, elu, ..., or choose. Default: choose for classes, tanh for "
+@click.option("--activation", help="Of the mlp: tanh, relu, elu, ..., or choose. Default: relu for classes, tanh for "
               "numbers.")
 @click.option("--budget", default="60", show_default=True, help="Seconds (60, '2 min') for all of it, or '5000 steps' "
               "of each chain.")
@@ -75,8 +75,8 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same numbers.")
 @click.option("--validation", default=0.1, show_default=True, type=click.FloatRange(0, 1, max_open=True),
               help="The part of the rows that is held out.")
-@click.option("--prior", help="The precision of a Gaussian on each weight, fan_in, suggest, or usual: wide where "
-              "columns come in. Default: usual for the mlp of a number, else 1.0.")
+@click.option("--prior", help="The precision of a Gaussian on each weight, fan_in, suggest, or usual: that of the "
+              "estimators. Default: usual for the mlp, else 1.0.")
 @click.option("--sampler", type=click.Choice(["sgnht", "sghmc", "sgld"]), help="The chain's law of motion. Default: "
               "sgnht.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The chain's step. Default: what is "

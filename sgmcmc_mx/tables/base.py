@@ -13,7 +13,7 @@ from ..chains import WarmStart
 from ..diagnostics.table import Summary
 from ..fitting import Chosen, Fit, fit
 from ..fitting.budget import Given
-from ..likelihoods import Likelihood
+from ..likelihoods import Categorical, Likelihood
 from ..priors import PriorLike
 from .checking import checked, checked_with_labels
 from .frames import FrameEncoder, has_to_be_encoded, is_frame
@@ -88,7 +88,8 @@ class Bayesian(BaseEstimator):
             raise TypeError("validation must be the fraction of rows to hold out, or 'auto', got "
                             f"{self.validation!r:.80}; write validation=0.1")
         nets = networks(x.shape[1], self.hidden, outputs, self.activation, log_sigma)
-        prior = usual_prior(len(x)) if isinstance(self.prior, str) and self.prior == USUAL else self.prior
+        usual = isinstance(self.prior, str) and self.prior == USUAL
+        prior = usual_prior(len(x), isinstance(likelihood, Categorical)) if usual else self.prior
         self.fit_ = fit(nets, likelihood, x, y, validation=self.validation, chains=self.chains, budget=self.budget,
                         samples=self.samples, store=self.store, seed=self.seed, prior=prior,
                         optimizer=self.optimizer, optimizer_params=self.optimizer_params, batch_size=self.batch_size,

@@ -9,16 +9,16 @@ from mxnet import gluon
 from ..nn import LogSigma
 from ..priors import FanIn
 
-__all__ = ["ACTIVATIONS", "CHOOSE", "HIDDEN", "OF_REGRESSION", "USUAL", "Mlp", "checked_hidden", "networks",
-           "usual_prior"]
+__all__ = ["ACTIVATIONS", "CHOOSE", "HIDDEN", "OF_CLASSES", "OF_REGRESSION", "USUAL", "Mlp", "checked_hidden",
+           "networks", "usual_prior"]
 
 USUAL = "usual"
-# Of each weight and bias that a column meets first, and of what a unit of a later layer sums up; for few rows, and from
-# so many on.
+# Of each weight and bias that a column meets first, of what a unit of a later layer sums up, and for classes of any;
+# for few rows, and from so many on.
 VARIANCE, OF_FEW, FEW = 4.0, 1.0, 500
 
 HIDDEN = (16, 16, 16, 16)       # rows held out of airfoil ask for the fourth layer; other tables do not mind it
-OF_REGRESSION = "tanh"
+OF_REGRESSION, OF_CLASSES = "tanh", "relu"
 CHOOSE = "choose"
 TRIED = ("tanh", "relu", "elu")      # by 'choose'; all of them move as one native operation
 
@@ -50,10 +50,13 @@ class Mlp(NamedTuple):
         return net
 
 
-def usual_prior(rows: int) -> Dict[str, Any]:
-    """Wide where columns come in, so that y may turn often within a column's range, and narrow from there on: the sum
-    that a unit forms of a layer's outputs has the same spread however many there are. Of few rows, which could not tell
-    such turns from noise, the first layer is no wider than N(0, 1)."""
+def usual_prior(rows: int, classes: bool) -> Dict[str, Any]:
+    """The sum that a unit forms of a layer's outputs has the same spread however many there are.
+
+    For numbers the first layer is wide, so that y may turn often within a column's range; of few rows, which could not
+    tell such turns from noise, no wider than N(0, 1). For classes it is as narrow as the others: chains agree then."""
+    if classes:
+        return {".*weight": FanIn(VARIANCE), ".*": 1.0}
     variance = VARIANCE if rows >= FEW else OF_FEW
     return {"0.weight": 1.0 / variance, "0.bias": 1.0 / variance, ".*weight": FanIn(variance), ".*": 1.0}
 

@@ -220,6 +220,11 @@ def test_wrong_arguments_are_told_at_fit(options, message):
         model.fit(X, Y)
 
 
+def test_a_classifiers_likelihood_is_of_classes():
+    with pytest.raises(TypeError, match="likelihood must be one of classes, got Gaussian.*write sg.likelihoods.Categ"):
+        classifier(likelihood=sg.likelihoods.Gaussian(1.0)).fit(X, X[:, 0] > 0)
+
+
 def test_a_wrong_training_is_named_as_it_was_written():
     """sg.fit calls it warm_start."""
     with pytest.raises(TypeError, match="training must be 'auto', a WarmStart or None, got 'yes'; write training="):
@@ -267,6 +272,24 @@ except ImportError as e:
     assert "BayesianRegressor needs scikit-learn, which is not there; write pip install 'sgmcmc_mx[sklearn]'" in \
         done.stdout, done.stderr
     assert "sklearn" in sys.modules
+
+
+def test_a_classifiers_usual_prior_is_as_wide_in_every_layer():
+    model = classifier(budget="10 steps", prior="usual").fit(X, X[:, 0] > 0)
+    prior = sg.priors.as_prior(model.fit_.chosen.optimizer_params["prior"])
+    names = model.fit_.runs.setup.net._collect_params_with_prefix()
+    precisions = {name: prior.precision([name], p.shape) for name, p in names.items()}
+    assert precisions["0.weight"] == pytest.approx(3 / 4) and precisions["1.weight"] == pytest.approx(8 / 4)
+    assert precisions["0.bias"] == precisions["1.bias"] == 1.0
+
+
+def test_a_classifier_takes_labels_for_certain_where_that_is_said():
+    sure = sg.likelihoods.NoisyDirichlet(1e-3)
+    plain, certain = [clone(classifier(likelihood=one)).fit(X, X[:, 0] > 0) for one in (None, sure)]
+    assert type(plain.fit_.likelihood) is sg.likelihoods.Categorical
+    assert certain.fit_.likelihood.alpha == 1e-3
+    right = certain.predict_proba(X)[np.arange(len(X)), (X[:, 0] > 0).astype(int)]
+    np.testing.assert_allclose(certain.log_predictive_density(X, X[:, 0] > 0), np.log(right), rtol=1e-3)
 
 
 @pytest.mark.parametrize("rows, variance", [(100, 1.0), (600, 4.0)])

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence, Tuple
 from mxnet import gluon
 
 from ...nn import convert_batchnorm
-from ...tables.mlp import CHOOSE, OF_REGRESSION
+from ...tables.mlp import OF_CLASSES, OF_REGRESSION
 from ...tables.mlp import networks as mlps
 from .examples import CLASSIFICATION
 from .files import is_call, named
@@ -70,7 +70,7 @@ def networks_of(options: Mapping[str, Any], target: Mapping[str, Any],
     outputs = len(target["classes"]) if classes else 2
     if name == MLP:
         width = math.prod(shape)
-        activation = options["activation"] or (CHOOSE if classes else OF_REGRESSION)
+        activation = options["activation"] or (OF_CLASSES if classes else OF_REGRESSION)
         return mlps(width, tuple(options["hidden"]), outputs, activation), (width,)
     if name in _IMAGES:
         return {name: _IMAGES[name](outputs)}, _image(name, tuple(shape))

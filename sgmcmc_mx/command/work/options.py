@@ -10,7 +10,7 @@ from ..._compat import COMMAND
 from ...fitting.budget import Budget, checked_budget
 from ...priors import as_prior
 from ...tables.mlp import USUAL, usual_prior
-from .examples import REGRESSION
+from .examples import CLASSIFICATION
 from .networks import MLP
 from .recipe import Recipe
 
@@ -60,8 +60,8 @@ def prior_of(recipe: Recipe, rows: int) -> Any:
     """As said; else that of the estimators."""
     text = recipe.options["prior"]
     if text is None:
-        text = USUAL if recipe.options["network"] == MLP and recipe.target["task"] == REGRESSION else NUMBER
-    return usual_prior(rows) if text == USUAL else _as_prior(text)
+        text = USUAL if recipe.options["network"] == MLP else NUMBER
+    return usual_prior(rows, recipe.target["task"] == CLASSIFICATION) if text == USUAL else _as_prior(text)
 
 
 def _as_prior(text: str) -> Any:
