@@ -71,7 +71,7 @@ def _settings(ctx: click.Context, param: click.Parameter, path: Optional[str]) -
 @click.option("--budget", default="60", show_default=True, help="Seconds (60, '2 min') for all of it, or '5000 steps' "
               "of each chain.")
 @click.option("--chains", default=4, show_default=True, type=click.IntRange(1), help="How many chains.")
-@click.option("--samples", default=100, show_default=True, type=click.IntRange(1), help="Samples of each chain.")
+@click.option("--samples", default=150, show_default=True, type=click.IntRange(1), help="Samples of each chain.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same numbers.")
 @click.option("--validation", default=0.1, show_default=True, type=click.FloatRange(0, 1, max_open=True),
               help="The part of the rows that is held out.")

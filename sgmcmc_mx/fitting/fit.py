@@ -27,7 +27,7 @@ __all__ = ["fit"]
 
 
 def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y: Any = None, *,
-        validation: Validation = AUTO, chains: int = 4, budget: Given = 60, samples: int = 100,
+        validation: Validation = AUTO, chains: int = 4, budget: Given = 60, samples: int = 150,
         store: Union[None, str, os.PathLike] = None, seed: int = 0, prior: Union[None, PriorLike] = SUGGEST,
         optimizer: Optional[str] = None, optimizer_params: Optional[Mapping[str, Any]] = None,
         batch_size: Optional[int] = None,
@@ -62,8 +62,8 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
         included and training not: then the same seed gives the same samples. However short the time, each chain makes
         some 60 steps; and ``suggest``, which has three tenths of it, looks at six places at least, so that on a busy
         machine a short budget is overrun.
-    samples : int, default 100
-        Of each chain; :meth:`Fit.resume` adds to them.
+    samples : int, default 150
+        Of each chain, somewhat more than ``summary()`` needs where they are independent; :meth:`Fit.resume` adds to them.
     store : str or os.PathLike, optional
         A folder for the chains. The same call goes on with what is there: to as many steps as the budget says, or for
         as many seconds more. ``sg.load`` reads it. Default: a temporary one.

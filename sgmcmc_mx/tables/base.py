@@ -32,7 +32,7 @@ class Bayesian(BaseEstimator):
     encoder_: Any
 
     def __init__(self, hidden: Union[int, Sequence[int]] = HIDDEN, *, activation: str = CHOOSE, chains: int = 4,
-                 budget: Given = 60, samples: int = 100, seed: int = 0,
+                 budget: Given = 60, samples: int = 150, seed: int = 0,
                  prior: Union[None, PriorLike] = 1.0, validation: Union[float, str] = AUTO,
                  batch_size: Optional[int] = None, optimizer: Optional[str] = None,
                  optimizer_params: Optional[Dict[str, Any]] = None,

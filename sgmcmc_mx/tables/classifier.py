@@ -66,7 +66,7 @@ class BayesianClassifier(ClassifierMixin, Bayesian):
     likelihood: Optional[Categorical] = None        # of one that an earlier version has pickled
 
     def __init__(self, hidden: Union[int, Sequence[int]] = HIDDEN, *, likelihood: Optional[Categorical] = None,
-                 activation: str = OF_CLASSES, chains: int = 4, budget: Given = 60, samples: int = 100,
+                 activation: str = OF_CLASSES, chains: int = 4, budget: Given = 60, samples: int = 150,
                  seed: int = 0, prior: Union[None, PriorLike] = USUAL, validation: Union[float, str] = AUTO,
                  batch_size: Optional[int] = None, optimizer: Optional[str] = None,
                  optimizer_params: Optional[Dict[str, Any]] = None,

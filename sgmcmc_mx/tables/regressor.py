@@ -71,7 +71,7 @@ class BayesianRegressor(RegressorMixin, Bayesian):
     """
 
     def __init__(self, hidden: Union[int, Sequence[int]] = HIDDEN, *, noise: str = BY_INPUT,
-                 activation: str = OF_REGRESSION, chains: int = 4, budget: Given = 60, samples: int = 100,
+                 activation: str = OF_REGRESSION, chains: int = 4, budget: Given = 60, samples: int = 150,
                  seed: int = 0, prior: Union[None, PriorLike] = USUAL, validation: Union[float, str] = AUTO,
                  batch_size: Optional[int] = None, optimizer: Optional[str] = None,
                  optimizer_params: Optional[Dict[str, Any]] = None,
