@@ -92,7 +92,7 @@ def chosen_settings(found: Trained, maker: Maker, optimizer: str, given: Params,
 
 def by_curvature(found: Trained, maker: Maker, optimizer: str, given: Params) -> Optional[Settings]:
     """The step of a chain on all data, by their largest curvature; None where there is none to go by."""
-    step = sharpest(found, maker, FAR)
+    step = sharpest(found, maker, given, FAR)
     if math.isnan(step.curvature):
         return None
     params = {**given, "learning_rate": step.learning_rate, "num_data": len(maker.data)}

@@ -63,7 +63,8 @@ def fit(net: Union[Network, Mapping[str, Network]], likelihood: Loss, x: Any, y:
         some 60 steps; and ``suggest``, which has three tenths of it, looks at six places at least, so that on a busy
         machine a short budget is overrun.
     samples : int, default 150
-        Of each chain, somewhat more than ``summary()`` needs where they are independent; :meth:`Fit.resume` adds to them.
+        Of each chain, somewhat more than ``summary()`` needs where they are independent; :meth:`Fit.resume` adds to
+        them.
     store : str or os.PathLike, optional
         A folder for the chains. The same call goes on with what is there: to as many steps as the budget says, or for
         as many seconds more. ``sg.load`` reads it. Default: a temporary one.

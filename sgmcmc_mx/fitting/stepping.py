@@ -1,13 +1,15 @@
 """The step of chains that see all rows: by the largest curvature of U where the training has led."""
 from __future__ import annotations
 
-from typing import List, NamedTuple
+from typing import Any, List, Mapping, NamedTuple
 
 import numpy as np
+from mxnet import gluon
 
 from ..data import ArrayLoader
 from ..gradients.dense_stack import Stack
 from ..gradients.native import NativeGradient, fitting_stack
+from ..priors.names import prior_laws
 from .network import Maker
 from .training import Trained
 
@@ -27,23 +29,25 @@ class Sharpest(NamedTuple):
     reason: str
 
 
-def sharpest(found: Trained, maker: Maker, part: float) -> Sharpest:
+def sharpest(found: Trained, maker: Maker, params: Mapping[str, Any], part: float) -> Sharpest:
     """By differences of native gradients over all rows, which cost milliseconds: :func:`sgmcmc_mx.suggest` takes some
     thousand operators of MXNet to say the same, and what it says of minibatch noise is not needed here.
 
-    NaN where the curvature is not finite or not above 0.
+    ``params`` are the sampler's arguments, whose prior is a part of U. NaN where the curvature is not finite or not
+    above 0.
     """
     setup, data = found.setup, maker.data.loader(len(maker.data))
     stack = fitting_stack(setup.net, setup.likelihood, data)
     if isinstance(stack, str):
         raise RuntimeError(f"the network has no native gradient: {stack}")
-    slope = _Slope(stack, data)
+    slope = _Slope(setup.net, stack, data, params)
     start = slope.weights()
     far = NEAR * (1.0 + float(np.linalg.norm(start)))
     direction, curvature = np.random.RandomState(0).standard_normal(start.size), float("nan")
     for _ in range(ITERATIONS):
         direction /= np.linalg.norm(direction)
-        product = (slope.at(start + far * direction) - slope.at(start - far * direction)) / (2.0 * far)
+        with np.errstate(invalid="ignore"):     # of infinities
+            product = (slope.at(start + far * direction) - slope.at(start - far * direction)) / (2.0 * far)
         curvature = abs(float(direction @ product))
         if not np.isfinite(product).all() or not curvature > 0.0:
             curvature = float("nan")
@@ -60,10 +64,13 @@ def right_step(curvature: float, examples: int, part: float) -> Sharpest:
 
 
 class _Slope:
-    """The gradient of the summed -log p of all rows, as a function of all weights in one array."""
+    """The gradient of U over all rows, as a function of all weights in one array."""
 
-    def __init__(self, stack: Stack, data: ArrayLoader) -> None:
+    def __init__(self, net: gluon.Block, stack: Stack, data: ArrayLoader, params: Mapping[str, Any]) -> None:
         self._arrays = [(p.list_data()[0], p.list_grad()[0]) for p in stack.params]
+        named = net._collect_params_with_prefix()
+        names = [(p.name, *(name for name, its in named.items() if its is p)) for p in stack.params]
+        self._laws = prior_laws(stack.params, names, params.get("wd", 1.0), params.get("prior"))
         self._native, self._rows = NativeGradient.on(stack, data), np.arange(len(data.arrays[0]))
 
     def weights(self) -> np.ndarray:
@@ -76,7 +83,9 @@ class _Slope:
             w[:] = weights[place:place + w.size].reshape(w.shape).astype(np.float32)
             place += w.size
         self._native.run(self._rows)
-        return _joined([g.asnumpy() for _, g in self._arrays])
+        return _joined([g.asnumpy() for _, g in self._arrays]) + _joined(
+            [(law.precision * w if law.is_plain else law.slope(w)).asnumpy()
+             for law, (w, _) in zip(self._laws, self._arrays)])
 
 
 def _joined(arrays: List[np.ndarray]) -> np.ndarray:

@@ -143,7 +143,7 @@ class Walk:
         found, net = [], self._found.setup.net
         for path in reversed(self._starts):         # the network is left at the first
             net.load_parameters(str(path), ctx=self._context)
-            found.append(sharpest(self._found, self._maker, RIGHT).curvature)
+            found.append(sharpest(self._found, self._maker, self._params, RIGHT).curvature)
         return found
 
 

@@ -7,7 +7,6 @@ import mxnet as mx
 from mxnet import autograd, gluon
 from mxnet import ndarray as nd
 
-from .._check import number
 from .._network import Loss
 from ..batches.batch import Batch
 from ..batches.labelled import Labelled, LabelledData
@@ -15,12 +14,13 @@ from ..batches.layout import BatchLayout
 from ..kernels.lists import Adding, as_mxnet_reads, copies, sums_of_squares
 from ..likelihoods import Likelihood
 from ..prediction.forward import forward
-from ..priors import Law, PriorLike, as_prior, check_precision
+from ..priors import PriorLike, as_prior
+from ..priors.names import prior_laws
 from ..samplers._hyper import Hyper
 from .losses import Losses, settle
 from .place import Place
 
-__all__ = ["Potential", "prior_laws"]
+__all__ = ["Potential"]
 
 
 class Potential:
@@ -271,20 +271,3 @@ def _check_parameters(params: Iterable[gluon.Parameter]) -> None:
         if "float16" in str(p.dtype):
             raise ValueError(f"parameter {p.name} is float16, in which most proposals would be rounded away; write "
                              "net.cast('float32')")
-
-
-def prior_laws(params: Sequence[gluon.Parameter], names: Sequence[Tuple[str, ...]], wd: float,
-               prior: Optional[PriorLike]) -> List[Law]:
-    """Prior of each parameter: ``prior`` or N(0, 1/``wd``), tightened by its ``wd_mult``."""
-    wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
-    prior = None if prior is None else as_prior(prior)
-    if prior is not None:
-        prior.check(names)
-    found = []
-    for p, known_as in zip(params, names):
-        law = None if prior is None else prior.law(known_as, p.shape)
-        law = (Law.plain(wd) if law is None else law).tightened(p.wd_mult)
-        if law.is_plain:
-            check_precision(law.precision, p.name)
-        found.append(law)
-    return found

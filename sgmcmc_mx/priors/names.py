@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
-from .base import HOW, Prior
+from mxnet import gluon
+
+from .._check import number
+from .base import HOW, Prior, check_precision
 from .gaussian import Constant, FanIn
 from .law import Law
 
-__all__ = ["ByName", "PriorLike", "as_prior"]
+__all__ = ["ByName", "PriorLike", "as_prior", "prior_laws"]
 
 
 class ByName(Prior):
@@ -81,3 +84,20 @@ def as_prior(value: PriorLike) -> Prior:
     if isinstance(value, type) and issubclass(value, Prior):
         raise TypeError(f"prior is the class {value.__name__}, not an object of it; write {value.__name__}(...)")
     return Constant(value)
+
+
+def prior_laws(params: Sequence[gluon.Parameter], names: Sequence[Tuple[str, ...]], wd: float,
+               prior: Optional[PriorLike]) -> List[Law]:
+    """Prior of each parameter: ``prior`` or N(0, 1/``wd``), tightened by its ``wd_mult``."""
+    wd = number("wd", wd, "wd is the prior precision 1 / variance, wd=1.0 by default", low=0.0)
+    prior = None if prior is None else as_prior(prior)
+    if prior is not None:
+        prior.check(names)
+    found = []
+    for p, known_as in zip(params, names):
+        law = None if prior is None else prior.law(known_as, p.shape)
+        law = (Law.plain(wd) if law is None else law).tightened(p.wd_mult)
+        if law.is_plain:
+            check_precision(law.precision, p.name)
+        found.append(law)
+    return found

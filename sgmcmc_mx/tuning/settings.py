@@ -9,8 +9,8 @@ from mxnet import gluon
 from .._network import Loss
 from ..batches.labelled import LabelledData
 from ..batches.layout import BatchLayout
-from ..full_data.potential import prior_laws
 from ..gradients import Gradients
+from ..priors.names import prior_laws
 from .arguments import asked
 from .choosing import by_the_cheapest_way, by_the_sampler, checked_sampler
 from .deadline import Deadline

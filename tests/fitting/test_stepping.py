@@ -30,11 +30,24 @@ def _largest(shown):
 def test_the_largest_curvature_is_that_of_a_linear_model():
     found, maker = _found()
     before = [p.data().asnumpy() for p in found.setup.net.collect_params().values()]
-    step = sharpest(found, maker, 0.1)
+    step = sharpest(found, maker, {"wd": 0.0}, 0.1)
     assert step.curvature == pytest.approx(_largest(X), rel=0.02)
     assert step.learning_rate == pytest.approx(0.1 * 300 / step.curvature, rel=0.01)
     for old, p in zip(before, found.setup.net.collect_params().values()):
         np.testing.assert_array_equal(p.data().asnumpy(), old)
+
+
+@pytest.mark.parametrize("params, more", [
+    ({}, 1.0), ({"wd": 2000.0}, 2000.0), ({"prior": 3000.0}, 3000.0),
+    ({"prior": {"weight": 4000.0, "bias": 1.0}}, 4000.0),
+    ({"prior": sg.priors.FanIn(0.001)}, 3000.0),
+    ({"prior": sg.priors.StudentT(3.0, 0.03)}, 4.0 / 3.0 / 0.03**2)])     # (df + 1) / (df s^2), near 0
+def test_the_prior_is_a_part_of_it(params, more):
+    """Along x's first column, where U is steepest, and the weight is near 0."""
+    found, maker = _found()
+    for p in found.setup.net.collect_params().values():
+        p.set_data(mx.nd.zeros(p.shape))
+    assert sharpest(found, maker, params, 0.1).curvature == pytest.approx(_largest(X) + more, rel=0.02)
 
 
 def test_without_curvature_there_is_no_step():
@@ -42,7 +55,7 @@ def test_without_curvature_there_is_no_step():
     found, maker = _found()
     for p in found.setup.net.collect_params().values():
         p.set_data(mx.nd.full(p.shape, np.inf))
-    assert np.isnan(sharpest(found, maker, 0.1).curvature)
+    assert np.isnan(sharpest(found, maker, {}, 0.1).curvature)
 
 
 def test_a_fit_goes_far_and_then_samples_with_a_step_that_curvature_allows():
