@@ -34,7 +34,8 @@ TRIES = 6           # of each, a quarter as long after one that a chain has blow
 BRIEF = 100         # which are so many steps,
 EACH = 40           # or one in so many of the chain's, if these are fewer;
 LAST = 3            # stretches whose curvatures the step for sampling goes by
-PART, READINGS = 10, 20     # of the chain's steps, for a trial of the step for sampling; of temperature, in these
+# One in so many of the chain's steps, for trials of the step for sampling: most that are too long show it soon.
+PARTS, READINGS = (40, 10), 20      # readings of temperature in each
 STILL = 1e-12       # a learning rate by which weights stay where they are
 FRICTION = 0.1      # heat has come in some ten steps then
 
@@ -93,7 +94,7 @@ class Walk:
         rate = step.learning_rate
         for _ in range(TRIES):
             self._params["learning_rate"] = rate
-            if self._is_steady(max(READINGS, length // PART)):
+            if all(self._is_steady(max(READINGS, length // part)) for part in PARTS):
                 break
             rate /= 2.0
         return step._replace(learning_rate=rate)
