@@ -24,7 +24,7 @@ ROOMS = {
     "serving": ["prediction", "store", "batches", "likelihoods", "_network", "_check", "_version"],
     "tables": ["fitting", "diagnostics", "chains", "nn", "priors", "likelihoods", "_check"],
     "fitting": ["diagnostics", "chains", "tuning", "trainer", "prediction", "store", "gradients", "batches", "data",
-                "samplers", "kernels", "priors", "errors", "_network", "_generators", "_check"],
+                "samplers", "kernels", "likelihoods", "priors", "errors", "_network", "_generators", "_check"],
     "inference_data": ["chains", "full_data", "trainer", "prediction", "store", "batches", "likelihoods", "_network",
                        "_check", "_version"],
     "diagnostics": ["chains", "tuning", "full_data", "trainer", "gradients", "prediction", "batches", "store",

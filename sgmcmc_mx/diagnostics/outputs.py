@@ -72,7 +72,8 @@ def _outputs(chains: Chains, samples: Any, data: Any, batch_size: int) -> np.nda
 
 
 def log_likelihood(likelihood: Likelihood, block: Block) -> np.ndarray:
-    """log p(y | x, w) of every sample and example of a block, (samples, examples)."""
+    """log p(y | x, w) of every sample and example of a block, (samples, examples): of labels, as they are predicted."""
+    likelihood = likelihood.of_labels
     if block.labels is None:
         raise ValueError("labels is not given, and log p(y | x) needs them; write labels=y, those of the held-out "
                          "examples, or of='probabilities'")

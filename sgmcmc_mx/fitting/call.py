@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 
+from .. import likelihoods
 from ..chains.arguments import VECTORIZED
 from ..tuning.arguments import AUTO
 from .budget import Budget, Clock
@@ -81,7 +82,7 @@ class Call:
         maker = self._makers.get(kept["network"])
         mine = {**self._about(maker or next(iter(self._makers.values()))), "optimizer": optimizer}
         for name, value in mine.items():
-            if kept[name] != value:
+            if kept.get(name, value) != value:      # an earlier version told no likelihood
                 raise ValueError(f"{name}={value!r} is given, and the fit in {self.folder.path} was begun with {name}="
                                  f"{kept[name]!r}; write that, or another store")
         if maker is None:
@@ -105,8 +106,11 @@ class Call:
 
     def _about(self, maker: Maker) -> Dict[str, Any]:
         """What a fit that goes on has to have in common with the one that began."""
-        return {"examples": len(maker.data), "batch_size": maker.batch_size, "seed": self._seed,
-                "data": maker.data.fingerprint()}
+        about = {"examples": len(maker.data), "batch_size": maker.batch_size, "seed": self._seed,
+                 "data": maker.data.fingerprint()}
+        if type(maker.likelihood).__module__.startswith(likelihoods.__name__):      # one of the user's says too little
+            about["likelihood"] = repr(maker.likelihood)
+        return about
 
     def _best_network(self, warm_start: Any, seconds: Optional[float]) -> Tuple[str, Trained, Start]:
         """Of several the one that predicts the held-out part best, and the training that all chains have."""

@@ -48,7 +48,8 @@ def sharpest(found: Trained, maker: Maker, params: Mapping[str, Any], part: floa
         direction /= np.linalg.norm(direction)
         with np.errstate(invalid="ignore"):     # of infinities
             product = (slope.at(start + far * direction) - slope.at(start - far * direction)) / (2.0 * far)
-        curvature = abs(float(direction @ product))
+        # Of an indefinite Hessian direction @ product may be anything between; the length only grows.
+        curvature = float(np.linalg.norm(product))
         if not np.isfinite(product).all() or not curvature > 0.0:
             curvature = float("nan")
             break

@@ -49,6 +49,11 @@ class Likelihood(gluon.loss.Loss):
         """Arguments, other than a sigma, with which one like this is made. A checkpoint keeps them."""
         return {}
 
+    @property
+    def of_labels(self) -> Likelihood:
+        """Whose mean or probabilities ``predictive`` gives: another one, where the loss is no -log p(y)."""
+        return self
+
     def hybridize(self, active: bool = True, *args: Any, **kwargs: Any) -> None:
         """As for any block of Gluon, with its options. Without it one of this package is a single operator, too."""
         self.by_itself = False

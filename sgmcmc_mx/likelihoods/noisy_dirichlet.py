@@ -31,7 +31,8 @@ class NoisyDirichlet(Categorical):
         As of :class:`Categorical`.
 
     ``predictive`` is softmax of the logits. The loss is a density of pseudo-observations of logits, and not of the
-    label: compare it with no other likelihood's (use ``predictive`` for that), and labels cannot be drawn from it.
+    label: compare it with no other likelihood's, and labels cannot be drawn from it. Summaries, reports and
+    ``log_predictive_density`` score labels by ``predictive``.
     """
 
     def __init__(self, alpha: float = 0.01, ignore_label: Optional[int] = None, axis: int = -1, **kwargs: Any) -> None:
@@ -55,6 +56,11 @@ class NoisyDirichlet(Categorical):
     def arguments(self) -> dict:
         """What it was made with, for a checkpoint."""
         return {"alpha": self._alpha, **super().arguments()}
+
+    @property
+    def of_labels(self) -> Categorical:
+        """That of labels, for a score: softmax of the logits, as ``predictive`` has it."""
+        return Categorical(**super().arguments())
 
     def draw(self, output: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         raise NotImplementedError("NoisyDirichlet has no law of labels to draw from; write Categorical(), whose "

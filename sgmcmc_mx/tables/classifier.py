@@ -23,8 +23,9 @@ __all__ = ["BayesianClassifier"]
 class BayesianClassifier(ClassifierMixin, Bayesian):
     """Classes by an average over neural networks.
 
-    It standardises columns, holds a part of the rows out, and calls :func:`sgmcmc_mx.fit`. In a frame of pandas
-    categories become columns of 0 and 1, and missing numbers the median, with a column that says where.
+    It standardises columns and calls :func:`sgmcmc_mx.fit`, with a part of the rows held out where something is chosen
+    by them. In a frame of pandas categories become columns of 0 and 1, and missing numbers the median, with a column
+    that says where.
 
     Parameters
     ----------

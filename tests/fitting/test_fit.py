@@ -121,6 +121,9 @@ def test_a_store_is_gone_on_with(tmp_path, quick):
     np.testing.assert_array_equal(fit(budget="60 steps", store=folder).predict(X).mean, more.predict(X).mean)
     with pytest.raises(ValueError, match="data='.*is given, and the fit in .* was begun with data="):
         fit(y=Y + 1.0, store=folder)
+    with pytest.raises(ValueError, match=r"likelihood='Gaussian\(sigma=0.9\)' is given, and the fit in .* was begun "
+                       "with likelihood='Gaussian"):
+        fit(likelihood=sg.likelihoods.Gaussian(0.9), store=folder)
     with pytest.raises(ValueError, match="optimizer='sgld' is given.*begun with optimizer='sgnht'; write that, or ano"):
         fit(optimizer="sgld", optimizer_params={"learning_rate": 1e-3}, store=folder)
     (folder / "fit.json").write_text("{")

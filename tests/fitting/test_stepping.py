@@ -70,3 +70,16 @@ def test_a_fit_goes_far_and_then_samples_with_a_step_that_curvature_allows():
     weights = [np.concatenate([a.asnumpy().ravel() for a in start.values()]) for start in starts]
     assert all(np.abs(np.sort(w)[-1] - 1.0) < 0.2 and np.sort(w)[0] == pytest.approx(-1.0, abs=0.2) for w in weights)
     assert np.abs(weights[0] - weights[1]).max() > 1e-4
+
+
+def test_where_u_is_a_saddle_the_curvature_is_the_larger_of_both_signs():
+    """As of a network that is not trained: of each sign there are curvatures of nearly the same size, and a direction
+    that is between them has none."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(1, in_units=3, use_bias=False), gluon.nn.Dense(1, in_units=1, use_bias=False))
+    net.initialize(mx.init.Zero())
+    maker = Maker(net, sg.likelihoods.Gaussian(1.0), parted(X, Y, 0.0, 0), 100, None)
+    found = trained(maker, None, 0, 0, mx.cpu())
+    # U = sum (y - v w.x)^2 / 2 has at w = v = 0 the second derivatives -sum y x of v and w, and no others.
+    expected = np.linalg.norm(Y[:, 0].astype("float64") @ X)
+    assert sharpest(found, maker, {"wd": 0.0}, 0.1).curvature == pytest.approx(expected, rel=0.01)
