@@ -185,7 +185,8 @@ def too_far(readings: np.ndarray, low: float, high: float, weights: int) -> Tupl
     """z of each reading of so many weights, and whether it is further from [low, high] than chance brings it."""
     spread = np.clip(readings, low, high) * (2.0 / weights)**0.5
     z = np.array([z_of(float(t), float(s), low, high, True) for t, s in zip(readings, spread)])
-    return z, (np.abs(z) > ONE) & ((readings < (1.0 - BURST) * low) | (readings > (1.0 + BURST) * high))
+    near = ((1.0 - BURST) * low <= readings) & (readings <= (1.0 + BURST) * high)
+    return z, ~(near | (np.abs(z) <= ONE))      # what is no number is too far
 
 
 def bursts(values: np.ndarray, low: float, high: float, weights: int) -> Bursts:
@@ -197,7 +198,7 @@ def bursts(values: np.ndarray, low: float, high: float, weights: int) -> Bursts:
     """
     late = values[:, values.shape[1] // 2:, 0].reshape(-1)
     z, far = too_far(late, low, high, weights)
-    k = int(np.abs(z).argmax())
+    k = int(np.where(np.isnan(z), np.inf, np.abs(z)).argmax())
     return Bursts(float(late[k]), float(z[k]), int(far.sum()), len(z), "step too large" if far.any() else WELL)
 
 

@@ -5,10 +5,12 @@ from typing import Any, List, Mapping, NamedTuple
 
 import numpy as np
 from mxnet import gluon
+from mxnet import ndarray as nd
 
 from ..data import ArrayLoader
 from ..gradients.dense_stack import Stack
 from ..gradients.native import NativeGradient, fitting_stack
+from ..priors import Law
 from ..priors.names import prior_laws
 from .network import Maker
 from .training import Trained
@@ -85,8 +87,14 @@ class _Slope:
             place += w.size
         self._native.run(self._rows)
         return _joined([g.asnumpy() for _, g in self._arrays]) + _joined(
-            [(law.precision * w if law.is_plain else law.slope(w)).asnumpy()
-             for law, (w, _) in zip(self._laws, self._arrays)])
+            [_of_prior(law, w).asnumpy() for law, (w, _) in zip(self._laws, self._arrays)])
+
+
+def _of_prior(law: Law, w: nd.NDArray) -> nd.NDArray:
+    """A prior's gradient; of one with a kink that of its mean curvature, for a difference across the kink says nothing.
+    """
+    has_kink = law.power is not None and law.power < 2.0
+    return law.precision * w if law.is_plain or has_kink else law.slope(w)
 
 
 def _joined(arrays: List[np.ndarray]) -> np.ndarray:

@@ -84,6 +84,9 @@ class BayesianClassifier(ClassifierMixin, Bayesian):
             raise TypeError(f"likelihood must be one of classes, got {self.likelihood!r:.80}; write "
                             "sg.likelihoods.Categorical(), or NoisyDirichlet(1e-3) where labels are certain")
         likelihood = Categorical() if self.likelihood is None else self.likelihood
+        if likelihood.ignore_label is not None:
+            raise ValueError(f"likelihood ignores the label {likelihood.ignore_label}, and classes have their places "
+                             "in classes_; leave rows without a label out, and write ignore_label=None")
         rows, labels = self._rows_and_labels(X, y, False)
         check_classification_targets(labels)
         self.classes_, places = np.unique(labels, return_inverse=True)

@@ -52,6 +52,7 @@ def test_chance_brings_no_reading_too_far():
         assert not rules.bursts(readings, 0.7, 0.7, weights).number
     assert rules.bursts(np.full((1, 10, 1), 1.1), 0.7, 0.7, 1000).number == 5      # of the later half
     assert not rules.bursts(np.full((1, 10, 1), 1.1), 0.7, 1.0, 1000).number
+    assert rules.bursts(np.array([1.0, 1.0, 1.0, np.nan]).reshape(1, 4, 1), 1.0, 1.0, 1000).number == 1
 
 
 def test_a_single_chain():

@@ -41,7 +41,8 @@ def test_the_largest_curvature_is_that_of_a_linear_model():
     ({}, 1.0), ({"wd": 2000.0}, 2000.0), ({"prior": 3000.0}, 3000.0),
     ({"prior": {"weight": 4000.0, "bias": 1.0}}, 4000.0),
     ({"prior": sg.priors.FanIn(0.001)}, 3000.0),
-    ({"prior": sg.priors.StudentT(3.0, 0.03)}, 4.0 / 3.0 / 0.03**2)])     # (df + 1) / (df s^2), near 0
+    ({"prior": sg.priors.StudentT(3.0, 0.03)}, 4.0 / 3.0 / 0.03**2),     # (df + 1) / (df s^2), near 0
+    ({"prior": sg.priors.Laplace(0.02)}, 1.0 / 0.02**2)])                # no kink, but E[(d log p / dw)^2]
 def test_the_prior_is_a_part_of_it(params, more):
     """Along x's first column, where U is steepest, and the weight is near 0."""
     found, maker = _found()

@@ -223,6 +223,8 @@ def test_wrong_arguments_are_told_at_fit(options, message):
 def test_a_classifiers_likelihood_is_of_classes():
     with pytest.raises(TypeError, match="likelihood must be one of classes, got Gaussian.*write sg.likelihoods.Categ"):
         classifier(likelihood=sg.likelihoods.Gaussian(1.0)).fit(X, X[:, 0] > 0)
+    with pytest.raises(ValueError, match="likelihood ignores the label 0, .* leave rows without a label out"):
+        classifier(likelihood=sg.likelihoods.Categorical(ignore_label=0)).fit(X, X[:, 0] > 0)
 
 
 def test_a_wrong_training_is_named_as_it_was_written():
