@@ -1,15 +1,15 @@
 """python -m benchmarks.advice [--starts N] [--ask-only] [PROBLEM ...]: rows of the table, one process, one thread.
 
 With --ask-only no chain is run: a start is trained and suggest asked, which is what the learning rates, V and places
-need. Without problems all eight.
+need. Each start is told when it has ended, then the row. Without problems all eight.
 """
 import argparse
 
 import sgmcmc_mx as sg  # isort: skip
 
-from .one import asked, outcome
+from .one import asked
 from .problems import PROBLEMS
-from .table import STARTS, range_of, ratio_of, row
+from .table import STARTS, alone, range_of, ratio_of, row, told
 
 
 def main() -> None:
@@ -25,8 +25,10 @@ def main() -> None:
         if options.ask_only:
             _ask(name, options.starts)
             continue
-        with sg.tune_threads(1):
-            found = [outcome(name, seed) for seed in range(options.starts)]
+        found = []
+        for seed in range(options.starts):
+            found.append(alone((name, seed)))
+            print(told(name, seed, found[-1]), flush=True)
         print(" | ".join(str(cell) for cell in row(name, found)), flush=True)
 
 

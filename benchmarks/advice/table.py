@@ -15,7 +15,7 @@ import numpy as np
 from .one import Outcome, outcome
 from .problems import PROBLEMS
 
-__all__ = ["STARTS", "range_of", "ratio_of", "row", "run"]
+__all__ = ["STARTS", "alone", "range_of", "ratio_of", "row", "run", "told"]
 
 STARTS = 10
 HEADER = ["problem", "learning rate", "longest / shortest", "V", "kinetic T", "configurational T", "its standard error",
@@ -28,9 +28,9 @@ def run(report, pace) -> None:
     asked = [(name, seed) for seed in range(starts) for name in PROBLEMS]
     found = {name: [] for name in PROBLEMS}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
-        for (name, seed), one in zip(asked, pool.map(_alone, asked)):
+        for (name, seed), one in zip(asked, pool.map(alone, asked)):
             found[name].append(one)
-            print(f"{name}, start {seed}: {json.dumps(one._asdict())}", flush=True)
+            print(told(name, seed, one), flush=True)
     report.table(f"Advice from {starts} starts of each problem", HEADER, [row(name, each) for name, each in
                                                                           found.items()],
                  "Ranges over starts. Temperatures are multiples of T.")
@@ -43,9 +43,15 @@ def run(report, pace) -> None:
             report.bar(f"{name}: standard deviations off by", max(_off(each, "narrowest"), _off(each, "widest")), 0.1)
 
 
-def _alone(asked) -> Outcome:
+def alone(asked) -> Outcome:
+    """Of a problem and a start, by one thread."""
     with sg.tune_threads(1):
         return outcome(*asked)
+
+
+def told(name: str, seed: int, one: Outcome) -> str:
+    """What came of one start."""
+    return f"{name}, start {seed}: {json.dumps(one._asdict())}"
 
 
 def row(name: str, each: List[Outcome]) -> tuple:
