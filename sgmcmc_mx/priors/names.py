@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
-
-from mxnet import gluon
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from .._check import number
 from .base import HOW, Prior, check_precision
 from .gaussian import Constant, FanIn
 from .law import Law
+
+if TYPE_CHECKING:       # a parameter server unpickles priors in the middle of MXNet's import, before there is a gluon
+    from mxnet import gluon
 
 __all__ = ["ByName", "PriorLike", "as_prior", "prior_laws"]
 
