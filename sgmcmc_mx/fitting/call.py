@@ -161,10 +161,8 @@ class Call:
             took = self._clock() - before
         step = walk.right()
         if not math.isnan(step.curvature):
-            params["learning_rate"] = walk.steady(step, length).learning_rate
-            halved = round(math.log2(step.learning_rate / params["learning_rate"]))
-            told = f"{step.reason}, halved {halved} times until temperatures were steady" if halved else step.reason
-            settings.reasons["learning_rate"] = (f"{told}, after {walk.steps} steps with up to "
+            steady = walk.steady(step, length)
+            settings.reasons["learning_rate"] = (f"{steady.reason}, after {walk.steps} steps with up to "
                                                  f"{max(walk.rates):.3g} that went far")
         return self._budget.steps or max(SHORTEST, self._steps_in_time(maker, found, VECTORIZED))
 

@@ -5,12 +5,10 @@ from typing import Any, List, Mapping, NamedTuple
 
 import numpy as np
 from mxnet import gluon
-from mxnet import ndarray as nd
 
 from ..data import ArrayLoader
 from ..gradients.dense_stack import Stack
 from ..gradients.native import NativeGradient, fitting_stack
-from ..priors import Law
 from ..priors.names import prior_laws
 from .network import Maker
 from .training import Trained
@@ -73,7 +71,12 @@ class _Slope:
         self._arrays = [(p.list_data()[0], p.list_grad()[0]) for p in stack.params]
         named = net._collect_params_with_prefix()
         names = [(p.name, *(name for name, its in named.items() if its is p)) for p in stack.params]
-        self._laws = prior_laws(stack.params, names, params.get("wd", 1.0), params.get("prior"))
+        laws = prior_laws(stack.params, names, params.get("wd", 1.0), params.get("prior"))
+        # Of a prior with a kink its mean curvature, for a difference across the kink says nothing.
+        is_straight = [law.is_plain or law.power is not None and law.power < 2.0 for law in laws]
+        self._precisions = np.concatenate([np.full(w.size, law.precision if straight else 0.0)
+                                           for law, straight, (w, _) in zip(laws, is_straight, self._arrays)])
+        self._others = [law if not straight else None for law, straight in zip(laws, is_straight)]
         self._native, self._rows = NativeGradient.on(stack, data), np.arange(len(data.arrays[0]))
 
     def weights(self) -> np.ndarray:
@@ -86,15 +89,11 @@ class _Slope:
             w[:] = weights[place:place + w.size].reshape(w.shape).astype(np.float32)
             place += w.size
         self._native.run(self._rows)
-        return _joined([g.asnumpy() for _, g in self._arrays]) + _joined(
-            [_of_prior(law, w).asnumpy() for law, (w, _) in zip(self._laws, self._arrays)])
-
-
-def _of_prior(law: Law, w: nd.NDArray) -> nd.NDArray:
-    """A prior's gradient; of one with a kink that of its mean curvature, for a difference across the kink says nothing.
-    """
-    has_kink = law.power is not None and law.power < 2.0
-    return law.precision * w if law.is_plain or has_kink else law.slope(w)
+        found = _joined([g.asnumpy() for _, g in self._arrays]) + self._precisions * weights
+        if any(law is not None for law in self._others):
+            found += _joined([np.zeros(w.shape) if law is None else law.slope(w).asnumpy()
+                              for law, (w, _) in zip(self._others, self._arrays)])
+        return found
 
 
 def _joined(arrays: List[np.ndarray]) -> np.ndarray:

@@ -35,7 +35,8 @@ BRIEF = 100         # which are so many steps,
 EACH = 40           # or one in so many of the chain's, if these are fewer;
 LAST = 3            # stretches whose curvatures the step for sampling goes by
 # One in so many of the chain's steps, for trials of the step for sampling: most that are too long show it soon.
-PARTS, READINGS = (40, 10), 20      # readings of temperature in each
+BRIEFLY, PART, READINGS = 40, 10, 20        # readings of temperature in each
+NEARLY = 1.3        # a step that is longer than curvature asks for by less than this factor is not shortened
 STILL = 1e-12       # a learning rate by which weights stay where they are
 FRICTION = 0.1      # heat has come in some ten steps then
 
@@ -90,19 +91,36 @@ class Walk:
 
     def steady(self, step: Sharpest, length: int) -> Sharpest:
         """The same, or as long as chains of so many steps bear it: where one passes a place that is too sharp, it is
-        heated, its thermostat takes the heat out again, and readings of its temperature are far from T."""
-        rate = step.learning_rate
-        for _ in range(TRIES):
-            self._params["learning_rate"] = rate
-            if all(self._is_steady(max(READINGS, length // part)) for part in PARTS):
-                break
-            rate /= 2.0
-        return step._replace(learning_rate=rate)
+        heated, its thermostat takes the heat out again, and readings of its temperature are far from T.
 
-    def _is_steady(self, steps: int) -> bool:
+        Chains begin where a trial has led that they bore. If they are where curvature asks for a shorter step by then,
+        that is tried in its turn.
+        """
+        halved = 0
+        for _ in range(TRIES):
+            rate = self._params["learning_rate"] = step.learning_rate / 2 ** halved
+            is_steady = self._is_steady(max(READINGS, length // BRIEFLY))
+            if not is_steady or not self._is_steady(max(READINGS, length // PART), stay=False):
+                halved += 1
+                continue
+            asked = self.right()
+            if not asked.learning_rate < rate / NEARLY:
+                break
+            step, halved = asked, 0
+        rate = self._params["learning_rate"] = step.learning_rate / 2 ** halved
+        told = f", halved {halved} times until temperatures were steady" if halved else ""
+        return step._replace(learning_rate=rate, reason=step.reason + told)
+
+    def _is_steady(self, steps: int, stay: bool = True) -> bool:
+        """Whether readings are near T; if they are, the chains need not stay where they were."""
         runs = self._ahead(steps, steps // READINGS)
         readings = np.array([s.temperature or 0.0 for run in runs for s in run])
-        return all(map(len, runs)) and not too_far(readings, self._temperature, self._temperature, self._size)[1].any()
+        if not all(map(len, runs)) or too_far(readings, self._temperature, self._temperature, self._size)[1].any():
+            return False
+        if not stay:
+            self._arrived(runs, steps)
+            self._met = [*self.curvatures, *self._met][:LAST * len(self._starts)]
+        return True
 
     def _step(self, part: float, of: Callable[[Sequence[float]], Any], met: Sequence[float] = ()) -> Sharpest:
         known = [k for k in met or self.curvatures if k > 0.0]
@@ -113,8 +131,11 @@ class Walk:
         them: they stay. Returns how many that are."""
         if learning_rate > 0.0:         # or nan, where curvature is not known: then the step stays as it is
             self._params["learning_rate"] = learning_rate
+        return self._arrived(self._ahead(steps), steps)
+
+    def _arrived(self, runs: Sequence[Sequence[Sample]], steps: int) -> int:
         lost = 0
-        for path, lowest, run in zip(self._starts, self._lowest, self._ahead(steps)):
+        for path, lowest, run in zip(self._starts, self._lowest, runs):
             if not potential(run) - lowest <= self._most:
                 lost += 1
                 continue

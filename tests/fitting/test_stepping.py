@@ -65,7 +65,7 @@ def test_a_fit_goes_far_and_then_samples_with_a_step_that_curvature_allows():
     shown = fit._running.maker.data.shown[0]
     chosen = fit.chosen
     assert chosen.optimizer_params["learning_rate"] == pytest.approx(RIGHT * len(shown) / _largest(shown), rel=0.03)
-    assert "after 125 steps" in chosen.reasons["learning_rate"] and fit.runs.steps == [200, 200]
+    assert "after 145 steps" in chosen.reasons["learning_rate"] and fit.runs.steps == [200, 200]
     # Where chains begin is no longer where the network was initialised: it has gone to the data.
     starts = [mx.nd.load(str(fit._running.folder.start(k))) for k in range(2)]
     weights = [np.concatenate([a.asnumpy().ravel() for a in start.values()]) for start in starts]
