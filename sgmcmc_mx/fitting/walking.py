@@ -36,7 +36,6 @@ EACH = 40           # or one in so many of the chain's, if these are fewer;
 LAST = 3            # stretches whose curvatures the step for sampling goes by
 # One in so many of the chain's steps, for trials of the step for sampling: most that are too long show it soon.
 BRIEFLY, PART, READINGS = 40, 10, 20        # readings of temperature in each
-NEARLY = 1.3        # a step that is longer than curvature asks for by less than this factor is not shortened
 STILL = 1e-12       # a learning rate by which weights stay where they are
 FRICTION = 0.1      # heat has come in some ten steps then
 
@@ -93,8 +92,7 @@ class Walk:
         """The same, or as long as chains of so many steps bear it: where one passes a place that is too sharp, it is
         heated, its thermostat takes the heat out again, and readings of its temperature are far from T.
 
-        Chains begin where a trial has led that they bore. If they are where curvature asks for a shorter step by then,
-        that is tried in its turn.
+        Chains begin where a trial has led that they bore, with a shorter step yet if curvature asks for it there.
         """
         halved = 0
         for _ in range(TRIES):
@@ -104,9 +102,9 @@ class Walk:
                 halved += 1
                 continue
             asked = self.right()
-            if not asked.learning_rate < rate / NEARLY:
-                break
-            step, halved = asked, 0
+            if asked.learning_rate < rate:
+                step, halved = asked, 0
+            break
         rate = self._params["learning_rate"] = step.learning_rate / 2 ** halved
         told = f", halved {halved} times until temperatures were steady" if halved else ""
         return step._replace(learning_rate=rate, reason=step.reason + told)
