@@ -17,8 +17,6 @@ from .whole import Whole
 __all__ = ["Watch"]
 
 WINDOW = 10     # readings of the temperature that a warning rests on
-# T, and standard deviations of a mean of squares: a single reading beyond both is no chance, nor usual minibatch noise.
-BURNT, SURE = 3.0, 6.0
 
 
 class _Look(NamedTuple):
@@ -76,30 +74,9 @@ class Watch:
             raise self._diverged(trainer, step)
         if look.is_apart():
             raise RuntimeError(_APART.format(name=_parted(trainer), step=step))
-        if trainer.on_divergence == "halve" and step > trainer.burn_in:
-            self._check_heat(trainer, step, look.temperature())
         self._sound = step
         if not self._warned and step > trainer.burn_in:
             self._note_temperature(trainer, step, look.temperature())
-
-    def _check_heat(self, trainer: Whole, step: int, temperature: Optional[float]) -> None:
-        """A thermostat catches some chains on their way out: all is finite, and nothing of what they sample is right.
-
-        A mean of d squares has a cube root that is nearly normal (Wilson & Hilferty 1931).
-        """
-        T = trainer._optimizer.temperature if temperature is not None else 0.0
-        if temperature is None or not T or temperature <= BURNT * T:
-            return
-        spread = 2.0 / (9.0 * self._weights(trainer))
-        if (temperature / T) ** (1.0 / 3.0) > 1.0 - spread + SURE * math.sqrt(spread):
-            raise DivergenceError(f"the kinetic temperature is {temperature:.3g} where T = {T:g} at step {step}; all "
-                                  f"was well at step {self._sound}")
-
-    def _weights(self, trainer: Whole) -> int:
-        """How many move."""
-        if not self._size:
-            self._size = sum(a.size for _, kind, a in _watched(trainer) if kind == "weights")
-        return self._size
 
     def _diverged(self, trainer: Whole, step: int) -> DivergenceError:
         found = [f"the {kind} of {name}" for name, kind, a in _watched(trainer) if not np.isfinite(a.asnumpy()).all()]
@@ -116,8 +93,10 @@ class Watch:
         self._temperatures = [*self._temperatures[1 - WINDOW:], temperature]
         if len(self._temperatures) < WINDOW:
             return
+        if not self._size:
+            self._size = sum(a.size for _, kind, a in _watched(trainer) if kind == "weights")
         mean = sum(self._temperatures) / WINDOW
-        if off_temperature(mean, T, self._weights(trainer)):
+        if off_temperature(mean, T, self._size):
             self._warned = True
             warn(f"the chain's mean kinetic temperature over {WINDOW} readings up to step {step} is {mean:.3g}, "
                  f"not T = {T:g}: {what_is_off(mean, T)}")

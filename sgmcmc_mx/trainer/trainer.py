@@ -95,8 +95,7 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
         differ. Nothing waits for it.
     on_divergence : 'raise' or 'halve', default 'raise'
         What is done then: raise a :class:`~sgmcmc_mx.DivergenceError`, or (with a store) go back to the last
-        checkpoint and on with half the step, which the manifest records. With ``'halve'`` a kinetic temperature of more
-        than three times T after ``burn_in``, which chance does not bring, counts as a divergence, too.
+        checkpoint and on with half the step, which the manifest records.
     data : object or list of objects, optional
         What the batches come from, with ``state_dict()`` and ``load_state_dict(state)``, such as
         :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint. So are the centre and gradient of

@@ -122,24 +122,6 @@ def test_half_the_step_from_the_last_checkpoint(tmp_path, road):
     tr.close()
 
 
-@pytest.mark.parametrize("factor, on_divergence, burn_in, is_told", [
-    (4.0, "halve", 10, True), (4.0, "raise", 10, False), (4.0, "halve", 1000, False), (1.2, "halve", 10, False)])
-def test_heat_counts_where_the_step_is_halved(tmp_path, factor, on_divergence, burn_in, is_told):
-    """All is finite where a thermostat catches a chain on its way out. Before burn-in it is what any start has."""
-    net, data = network(), loader()
-    tr = trainer(net, "sgnht", {"friction": 0.3}, tmp_path / "run", data, check_every=2, burn_in=burn_in,
-                 on_divergence=on_divergence)
-    before = tr.learning_rate
-    go(net, tr, data, 40)
-    for state in tr._updaters[0].states.values():
-        state[0][:] *= factor
-    go(net, tr, data, 60)
-    assert (tr.learning_rate < before) == is_told
-    told = [e for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
-    assert bool(told) == is_told and all(40 < e["found"] <= 46 and e["step"] <= 40 for e in told)
-    tr.close()
-
-
 def test_a_step_that_halving_does_not_help(tmp_path):
     """The weights are poisoned over and over; in the end it is raised."""
     net, data = network(), loader()
