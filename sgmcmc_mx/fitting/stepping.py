@@ -9,7 +9,7 @@ from mxnet import gluon
 from ..data import ArrayLoader
 from ..gradients.dense_stack import Stack
 from ..gradients.native import NativeGradient, fitting_stack
-from ..priors.names import prior_laws
+from ..priors.names import names_of, prior_laws
 from .network import Maker
 from .training import Trained
 
@@ -69,9 +69,7 @@ class _Slope:
 
     def __init__(self, net: gluon.Block, stack: Stack, data: ArrayLoader, params: Mapping[str, Any]) -> None:
         self._arrays = [(p.list_data()[0], p.list_grad()[0]) for p in stack.params]
-        named = net._collect_params_with_prefix()
-        names = [(p.name, *(name for name, its in named.items() if its is p)) for p in stack.params]
-        laws = prior_laws(stack.params, names, params.get("wd", 1.0), params.get("prior"))
+        laws = prior_laws(stack.params, names_of(net, stack.params), params.get("wd", 1.0), params.get("prior"))
         # Of a prior with a kink its mean curvature, for a difference across the kink says nothing.
         is_straight = [law.is_plain or law.power is not None and law.power < 2.0 for law in laws]
         self._precisions = np.concatenate([np.full(w.size, law.precision if straight else 0.0)

@@ -80,7 +80,7 @@ class Walk:
         rate = self._next if self.rates else self._step(FAR, np.median).learning_rate
         self._next = rate / 2.0 if self._go(steps, rate) else rate
         self.rates.append(rate)
-        self._met = [*self.curvatures, *self._met][:LAST * len(self._starts)]
+        self._note_curvatures()
 
     def right(self) -> Sharpest:
         """The step for sampling from here: by the median of chains and of the last stretches, for curvature comes and
@@ -117,21 +117,26 @@ class Walk:
             return False
         if not stay:
             self._arrived(runs, steps)
-            self._met = [*self.curvatures, *self._met][:LAST * len(self._starts)]
+            self._note_curvatures()
         return True
+
+    def _note_curvatures(self) -> None:
+        """Those of the last stretches are what the step for sampling goes by."""
+        self._met = [*self.curvatures, *self._met][:LAST * len(self._starts)]
 
     def _step(self, part: float, of: Callable[[Sequence[float]], Any], met: Sequence[float] = ()) -> Sharpest:
         known = [k for k in met or self.curvatures if k > 0.0]
         return right_step(float(of(known)) if known else math.nan, len(self._maker.data), part)
 
     def _go(self, steps: int, learning_rate: float) -> int:
-        """Have each chain begin where it is after these steps, but those that have climbed higher than heat can lift
-        them: they stay. Returns how many that are."""
+        """Have each chain begin where it is after so many steps; returns how many stay."""
         if learning_rate > 0.0:         # or nan, where curvature is not known: then the step stays as it is
             self._params["learning_rate"] = learning_rate
         return self._arrived(self._ahead(steps), steps)
 
     def _arrived(self, runs: Sequence[Sequence[Sample]], steps: int) -> int:
+        """Have each chain begin where its run has ended, but those that have climbed higher than heat can lift them:
+        they stay. Returns how many that are."""
         lost = 0
         for path, lowest, run in zip(self._starts, self._lowest, runs):
             if not potential(run) - lowest <= self._most:

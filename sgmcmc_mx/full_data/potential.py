@@ -15,7 +15,7 @@ from ..kernels.lists import Adding, as_mxnet_reads, copies, sums_of_squares
 from ..likelihoods import Likelihood
 from ..prediction.forward import forward
 from ..priors import PriorLike, as_prior
-from ..priors.names import prior_laws
+from ..priors.names import names_of, prior_laws
 from ..samplers._hyper import Hyper
 from .losses import Losses, settle
 from .place import Place
@@ -71,7 +71,7 @@ class Potential:
         self.inputs: Optional[int] = None       # that the network takes, once it has been called
         self._data = self._labelled(data, batch_size, layout)
         self._finish_initialization(everything)
-        self.names = [(p.name,) + tuple(n for n, q in named.items() if q is p) for p in self.params]
+        self.names = names_of(net, self.params)
         self.prior = None if prior is None else as_prior(prior)
         self.laws = prior_laws(self.params, self.names, wd, self.prior)
 

@@ -12,7 +12,7 @@ from .law import Law
 if TYPE_CHECKING:       # a parameter server unpickles priors in the middle of MXNet's import, before there is a gluon
     from mxnet import gluon
 
-__all__ = ["ByName", "PriorLike", "as_prior", "prior_laws"]
+__all__ = ["ByName", "PriorLike", "as_prior", "names_of", "prior_laws"]
 
 
 class ByName(Prior):
@@ -85,6 +85,12 @@ def as_prior(value: PriorLike) -> Prior:
     if isinstance(value, type) and issubclass(value, Prior):
         raise TypeError(f"prior is the class {value.__name__}, not an object of it; write {value.__name__}(...)")
     return Constant(value)
+
+
+def names_of(net: gluon.Block, params: Sequence[gluon.Parameter]) -> List[Tuple[str, ...]]:
+    """What each of a network's parameters goes by: Gluon's own name, then the structural ones."""
+    named = net._collect_params_with_prefix()
+    return [(p.name, *(name for name, its in named.items() if its is p)) for p in params]
 
 
 def prior_laws(params: Sequence[gluon.Parameter], names: Sequence[Tuple[str, ...]], wd: float,

@@ -17,7 +17,7 @@ from ..likelihoods import Categorical, Likelihood
 from ..priors import PriorLike
 from .checking import checked, checked_with_labels
 from .frames import FrameEncoder, has_to_be_encoded, is_frame
-from .mlp import CHOOSE, HIDDEN, USUAL, networks, usual_prior
+from .mlp import USUAL, networks, usual_prior
 from .older import parts_of
 
 __all__ = ["AUTO", "Bayesian"]
@@ -31,13 +31,10 @@ class Bayesian(BaseEstimator):
     fit_: Fit
     encoder_: Any
 
-    def __init__(self, hidden: Union[int, Sequence[int]] = HIDDEN, *, activation: str = CHOOSE, chains: int = 4,
-                 budget: Given = 60, samples: int = 150, seed: int = 0,
-                 prior: Union[None, PriorLike] = 1.0, validation: Union[float, str] = AUTO,
-                 batch_size: Optional[int] = None, optimizer: Optional[str] = None,
-                 optimizer_params: Optional[Dict[str, Any]] = None,
-                 training: Union[None, str, WarmStart] = AUTO,
-                 store: Union[None, str, os.PathLike] = None, progress: bool = False) -> None:
+    def __init__(self, hidden: Union[int, Sequence[int]], *, activation: str, chains: int, budget: Given, samples: int,
+                 seed: int, prior: Union[None, PriorLike], validation: Union[float, str], batch_size: Optional[int],
+                 optimizer: Optional[str], optimizer_params: Optional[Dict[str, Any]],
+                 training: Union[None, str, WarmStart], store: Union[None, str, os.PathLike], progress: bool) -> None:
         self.hidden = hidden
         self.activation = activation
         self.chains = chains
