@@ -53,7 +53,7 @@ class ChainSetup:
         The sampler's name.
     optimizer_params : dict, optional
         Its arguments. ``num_data`` is the length of the loader's data set if it is left out. The chain's seed is added.
-    burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence
+    burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence, max_temperature
         As for :class:`~sgmcmc_mx.BayesianTrainer`. Steps are counted after the warm start.
     gradients : 'auto', 'native' or 'mxnet', default 'auto'
         As for :meth:`~sgmcmc_mx.BayesianTrainer.sample`. The native road needs data in an
@@ -81,6 +81,7 @@ class ChainSetup:
     checkpoint_every: int = 1000
     check_every: int = 100
     on_divergence: str = "raise"
+    max_temperature: Optional[float] = None
     gradients: str = "auto"
     layout: Optional[BatchLayout] = None
     store_options: Optional[Dict[str, Any]] = None
@@ -91,7 +92,8 @@ class ChainSetup:
         return {name: getattr(self, name) for name in _OF_THE_TRAINER}
 
 
-_OF_THE_TRAINER = ("burn_in", "thin", "max_samples", "weights", "checkpoint_every", "check_every", "on_divergence")
+_OF_THE_TRAINER = ("burn_in", "thin", "max_samples", "weights", "checkpoint_every", "check_every", "on_divergence",
+                   "max_temperature")
 
 
 def chain_of(seed: int, index: int, context: mx.Context, threads: int) -> Chain:

@@ -18,7 +18,8 @@ from .objects import Encoder, name_of
 __all__ = ["BROUGHT", "COUNTERS", "SETTINGS", "TRAINER", "known_classes", "made_likelihood", "plain_likelihood", "take",
            "updaters_of"]
 
-SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence")
+SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence",
+            "max_temperature")
 COUNTERS = ("num_steps", "_stage", "_taken")
 TRAINER = "BayesianTrainer"     # what a checkpoint is of that does not say it
 BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes

@@ -74,6 +74,7 @@ def unpack(checkpoint: Checkpoint, given: Mapping[str, object]) -> dict:
     content = decoded(checkpoint, TRAINER, ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
                                             "data", "optimizer_state", "workers"), known_classes(), given)
     with telling_what_is_wrong(checkpoint):
+        content["settings"] = {"max_temperature": None, **content["settings"]}     # earlier ones have no limit
         if "optimizer_state" in content:
             content["optimizer"].__setstate__(content.pop("optimizer_state"))
         _check_form(content, checkpoint.arrays)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .by_arviz import ess_alone
 
-__all__ = ["Bursts", "Drift", "Heat", "agreed", "bursts", "drift", "heated", "independent", "still",
+__all__ = ["Bursts", "Drift", "Heat", "agreed", "bursts", "drift", "heated", "hottest", "independent", "still",
            "too_far", "trend", "z_of"]
 
 WELL, FEW = "well mixed", "too few samples"
@@ -187,6 +187,12 @@ def too_far(readings: np.ndarray, low: float, high: float, weights: int) -> Tupl
     z = np.array([z_of(float(t), float(s), low, high, True) for t, s in zip(readings, spread)])
     near = ((1.0 - BURST) * low <= readings) & (readings <= (1.0 + BURST) * high)
     return z, ~(near | (np.abs(z) <= ONE))      # what is no number is too far
+
+
+def hottest(temperature: float, weights: int) -> float:
+    """The highest reading of so many weights that is not :func:`too_far`."""
+    spread = 2.0 / (9.0 * weights)
+    return temperature * max(1.0 + BURST, (1.0 - spread + ONE * spread**0.5)**3)
 
 
 def bursts(values: np.ndarray, low: float, high: float, weights: int) -> Bursts:

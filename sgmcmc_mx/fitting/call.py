@@ -71,7 +71,7 @@ class Call:
         burn_in, thin = collecting(length, samples)
         kept = {**self._about(maker), "network": name, "link": getattr(maker.likelihood, "link", "log"),
                 "optimizer": settings.optimizer, "control_variates": settings.control_variates, "burn_in": burn_in,
-                "thin": thin, "validation": maker.data.share,
+                "thin": thin, "max_temperature": maker.settings.get("max_temperature"), "validation": maker.data.share,
                 "params": {key: value for key, value in settings.params.items() if key not in given},
                 "warm_start": steps, "reasons": settings.reasons}
         self.folder.write(kept)
@@ -90,7 +90,8 @@ class Call:
                              "give the same ones, or write to another store")
         params, controlled = {**kept["params"], **given}, kept.get("control_variates", False)
         maker.settings = {"optimizer": optimizer, "optimizer_params": params, "burn_in": kept["burn_in"],
-                          "thin": kept["thin"], "control_variates": controlled}
+                          "thin": kept["thin"], "control_variates": controlled,
+                          "max_temperature": kept.get("max_temperature")}
         first = trained(maker, str(self.folder.start(0)), self._seed, 0, self._context)
         executor = usual_executor(maker, first) if executor is None else executor
         running = Running(maker, self.folder, self._chains, self._seed, executor, self._context, progress)

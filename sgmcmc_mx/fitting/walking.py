@@ -15,7 +15,7 @@ import numpy as np
 
 from ..chains import sample_chains
 from ..chains.arguments import VECTORIZED
-from ..diagnostics.rules import too_far
+from ..diagnostics.rules import hottest, too_far
 from ..prediction import using
 from ..store.samples import Sample
 from ..tuning.trial import highest_rise
@@ -106,6 +106,8 @@ class Walk:
                 step, halved = asked, 0
             break
         rate = self._params["learning_rate"] = step.learning_rate / 2 ** halved
+        if self._temperature:       # what no trial has met may come later, and the chain goes back then
+            self._maker.settings["max_temperature"] = hottest(self._temperature, self._size)
         told = f", halved {halved} times until temperatures were steady" if halved else ""
         return step._replace(learning_rate=rate, reason=step.reason + told)
 

@@ -8,23 +8,23 @@ from mxnet import gluon
 from mxnet import optimizer as opt
 from mxnet.kvstore import KVStoreBase
 
-from .._check import choice, closest, flag, integer
+from .._check import choice, closest, flag, integer, number
 from ..data import ResumableLoader, ResumableSampler
 from ..data.place import Together
 from ..samplers import Sampler
 
-__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_initialized", "check_passed_on",
+__all__ = ["OWN", "PASSED_ON", "as_json", "check_batch", "check_hotter", "check_initialized", "check_passed_on",
            "check_shapes_are_known", "checked_params", "checked_progress", "checked_settings", "number_of_examples"]
 
 OWN = ("net", "optimizer", "optimizer_params", "likelihood", "burn_in", "thin", "max_samples", "seed", "progress",
-        "weights", "store", "checkpoint_every", "check_every", "on_divergence", "data")
+        "weights", "store", "checkpoint_every", "check_every", "on_divergence", "max_temperature", "data")
 _KVSTORES = ("local", "local_update_cpu", "local_allreduce_cpu", "local_allreduce_device", "device", "nccl",
              "dist_sync", "dist_async", "dist_device_sync", "dist_device_async")
 PASSED_ON = ("kvstore", "compression_params", "update_on_kvstore")
 
 
 def checked_settings(burn_in: object, thin: object, max_samples: object, weights: object, checkpoint_every: object,
-                     check_every: object, on_divergence: object, store: object) -> dict:
+                     check_every: object, on_divergence: object, max_temperature: object, store: object) -> dict:
     """When samples and checkpoints are taken and what is done about a divergence, by the names of the arguments."""
     found = {
         "burn_in": integer("burn_in", burn_in, "steps before the first sample", low=0),
@@ -35,11 +35,25 @@ def checked_settings(burn_in: object, thin: object, max_samples: object, weights
         "checkpoint_every": integer("checkpoint_every", checkpoint_every, "steps between checkpoints", low=1),
         "check_every": integer("check_every", check_every, "steps within which a divergence is found", low=1),
         "on_divergence": choice("on_divergence", on_divergence, ("raise", "halve")),
+        "max_temperature": None if max_temperature is None else number(
+            "max_temperature", max_temperature, "write max_temperature=3.0, or None for no limit"),
     }
     if on_divergence == "halve" and store is None:
         raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "
                          "write store='runs/a'")
     return found
+
+
+def check_hotter(max_temperature: Optional[float], optimizer: opt.Optimizer) -> None:
+    """Raise unless the sampler has a kinetic temperature, and this one is above what it is to be."""
+    if max_temperature is None:
+        return
+    if not getattr(optimizer, "second_order", False):
+        raise ValueError(f"max_temperature={max_temperature:g} is for samplers with momentum, and "
+                         f"{type(optimizer).__name__} has none; leave it out")
+    if max_temperature <= optimizer.temperature:
+        raise ValueError(f"max_temperature must be above the sampler's temperature, {optimizer.temperature:g}, got "
+                         f"{max_temperature:g}; write {3 * optimizer.temperature or 1:g}, or leave it out")
 
 
 def checked_progress(progress: object) -> Union[bool, int]:

@@ -104,8 +104,8 @@ class Distributed(Whole):
                                  "num_data the examples of all of them together")
 
     def _settings_of_all(self) -> Dict[str, str]:
-        found: Dict[str, Any] = {name: getattr(self, name) for name in
-                                 ("burn_in", "thin", "max_samples", "checkpoint_every", "check_every")}
+        names = "burn_in", "thin", "max_samples", "checkpoint_every", "check_every", "max_temperature"
+        found: Dict[str, Any] = {name: getattr(self, name) for name in names}
         found["optimizer"] = type(self._optimizer).__name__
         found["store"] = self._has_store
         for part in (self._optimizer, self._optimizer.lr_scheduler):

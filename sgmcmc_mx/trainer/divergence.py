@@ -61,13 +61,16 @@ class Watch:
         return self._interval - step % self._interval
 
     def after_step(self, trainer: Whole) -> None:
-        """Look, if it is time to."""
-        if trainer.num_steps % self._interval == 0:
+        """Look, if it is time to; at the heat also before a checkpoint."""
+        due = trainer.num_steps % self._interval == 0
+        if due or trainer.num_steps % trainer.checkpoint_every == 0:
+            self.check_heat(trainer)
+        if due:
             look = _look(trainer) if trainer._told is None else trainer._told.look()
             asked, self._asked = self._asked, (trainer.num_steps, look)
-            due = self._asked if self._at_once else asked
-            if due is not None:
-                self._read(trainer, *due)
+            read = self._asked if self._at_once else asked
+            if read is not None:
+                self._read(trainer, *read)
 
     def _read(self, trainer: Whole, step: int, look: Any) -> None:
         if not look.is_finite():
@@ -77,6 +80,15 @@ class Watch:
         self._sound = step
         if not self._warned and step > trainer.burn_in:
             self._note_temperature(trainer, step, look.temperature())
+
+    def check_heat(self, trainer: Whole) -> None:
+        """Raise if the chain is hotter than it may be. It waits, for a checkpoint of a hot chain, which is finite,
+        would be one to go back to, and its sample one that is kept."""
+        hottest = trainer.max_temperature
+        reading: Any = None if hottest is None else trainer.temperature
+        if reading is not None and reading.asscalar() > hottest:
+            raise DivergenceError(f"the kinetic temperature is {reading.asscalar():.3g} at step {trainer.num_steps}, "
+                                  f"above max_temperature={hottest:g}")
 
     def _diverged(self, trainer: Whole, step: int) -> DivergenceError:
         found = [f"the {kind} of {name}" for name, kind, a in _watched(trainer) if not np.isfinite(a.asnumpy()).all()]

@@ -74,6 +74,7 @@ class Thinning(Readings):
             return False
         if isinstance(self.samples, MemoryStore) and not self._memory.is_due():
             return False
+        self._watch.check_heat(self)
         self._taken += 1
         potential = self.potential
         if potential is None and isinstance(self.likelihood, gluon.Block) and isinstance(self._optimizer, Sampler):

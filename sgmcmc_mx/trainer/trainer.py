@@ -29,6 +29,7 @@ from .arguments import (
     PASSED_ON,
     as_json,
     check_batch,
+    check_hotter,
     check_initialized,
     check_passed_on,
     check_shapes_are_known,
@@ -96,6 +97,12 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
     on_divergence : 'raise' or 'halve', default 'raise'
         What is done then: raise a :class:`~sgmcmc_mx.DivergenceError`, or (with a store) go back to the last
         checkpoint and on with half the step, which the manifest records.
+    max_temperature : float, optional
+        A kinetic temperature above it counts as a divergence. In the units of ``temperature``, of which it may be
+        three times. A thermostat catches some chains on their way out: all is finite then, and no sample is right.
+        Readings of d weights scatter by T sqrt(2 / d); one is waited for at each sample and checkpoint, and twice
+        in ``check_every`` steps. A chain from weights that were not trained is hot on its way, and bears no limit. For
+        samplers with momentum. Default: none.
     data : object or list of objects, optional
         What the batches come from, with ``state_dict()`` and ``load_state_dict(state)``, such as
         :class:`sgmcmc_mx.data.ResumableLoader`: its place is part of a checkpoint. So are the centre and gradient of
@@ -143,7 +150,7 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
                  likelihood: Optional[Loss] = None, burn_in: int = 0, thin: int = 1, max_samples: Optional[int] = None,
                  seed: Optional[int] = None, progress: Union[bool, int] = False, weights: Optional[str] = None,
                  store: Union[None, str, os.PathLike, FolderStore] = None, checkpoint_every: int = 1000,
-                 check_every: int = 100, on_divergence: str = "raise",
+                 check_every: int = 100, on_divergence: str = "raise", max_temperature: Optional[float] = None,
                  data: Union[None, Resumable, Sequence[Any]] = None, **trainer_kwargs: Any) -> None:
         check_net(net)
         if likelihood is not None:
@@ -151,7 +158,7 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
         unknown_option("BayesianTrainer", trainer_kwargs, OWN + PASSED_ON)
         progress = checked_progress(progress)
         settings = checked_settings(burn_in, thin, max_samples, weights, checkpoint_every, check_every, on_divergence,
-                                    store)
+                                    max_temperature, store)
         for name, value in settings.items():
             setattr(self, name, value)
         data = None if data is None else as_resumable(data)
@@ -168,6 +175,7 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
         self._nothing_taken()
         super().__init__(self._in_order(params), optimizer, optimizer_params, **trainer_kwargs)
         loosen(self, self._params)
+        check_hotter(self.max_temperature, self._optimizer)
         self._seen = self._updates_done()
         self._begin_to_look(net, likelihood, data)
         if not isinstance(self._optimizer, Sampler):
@@ -363,10 +371,10 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
         """After an update, or several of which only the last ends in anything to be done."""
         self._seen = self._updates_done()
         kept = False
-        for ahead in range(steps - 1, -1, -1):
-            self.num_steps += 1
-            kept = self._consider(self._optimizer.num_update - ahead if here else self.num_steps)
         try:
+            for ahead in range(steps - 1, -1, -1):
+                self.num_steps += 1
+                kept = self._consider(self._optimizer.num_update - ahead if here else self.num_steps)
             self._watch.after_step(self)
             self._compare_replicas()
             if self._keeper is not None:

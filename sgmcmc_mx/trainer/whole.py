@@ -32,6 +32,7 @@ class Whole(Collecting, gluon.Trainer):
     checkpoint_every: int
     check_every: int
     on_divergence: str
+    max_temperature: Optional[float]
     _seen: int                      # updates that were carried out when it last looked
     _ran: bool                      # whether the network was run under record since the last step
     _batch_size: float              # what the step was told

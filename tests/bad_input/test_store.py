@@ -245,6 +245,8 @@ TRAINERS = [
     ("word for check_every", trainer(check_every="a"), TypeError, "check_every", "'a'", "steps within which"),
     ("mistyped on_divergence", trainer(on_divergence="half"), ValueError, "on_divergence", "'half'", "'halve'"),
     ("halve without a store", trainer(on_divergence="halve"), ValueError, "on_divergence", "'halve'", PATH),
+    ("word for max_temperature", trainer(max_temperature="a"), TypeError, "max_temperature", "'a'",
+     "write max_temperature=3.0"),
     ("list of numbers for data", trainer(data=[1]), TypeError, "data", "int has no state_dict",
      "sgmcmc_mx.data.ResumableLoader"),
     ("plain loader", trainer(data=gluon.data.DataLoader([1, 2], 1)), TypeError, "data", "DataLoader has no state_dict",

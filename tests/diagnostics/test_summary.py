@@ -44,6 +44,13 @@ def test_the_stuck_chain_is_named():
     assert found["moving"].number == 3 and "leave out chain 1" in found["moving"].change
 
 
+@pytest.mark.parametrize("weights", [2, 7, 50, 10**4, 10**7])
+def test_the_hottest_that_is_not_too_far(weights):
+    limit = rules.hottest(0.7, weights)
+    far = rules.too_far(np.array([0.999, 1.001]) * limit, 0.7, 0.7, weights)[1]
+    assert list(far) == [False, True]
+
+
 def test_chance_brings_no_reading_too_far():
     """A reading of d weights is T chi^2_d / d, as skewed as that is: not one of 100,000 in each row is told."""
     random = np.random.RandomState(0)

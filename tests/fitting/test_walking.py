@@ -7,6 +7,7 @@ import pytest
 from mxnet import gluon
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.diagnostics.rules import hottest
 from sgmcmc_mx.fitting import walking
 from sgmcmc_mx.fitting.arrays import parted
 from sgmcmc_mx.fitting.choosing import by_curvature
@@ -149,6 +150,27 @@ def test_a_trial_that_was_not_borne_leaves_chains_where_they_were(ready):
     here = starts(folder)
     maker.settings["optimizer_params"]["learning_rate"] = 1.0
     assert not walk._is_steady(200, stay=False) and starts(folder) == here
+
+
+def test_a_chain_that_blows_up_later_goes_back(ready, tmp_path):
+    """At a step that is too long by far. Its thermostat keeps the chain finite, so that nothing but heat tells."""
+    maker, found, folder = ready
+    walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+    walk.warm(100000)
+    walk.far(500)
+    walk.steady(walk.right()._replace(learning_rate=1e-4), 2000)
+    limit = maker.settings["max_temperature"]
+    assert limit == hottest(1.0, SIZE) and limit < 2.0
+    maker.settings.update(thin=20, optimizer_params={**maker.settings["optimizer_params"], "learning_rate": 0.05})
+    hot, halved = {}, {}
+    for name, kept in ("without", None), ("with", limit):
+        maker.settings["max_temperature"] = kept
+        runs = sg.sample_chains(maker, CHAINS, steps=2000, executor="vectorized", seed=0, store=tmp_path / name,
+                                warm_start=[str(folder.start(k)) for k in range(CHAINS)])
+        hot[name] = max(s.temperature for run in runs for s in run)
+        halved[name] = [e for run in runs for e in run.events if e["kind"] == "halved"]
+    assert hot["without"] > 2.0 * limit and hot["with"] <= limit
+    assert len(halved["with"]) > len(halved["without"])
 
 
 def test_the_chains_are_at_their_temperature(caplog):

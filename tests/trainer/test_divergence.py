@@ -122,6 +122,53 @@ def test_half_the_step_from_the_last_checkpoint(tmp_path, road):
     tr.close()
 
 
+def heated(net, tr, data, factor, at):
+    """Run to there, make all momenta so many times as large, and run on."""
+    go(net, tr, data, at)
+    for state in tr._updaters[0].states.values():
+        state[0][:] *= factor
+    go(net, tr, data, at + 20)
+
+
+@pytest.mark.parametrize("factor, limit, is_told", [(5.0, 4.0, True), (5.0, None, False), (1.1, 4.0, False)])
+def test_heat_beyond_the_limit_is_a_divergence(tmp_path, factor, limit, is_told):
+    """All is finite where a thermostat catches a chain on its way out. No sample that is kept was taken there."""
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {"friction": 0.02}, tmp_path / "run", data, check_every=4, on_divergence="halve",
+                 max_temperature=limit)
+    before = tr.learning_rate
+    heated(net, tr, data, factor, 40)
+    told = [e for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
+    assert bool(told) == (tr.learning_rate < before) == is_told
+    assert all(40 < e["found"] <= 42 and e["step"] <= 40 for e in told)
+    assert (max(s.temperature for s in tr.samples) > 4.0) == (factor == 5.0 and not is_told)
+    tr.close()
+
+
+@pytest.mark.parametrize("options, at", [
+    ({"check_every": 1000, "thin": 3}, 42), ({"check_every": 1000, "thin": 500}, 45),
+    ({"check_every": 14, "thin": 500}, 42)], ids=["sample", "checkpoint", "look"])
+def test_heat_is_looked_at_before_anything_is_kept(tmp_path, options, at):
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {"friction": 0.003}, tmp_path / "run", data, max_temperature=4.0, **options)
+    with pytest.raises(sg.DivergenceError, match=f"temperature is .* at step {at}, above max_temperature=4 .*"
+                                                 "good checkpoint is of step 40"):
+        heated(net, tr, data, 5.0, 40)
+    assert [s.step for s in tr.samples] == [s.step for s in sg.load(tmp_path / "run")]
+    assert all(s.step <= 40 for s in tr.samples)
+    tr.close()
+
+
+def test_a_run_goes_on_with_its_limit(tmp_path):
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {}, tmp_path / "run", data, max_temperature=7.0)
+    go(net, tr, data, 22)
+    tr.close()
+    again = sg.BayesianTrainer.resume(tmp_path / "run", network(), data=loader())
+    assert again.max_temperature == 7.0
+    again.close()
+
+
 def test_a_step_that_halving_does_not_help(tmp_path):
     """The weights are poisoned over and over; in the end it is raised."""
     net, data = network(), loader()
