@@ -9,6 +9,7 @@ from mxnet import lr_scheduler
 from runs import SETTINGS, STEPS, X, Y, assert_equal, begun_or_resumed, give_up, go, loader, network, options, outcome
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.checkpoint import content
 
 
 def run(folder, upto, sampler="sgnht", params=(), **kwargs):
@@ -71,10 +72,23 @@ def test_a_run_that_went_down_before_its_first_checkpoint(tmp_path, half, whole,
     ({"store_options": {"keep_last": 3}}, "keep_last=3 is given, .* keep_last=None"),
     ({"store_options": {"inputs": X}}, "inputs of store_options are not those of the run"),
     ({"on_divergence": "halve"}, "on_divergence='halve' is given"),
+    ({"max_temperature": 3.0}, "max_temperature=3.0 is given, .* max_temperature=None"),
 ])
 def test_another_run_is_refused(half, change, said):
     with pytest.raises(ValueError, match=said):
         run(half, 1, **change)
+
+
+def test_a_limit_that_an_earlier_version_did_not_know(tmp_path, monkeypatch):
+    """It would be left out without a word."""
+    with monkeypatch.context() as m:
+        m.setattr(content, "SETTINGS", [name for name in content.SETTINGS if name != "max_temperature"])
+        run(tmp_path / "run", 9)[1].close()
+    with pytest.raises(ValueError, match="max_temperature=3.0 is given, .* was begun with max_temperature=None"):
+        run(tmp_path / "run", 13, max_temperature=3.0)
+    tr = run(tmp_path / "run", 13)[1]
+    assert tr.num_steps == 13 and tr.max_temperature is None
+    tr.close()
 
 
 def test_options_of_the_store(tmp_path):
