@@ -113,11 +113,22 @@ class Keeper:
         if self._drawn(trainer._contexts):
             _log.warning("the network draws from MXNet's generator, whose state cannot be kept: the run will go on "
                          "from the checkpoint of step %s, and repeat the steps since", self._last)
-        else:
+        elif self._is_well(trainer):
             self.checkpoint(trainer)
         self.store.flush()
         if self._interruption is not None:
             self._interruption.deliver()
+
+    def _is_well(self, trainer: Any) -> bool:
+        """Whether a chain that is to end between two looks is no hotter than it may be."""
+        watch = getattr(trainer, "_watch", None)
+        try:
+            if watch is not None:
+                watch.check_heat(trainer)
+        except DivergenceError as e:
+            _log.warning("%s: there is no checkpoint of it, and the run will go on from that of step %s", e, self._last)
+            return False
+        return True
 
     def _drawn(self, contexts: List[mx.Context]) -> bool:
         """Whether somebody has drawn from MXNet's generator since it was last set. It is set again if not."""
@@ -223,6 +234,8 @@ class Keeper:
             self._reseed(trainer.num_steps)
             _log.info("the network draws from MXNet's generator, whose state cannot be kept: a run that is resumed "
                       "goes on from the checkpoint of step %s, and repeats the steps since", self._last)
+            return
+        if not self._is_well(trainer):
             return
         self.checkpoint(trainer)
         try:
