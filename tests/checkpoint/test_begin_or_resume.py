@@ -5,7 +5,7 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import lr_scheduler
+from mxnet import gluon, lr_scheduler
 from runs import SETTINGS, STEPS, X, Y, assert_equal, begun_or_resumed, give_up, go, loader, network, options, outcome
 
 import sgmcmc_mx as sg
@@ -62,6 +62,23 @@ def test_a_run_that_went_down_before_its_first_checkpoint(tmp_path, half, whole,
     assert_equal(outcome(net, tr), whole)
     tr.close()
     assert not [e for e in sg.load(folder).events if e["kind"] == "differs"]
+
+
+@pytest.mark.parametrize("between", [(), (lambda: gluon.nn.Dropout(0.4),)], ids=["plain", "dropout"])
+def test_a_run_that_went_down_before_its_first_step(tmp_path, between):
+    """Where it may have to go back to its start there is a checkpoint of that."""
+    found = []
+    for name, ends in (("whole", [STEPS]), ("parts", [0, 1, STEPS])):
+        for upto in ends:
+            net, data = network(between=between), loader()
+            tr = begun_or_resumed(net, "sgnht", {}, tmp_path / name, data, max_temperature=50.0, on_divergence="halve")
+            go(net, tr, data, upto)
+            tr.samples.flush()
+            last = outcome(net, tr) if upto == STEPS else None
+            give_up(tr)
+        found.append(last)
+    assert_equal(*found)
+    assert [e["step"] for e in sg.load(tmp_path / "parts").events if e["kind"] == "resumed"] == [0, 1]
 
 
 @pytest.mark.parametrize("change, said", [
