@@ -15,11 +15,12 @@ from ..samplers.sgnht import Common, ThermostatDevice
 from .generators import as_arrays
 from .objects import Encoder, name_of
 
-__all__ = ["BROUGHT", "COUNTERS", "SETTINGS", "TRAINER", "known_classes", "made_likelihood", "plain_likelihood", "take",
-           "updaters_of"]
+__all__ = ["BROUGHT", "COUNTERS", "LATER", "SETTINGS", "TRAINER", "known_classes", "made_likelihood",
+           "plain_likelihood", "take", "updaters_of"]
 
 SETTINGS = ("burn_in", "thin", "max_samples", "weights", "check_every", "checkpoint_every", "on_divergence",
             "max_temperature")
+LATER = {"max_temperature": None}       # those that earlier checkpoints do not have, and what they were
 COUNTERS = ("num_steps", "_stage", "_taken")
 TRAINER = "BayesianTrainer"     # what a checkpoint is of that does not say it
 BROUGHT = ("likelihood", "lr_scheduler", "prior", "optimizer", "kvstore")   # may be of the user's own classes

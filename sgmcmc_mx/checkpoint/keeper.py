@@ -82,12 +82,21 @@ class Keeper:
     def begin(self, trainer: Any, content: Optional[dict] = None) -> None:
         """Begin a run, or go on from the content of a checkpoint."""
         if content is not None:
-            self._last = trainer.num_steps
+            is_new = trainer.num_steps == 0 and not self._halvings()
+            self._last = None if is_new else trainer.num_steps
             if content["reseeded"] is not None:
                 self._reseed(content["reseeded"])
-            self.store.note(kind="resumed", step=self._last, package=__version__)
+            self.store.note(kind="resumed", step=trainer.num_steps, package=__version__)
         elif all(p._data is not None for p in trainer._named.values()):
             self._reseed(0)     # else the network still draws its first weights
+            if getattr(trainer, "max_temperature", None) is not None and trainer.on_divergence == "halve":
+                self._note_the_start(trainer)
+
+    def _note_the_start(self, trainer: Any) -> None:
+        """A checkpoint before the first step, which may be so long that what comes of it is hot for good."""
+        self._ended = self._now(trainer)
+        self.checkpoint(trainer)
+        self._ended = self._last = None
 
     def checkpoint(self, trainer: Any, again: bool = False) -> None:
         """Have a checkpoint of the end of the last step written beside the chain, if there is none, or ``again``."""
@@ -113,11 +122,22 @@ class Keeper:
         if self._drawn(trainer._contexts):
             _log.warning("the network draws from MXNet's generator, whose state cannot be kept: the run will go on "
                          "from the checkpoint of step %s, and repeat the steps since", self._last)
-        else:
+        elif self._is_well(trainer):
             self.checkpoint(trainer)
         self.store.flush()
         if self._interruption is not None:
             self._interruption.deliver()
+
+    def _is_well(self, trainer: Any) -> bool:
+        """Whether a chain that is to end between two looks is no hotter than it may be."""
+        watch = getattr(trainer, "_watch", None)
+        try:
+            if watch is not None:
+                watch.check_heat(trainer)
+        except DivergenceError as e:
+            _log.warning("%s: there is no checkpoint of it, and the run will go on from that of step %s", e, self._last)
+            return False
+        return True
 
     def _drawn(self, contexts: List[mx.Context]) -> bool:
         """Whether somebody has drawn from MXNet's generator since it was last set. It is set again if not."""
@@ -223,6 +243,8 @@ class Keeper:
             self._reseed(trainer.num_steps)
             _log.info("the network draws from MXNet's generator, whose state cannot be kept: a run that is resumed "
                       "goes on from the checkpoint of step %s, and repeats the steps since", self._last)
+            return
+        if not self._is_well(trainer):
             return
         self.checkpoint(trainer)
         try:

@@ -15,7 +15,7 @@ from ..errors import CheckpointError, StoreError
 from ..likelihoods.base import Likelihood, equal
 from ..samplers._device import check_state
 from ..store.checkpoints import Checkpoint
-from .content import COUNTERS, SETTINGS, TRAINER, known_classes, made_likelihood
+from .content import COUNTERS, LATER, SETTINGS, TRAINER, known_classes, made_likelihood
 from .generators import restore_generators
 from .objects import decode
 
@@ -74,7 +74,7 @@ def unpack(checkpoint: Checkpoint, given: Mapping[str, object]) -> dict:
     content = decoded(checkpoint, TRAINER, ("likelihood", "trainer", "optimizer", "ordinals", "states", "generators",
                                             "data", "optimizer_state", "workers"), known_classes(), given)
     with telling_what_is_wrong(checkpoint):
-        content["settings"] = {"max_temperature": None, **content["settings"]}     # earlier ones have no limit
+        content["settings"] = {**LATER, **content["settings"]}
         if "optimizer_state" in content:
             content["optimizer"].__setstate__(content.pop("optimizer_state"))
         _check_form(content, checkpoint.arrays)

@@ -94,21 +94,24 @@ class Walk:
 
         Chains begin where a trial has led that they bore, with a shorter step yet if curvature asks for it there.
         """
-        halved = 0
+        halved, borne = 0, False
         for _ in range(TRIES):
             rate = self._params["learning_rate"] = step.learning_rate / 2 ** halved
             is_steady = self._is_steady(max(READINGS, length // BRIEFLY))
             if not is_steady or not self._is_steady(max(READINGS, length // PART), stay=False):
                 halved += 1
                 continue
-            asked = self.right()
+            borne, asked = True, self.right()
             if asked.learning_rate < rate:
                 step, halved = asked, 0
             break
         rate = self._params["learning_rate"] = step.learning_rate / 2 ** halved
-        if self._temperature:       # what no trial has met may come later, and the chain goes back then
+        # What no trial has met may come later, and the chain goes back then. Where none was borne chains may be hot on
+        # their way from here, at any step, and going back is no help.
+        if borne and self._temperature:
             self._maker.settings["max_temperature"] = hottest(self._temperature, self._size)
-        told = f", halved {halved} times until temperatures were steady" if halved else ""
+        end = " until temperatures were steady" if borne else ", and temperatures were not steady"
+        told = f", halved {halved} times{end}" if halved else ""
         return step._replace(learning_rate=rate, reason=step.reason + told)
 
     def _is_steady(self, steps: int, stay: bool = True) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 from mxnet import gluon
 from mxnet import optimizer as opt
 
-from ..checkpoint.content import SETTINGS
+from ..checkpoint.content import LATER, SETTINGS
 from ..store import FolderStore, checkpoints
 from ..store.manifest import differing
 from ..store.numbers import checked_inputs, same
@@ -109,7 +109,8 @@ def check_options(store: Any, options: Any) -> Path:
 def _check_same(folder: Path, about: dict, settings: dict, store_options: Mapping) -> None:
     """Raise unless the run of a folder was begun with the same options."""
     header = read_manifest(folder).header
-    kept: dict = next((c["settings"] for c in checkpoints.contents(folder) if isinstance(c.get("settings"), dict)), {})
+    kept: dict = next(({**LATER, **c["settings"]} for c in checkpoints.contents(folder)
+                       if isinstance(c.get("settings"), dict)), {})
     other = differing(about, header)
     if other is None:
         other = next(((name, value, kept[name]) for name, value in settings.items()

@@ -5,10 +5,11 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import lr_scheduler
+from mxnet import gluon, lr_scheduler
 from runs import SETTINGS, STEPS, X, Y, assert_equal, begun_or_resumed, give_up, go, loader, network, options, outcome
 
 import sgmcmc_mx as sg
+from sgmcmc_mx.checkpoint import content
 
 
 def run(folder, upto, sampler="sgnht", params=(), **kwargs):
@@ -63,6 +64,23 @@ def test_a_run_that_went_down_before_its_first_checkpoint(tmp_path, half, whole,
     assert not [e for e in sg.load(folder).events if e["kind"] == "differs"]
 
 
+@pytest.mark.parametrize("between", [(), (lambda: gluon.nn.Dropout(0.4),)], ids=["plain", "dropout"])
+def test_a_run_that_went_down_before_its_first_step(tmp_path, between):
+    """Where it may have to go back to its start there is a checkpoint of that."""
+    found = []
+    for name, ends in (("whole", [STEPS]), ("parts", [0, 1, STEPS])):
+        for upto in ends:
+            net, data = network(between=between), loader()
+            tr = begun_or_resumed(net, "sgnht", {}, tmp_path / name, data, max_temperature=50.0, on_divergence="halve")
+            go(net, tr, data, upto)
+            tr.samples.flush()
+            last = outcome(net, tr) if upto == STEPS else None
+            give_up(tr)
+        found.append(last)
+    assert_equal(*found)
+    assert [e["step"] for e in sg.load(tmp_path / "parts").events if e["kind"] == "resumed"] == [0, 1]
+
+
 @pytest.mark.parametrize("change, said", [
     ({"thin": 5}, "thin=5 is given, and the run in .* was begun with thin=4; write that, or another folder"),
     ({"params": {"temperature": 0.5}}, "temperature=0.5 is given, .*=None"),
@@ -71,10 +89,23 @@ def test_a_run_that_went_down_before_its_first_checkpoint(tmp_path, half, whole,
     ({"store_options": {"keep_last": 3}}, "keep_last=3 is given, .* keep_last=None"),
     ({"store_options": {"inputs": X}}, "inputs of store_options are not those of the run"),
     ({"on_divergence": "halve"}, "on_divergence='halve' is given"),
+    ({"max_temperature": 3.0}, "max_temperature=3.0 is given, .* max_temperature=None"),
 ])
 def test_another_run_is_refused(half, change, said):
     with pytest.raises(ValueError, match=said):
         run(half, 1, **change)
+
+
+def test_a_limit_that_an_earlier_version_did_not_know(tmp_path, monkeypatch):
+    """It would be left out without a word."""
+    with monkeypatch.context() as m:
+        m.setattr(content, "SETTINGS", [name for name in content.SETTINGS if name != "max_temperature"])
+        run(tmp_path / "run", 9)[1].close()
+    with pytest.raises(ValueError, match="max_temperature=3.0 is given, .* was begun with max_temperature=None"):
+        run(tmp_path / "run", 13, max_temperature=3.0)
+    tr = run(tmp_path / "run", 13)[1]
+    assert tr.num_steps == 13 and tr.max_temperature is None
+    tr.close()
 
 
 def test_options_of_the_store(tmp_path):

@@ -118,6 +118,24 @@ def test_a_chain_that_diverged(tmp_path, found, caplog):
     sg.FolderStore.reopen(tmp_path / "run").close()
 
 
+@pytest.mark.parametrize("by_a_signal", [False, True])
+def test_a_chain_that_is_too_hot_between_two_looks(tmp_path, caplog, by_a_signal):
+    """It would be called good, and be gone on from."""
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {"friction": 0.003}, tmp_path / "run", data, **{**RARE, "thin": 6}, max_temperature=4.0)
+    go(net, tr, data, 9)
+    for state in tr._updaters[0].states.values():
+        state[0][:] *= 5.0
+    go(net, tr, data, 11)
+    with caplog.at_level(logging.WARNING, "sgmcmc_mx"):
+        if by_a_signal:
+            tr._keeper._end(tr)
+        tr.close()
+    assert "the kinetic temperature is" in caplog.text and "will go on from that of step 9" in caplog.text
+    assert checkpoints.steps(tmp_path / "run")[-1] == 9
+    assert finish(tmp_path / "run")[0] == 9
+
+
 def test_after_half_the_step(tmp_path):
     net, data = network(), loader()
     tr = trainer(net, "sgld", {}, tmp_path / "run", data, check_every=1, on_divergence="halve", **RARE)

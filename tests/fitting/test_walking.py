@@ -152,6 +152,19 @@ def test_a_trial_that_was_not_borne_leaves_chains_where_they_were(ready):
     assert not walk._is_steady(200, stay=False) and starts(folder) == here
 
 
+def test_where_no_trial_was_borne_chains_have_no_limit(ready, monkeypatch):
+    """They are on their way, and hot at any step: they would go back until they are given up."""
+    maker, found, folder = ready
+    walk = Walk(maker, found, folder, CHAINS, 0, mx.cpu())
+    step = walk.right()
+    monkeypatch.setattr(walk, "_is_steady", lambda *args, **options: False)
+    steady = walk.steady(step, 2000)
+    assert steady.reason.endswith(f"halved {walking.TRIES} times, and temperatures were not steady")
+    assert "max_temperature" not in maker.settings
+    monkeypatch.setattr(walk, "_is_steady", lambda *args, **options: True)
+    assert "halved" not in walk.steady(step, 2000).reason and maker.settings["max_temperature"] == hottest(1.0, SIZE)
+
+
 def test_a_chain_that_blows_up_later_goes_back(ready, tmp_path):
     """At a step that is too long by far. Its thermostat keeps the chain finite, so that nothing but heat tells."""
     maker, found, folder = ready

@@ -159,6 +159,20 @@ def test_heat_is_looked_at_before_anything_is_kept(tmp_path, options, at):
     tr.close()
 
 
+@pytest.mark.parametrize("limit, bears_it", [(4.0, True), (None, False)])
+def test_a_first_step_that_is_too_long_by_far(tmp_path, limit, bears_it):
+    """What comes of it is hot, and so is its checkpoint: no half of the step cools that. The chain begins anew."""
+    net, data = network(), loader()
+    tr = trainer(net, "sgnht", {"learning_rate": 30.0, "friction": 0.003}, tmp_path / "run", data, check_every=4,
+                 on_divergence="halve", max_temperature=limit)
+    assert (tr._keeper.store.flush() or checkpoints.steps(tmp_path / "run")) == [0] * bears_it
+    go(net, tr, data, 8)
+    told = [(e["step"], e["found"]) for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
+    assert told[:3] == ([(1, 2), (0, 2), (0, 2)] if bears_it else [])
+    assert (tr.temperature.asscalar() < 4.0) == bears_it
+    tr.close()
+
+
 def test_a_run_goes_on_with_its_limit(tmp_path):
     net, data = network(), loader()
     tr = trainer(net, "sgnht", {}, tmp_path / "run", data, max_temperature=7.0)
