@@ -136,6 +136,9 @@ class Distributed(Whole):
         if getattr(self._optimizer, "prior", None) is not None:
             raise ValueError("update_on_kvstore=True: a server knows neither names nor shapes of the parameters, which "
                              f"prior= goes by; {instead}")
+        if self.max_temperature is not None:
+            raise ValueError(f"update_on_kvstore=True: momenta are on the server, and max_temperature="
+                             f"{self.max_temperature:g} could not be looked at; {instead}")
 
     # ---------------------------------------------------------------- the step
 

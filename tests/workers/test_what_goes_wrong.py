@@ -30,12 +30,12 @@ from mxnet import autograd, gluon, nd
 kv = mx.kv.create("dist_sync")
 servers = os.environ["DMLC_NUM_SERVER"]
 
-def trainer(kvstore=kv, on=True, mult=1.0, **options):
+def trainer(kvstore=kv, on=True, mult=1.0, name="sgld", limit=None, **options):
     net = gluon.nn.Dense(3, in_units=4)
     net.initialize(mx.init.One())
     net.weight.lr_mult = mult
-    return net, sg.BayesianTrainer(net, "sgld", {"num_data": 100, "learning_rate": 0.1, "seed": 1, **options},
-                                   kvstore=kvstore, update_on_kvstore=on)
+    return net, sg.BayesianTrainer(net, name, {"num_data": 100, "learning_rate": 0.1, "seed": 1, **options},
+                                   kvstore=kvstore, update_on_kvstore=on, max_temperature=limit)
 
 def refused(act, *arguments, **options):
     try:
@@ -49,6 +49,7 @@ if servers == "2":
     sys.exit()
 refused(trainer, mult=0.5)
 refused(trainer, prior="fan_in")
+refused(trainer, name="sgnht", limit=3.0)
 net, served = trainer()
 
 def step(size):
@@ -85,12 +86,13 @@ for options in [{"store": sys.argv[2], "on_divergence": "halve"}, {"inputs": 0},
 def test_what_a_server_cannot_do_is_refused():
     (done,) = forked([SERVED], 1)
     said = done.out
-    assert done.code == 0 and len(said) == 5, done
+    assert done.code == 0 and len(said) == 6, done
     assert "a server does not know lr_mult and wd_mult" in said[0]
     assert "knows neither names nor shapes" in said[1]
-    assert said[2].startswith("ValueError step(3)") and "batch size, 2, for good" in said[2]
-    assert "set_learning_rate: the sampler is on the servers" in said[3]
-    assert said[4] == "went on"
+    assert "max_temperature=3 could not be looked at" in said[2]
+    assert said[3].startswith("ValueError step(3)") and "batch size, 2, for good" in said[3]
+    assert "set_learning_rate: the sampler is on the servers" in said[4]
+    assert said[5] == "went on"
 
 
 def test_updates_on_two_servers_are_refused():
