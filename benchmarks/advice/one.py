@@ -18,11 +18,12 @@ from .problems import PROBLEMS, Problem, initialised
 
 __all__ = ["Asked", "Outcome", "asked", "outcome"]
 
-LONGEST = {"native": 600000, "mxnet": 8000}      # steps of a chain
-RELAXATIONS = {True: 2000, False: 200}   # of the flattest direction; many where widths are held against exact ones
-SAMPLES = 1600
+LONGEST = {"exact": 2400000, "native": 600000, "mxnet": 8000}      # steps of a chain
+# Relaxation times of the flattest direction, and samples: many where widths are held against exact ones, so that the
+# chain's own chance is some 1.5 %.
+RELAXATIONS, SAMPLES = {True: 8000, False: 200}, {True: 6400, False: 1600}
 BLOCKS = 20     # of a chain, for the error of a mean
-EVERY = {True: 1, False: 4}     # of the samples, one that a full gradient is formed at
+EVERY = 4       # of the samples, one that a full gradient is formed at
 
 
 class Outcome(NamedTuple):
@@ -70,11 +71,12 @@ def outcome(name: str, seed: int) -> Outcome:
     net, advice, seconds = asked(name, seed)
     mode = {p.name: p.data().copy() for p in net.collect_params().values()}
     data = sg.data.ArrayLoader(x, y, batch_size=problem.batch_size, replacement=True)
-    road = "mxnet" if isinstance(fitting_stack(net, likelihood, data), str) else "native"
-    steps = int(min(LONGEST[road], max(4000, RELAXATIONS[problem.exact is not None] * advice.relaxation)))
+    is_exact = problem.exact is not None
+    kind = "mxnet" if isinstance(fitting_stack(net, likelihood, data), str) else "exact" if is_exact else "native"
+    steps = int(min(LONGEST[kind], max(4000, RELAXATIONS[is_exact] * advice.relaxation)))
     burn_in = steps // 4
     trainer = sg.BayesianTrainer(net, advice.optimizer, {**advice.optimizer_params, "seed": seed}, likelihood,
-                                 burn_in=burn_in, thin=max(1, (steps - burn_in) // SAMPLES))
+                                 burn_in=burn_in, thin=max(1, (steps - burn_in) // SAMPLES[is_exact]))
     diverged = False
     try:
         np.random.seed(seed)
@@ -110,7 +112,7 @@ def configurational(trainer: sg.BayesianTrainer, x: np.ndarray, y: np.ndarray, p
     inputs, labels, likelihood, seen = mx.nd.array(x), mx.nd.array(y), problem.likelihood(), []
     params = [p for p in trainer.net.collect_params().values() if p.grad_req != "null"]
     size = sum(p.data().size for p in params)
-    for sample in trainer.samples[::EVERY[problem.exact is not None]]:
+    for sample in trainer.samples[::EVERY]:
         with sg.using(trainer.net, sample):
             with autograd.record():
                 loss = likelihood(trainer.net(inputs), labels).sum()
