@@ -27,6 +27,7 @@ LIKE_SQUARES = 1.3      # times the spread of squares: readings that scatter no 
 LOOSE = 0.25            # of T: a temperature with a larger error is not known
 COLD = 0.025            # of T; a smaller error of the temperature is not worth a change
 BURST, ONE = 0.5, 6.0   # of T, and standard deviations, beyond both of which no single reading lies by chance
+OUT = 10.0              # times T: a chain that is hotter is on its way out, and seldom comes back
 
 
 def independent(values: np.ndarray) -> float:
@@ -190,9 +191,9 @@ def too_far(readings: np.ndarray, low: float, high: float, weights: int) -> Tupl
 
 
 def hottest(temperature: float, weights: int) -> float:
-    """The highest reading of so many weights that is not :func:`too_far`."""
+    """The highest reading of so many weights that a chain comes back from, or that chance brings."""
     spread = 2.0 / (9.0 * weights)
-    return temperature * max(1.0 + BURST, (1.0 - spread + ONE * spread**0.5)**3)
+    return temperature * max(OUT, (1.0 - spread + ONE * spread**0.5)**3)
 
 
 def bursts(values: np.ndarray, low: float, high: float, weights: int) -> Bursts:

@@ -37,6 +37,9 @@ LAST = 3            # stretches whose curvatures the step for sampling goes by
 # One in so many of the chain's steps, for trials of the step for sampling: most that are too long show it soon.
 BRIEFLY, PART, READINGS = 40, 10, 20        # readings of temperature in each
 STILL = 1e-12       # a learning rate by which weights stay where they are
+# Of these, one in so many may be too far from T: where single places are far sharper than others, a step that suits them
+# is so short that chains hardly move, and a thermostat brings back those that pass one.
+SELDOM = 10
 FRICTION = 0.1      # heat has come in some ten steps then
 
 
@@ -90,7 +93,8 @@ class Walk:
 
     def steady(self, step: Sharpest, length: int) -> Sharpest:
         """The same, or as long as chains of so many steps bear it: where one passes a place that is too sharp, it is
-        heated, its thermostat takes the heat out again, and readings of its temperature are far from T.
+        heated, its thermostat takes the heat out again, and readings of its temperature are far from T. If that happens
+        often, or one is on its way out, the step is too long.
 
         Chains begin where a trial has led that they bore, with a shorter step yet if curvature asks for it there.
         """
@@ -118,7 +122,10 @@ class Walk:
         """Whether readings are near T; if they are, the chains need not stay where they were."""
         runs = self._ahead(steps, steps // READINGS)
         readings = np.array([s.temperature or 0.0 for run in runs for s in run])
-        if not all(map(len, runs)) or too_far(readings, self._temperature, self._temperature, self._size)[1].any():
+        if not all(map(len, runs)):
+            return False
+        far = too_far(readings, self._temperature, self._temperature, self._size)[1]
+        if far.mean() > 1.0 / SELDOM or not readings.max() <= hottest(self._temperature, self._size):
             return False
         if not stay:
             self._arrived(runs, steps)
