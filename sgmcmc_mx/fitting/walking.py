@@ -37,7 +37,7 @@ LAST = 3            # stretches whose curvatures the step for sampling goes by
 # One in so many of the chain's steps, for trials of the step for sampling: most that are too long show it soon.
 BRIEFLY, PART, READINGS = 40, 10, 20        # readings of temperature in each
 STILL = 1e-12       # a learning rate by which weights stay where they are
-# Of these, one in so many may be too far from T: where single places are far sharper than others, a step that suits them
+# Of these, one in so many may be too far from T: where single places are far sharper than others a step that suits them
 # is so short that chains hardly move, and a thermostat brings back those that pass one.
 SELDOM = 10
 FRICTION = 0.1      # heat has come in some ten steps then
