@@ -33,7 +33,6 @@ class Interruption:
         self.pending: Optional[int] = None
         self._ended: Optional[float] = None
         self._usual: Optional[float] = None     # seconds of a step
-        self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
             if not self._before:
                 for number in CAUGHT:
@@ -53,8 +52,7 @@ class Interruption:
 
     def running(self) -> bool:
         """Whether steps follow one another."""
-        return (self._process == os.getpid() and self._ended is not None
-                and time.monotonic() - self._ended < self.patience())
+        return self._ended is not None and time.monotonic() - self._ended < self.patience()
 
     def deliver(self) -> None:
         """Let the signal do what it would have done."""
@@ -63,22 +61,36 @@ class Interruption:
             _deliver(number)
 
     def end(self) -> None:
-        """Do what must be done before the process ends, which nothing holds up. A forked one has nothing to do."""
-        if self._process == os.getpid():
-            try:
-                self.before_end()
-            except Exception as e:
-                _log.error("%s", e)
+        """Do what must be done before the process ends, which nothing holds up."""
+        try:
+            self.before_end()
+        except Exception as e:
+            _log.error("%s", e)
 
     def close(self) -> None:
         """Stop; the last one puts the former handlers back."""
         self._all.discard(self)
-        if self._all or threading.current_thread() is not threading.main_thread():
-            return
-        for number, handler in list(self._before.items()):
-            if signal.getsignal(number) is _handle:
-                signal.signal(number, handler)
-        self._before.clear()
+        if not self._all and threading.current_thread() is threading.main_thread():
+            _put_back()
+
+
+def _put_back() -> None:
+    for number, handler in list(Interruption._before.items()):
+        if signal.getsignal(number) is _handle:
+            signal.signal(number, handler)
+    Interruption._before.clear()
+
+
+def _in_a_fork() -> None:
+    """The chain is the parent's affair, and signals are as they were. A handler of Python's would not be called while
+    a worker of Gluon's waits for a lock: a SIGTERM from right before is lost, and its end is waited for in vain."""
+    for interruption in list(Interruption._all):
+        interruption.pending = None
+    Interruption._all.clear()
+    _put_back()
+
+
+os.register_at_fork(after_in_child=_in_a_fork)
 
 
 def _handle(number: int, frame: Optional[FrameType]) -> None:

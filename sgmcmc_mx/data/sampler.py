@@ -26,7 +26,7 @@ class ResumableSampler(gluon.data.Sampler):
     batch_size : int
         Examples in a batch.
     shuffle : bool, default True
-        Draw a new order every epoch; else 0, 1, 2, ...
+        Draw a new order every epoch; else, and where a batch is all examples, 0, 1, 2, ...
     last_batch : 'keep' or 'discard', default 'keep'
         What becomes of examples that do not fill a batch. ('rollover' would make an epoch depend on the ones before.)
     seed : int, optional
@@ -64,7 +64,8 @@ class ResumableSampler(gluon.data.Sampler):
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch."""
-        if not self.shuffle:
+        # A batch of all examples has no order: to draw one took a fifth of a small network's step.
+        if not self.shuffle or self.length <= self.batch_size and not self.replacement:
             return np.arange(self.length)
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
         if self.replacement:

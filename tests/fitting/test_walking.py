@@ -101,7 +101,9 @@ def test_warm_chains_have_another_curvature_and_a_step_that_holds(ready):
         walk.far(500)
     here = starts(folder)
     walk.far(500)
-    assert all(a != b for a, b in zip(starts(folder), here))
+    moved = [a != b for a, b in zip(starts(folder), here)]
+    walk.far(1)     # at the same step, or half of it where one has blown up, and stayed where it was
+    assert any(moved) and walk.rates[-1] == walk.rates[-2] / (1.0 if all(moved) else 2.0)
     right = walk.right()
     assert right.learning_rate <= walk.rates[-1] and right.curvature > 50.0 * cold
 

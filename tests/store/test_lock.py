@@ -142,6 +142,40 @@ gate.set()
     assert not errors and steps(tmp_path / "a") == [0, 1, 2]
 
 
+@pytest.mark.parametrize("how", ["fork_one()", "threading.Thread(target=fork_one).start()"])
+def test_a_forked_process_has_the_handlers_that_were_there_before(how, tmp_path):
+    """With one of Python's, a worker that waits for a lock would not end by the SIGTERM that came right before."""
+    code = """
+import os, signal, sys, threading
+from sgmcmc_mx.checkpoint.signals import CAUGHT, Interruption, _handle
+def mine(*a): pass
+signal.signal(signal.SIGINT, mine)
+held = Interruption(print)
+held.step_ended()
+held.pending = signal.SIGTERM
+def fork_one():
+    child = os.fork()
+    if child == 0:
+        assert [signal.getsignal(n) for n in CAUGHT] == [signal.SIG_DFL, mine]
+        held.deliver()      # the parent's
+        held.close()
+        again = Interruption(print)
+        assert signal.getsignal(signal.SIGTERM) is _handle
+        again.close()
+        assert [signal.getsignal(n) for n in CAUGHT] == [signal.SIG_DFL, mine]
+        os._exit(3)
+    print(os.waitpid(child, 0)[1] >> 8)
+HOW
+for thread in threading.enumerate():
+    if thread is not threading.main_thread(): thread.join()
+assert [signal.getsignal(n) for n in CAUGHT] == [_handle, _handle] and held.pending == signal.SIGTERM
+held.close()
+assert [signal.getsignal(n) for n in CAUGHT] == [signal.SIG_DFL, mine]
+""".replace("HOW", how)
+    out, errors = ended(code, tmp_path / "a")
+    assert not errors and out.split() == ["3"]
+
+
 @pytest.mark.slow
 def test_asked_to_end_while_the_disk_is_full(tmp_path):
     """A process that was asked to end does, whatever its store says."""
