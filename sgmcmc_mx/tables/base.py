@@ -23,6 +23,7 @@ from .older import parts_of
 __all__ = ["AUTO", "Bayesian"]
 
 AUTO = "auto"
+BLOCK = 16      # rows
 
 
 class Bayesian(BaseEstimator):
@@ -102,6 +103,15 @@ class Bayesian(BaseEstimator):
         rows, labels = checked_with_labels(self, x, y, numeric=numeric, by_columns=by_columns)
         self.encoder_ = FrameEncoder.of(rows) if by_columns else StandardScaler().fit(rows)
         return np.asarray(self.encoder_.transform(rows), dtype=np.float32), labels
+
+    def _whole_blocks(self, x: Any) -> Tuple[np.ndarray, int]:
+        """The same as :meth:`_rows` with the last row repeated, and how many of them are rows.
+
+        Some processors round products of the last few rows otherwise than those of whole blocks, and a row's prediction
+        is not to depend on its place.
+        """
+        rows = self._rows(x)
+        return np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)), mode="edge"), len(rows)
 
     def _rows(self, x: Any) -> np.ndarray:
         """Inputs of the network, of rows as those of the fit."""

@@ -99,8 +99,8 @@ class BayesianClassifier(ClassifierMixin, Bayesian):
     def predict_proba(self, X: Any, samples: bool = False) -> np.ndarray:
         """The probability of each class, (rows, classes); with ``samples`` that of every sampled network before."""
         flag("samples", samples, "True gives every network's probabilities")
-        fit, rows = self._fitted(), self._rows(X)
-        return np.asarray(fit.predict(rows, samples=samples), dtype=np.float64)
+        fit, (rows, number) = self._fitted(), self._whole_blocks(X)
+        return np.asarray(fit.predict(rows, samples=samples), dtype=np.float64)[..., :number, :]
 
     def predict(self, X: Any, samples: bool = False) -> np.ndarray:
         """The most probable class of each row; with ``samples`` that of every sampled network, (samples, rows)."""

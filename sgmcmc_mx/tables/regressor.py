@@ -118,15 +118,15 @@ class BayesianRegressor(RegressorMixin, Bayesian):
                  if value]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given together, and each gives something else; write one")
-        fit, rows = self._fitted(), self._rows(X)
+        fit, (rows, number) = self._fitted(), self._whole_blocks(X)
         if interval is not None:
             found: Any = fit.predict(rows, interval=interval)
-            return Interval(*(self._unscaled(a[:, 0]) for a in found))
+            return Interval(*(self._unscaled(a[:number, 0]) for a in found))
         if samples:
-            return self._unscaled(np.asarray(fit.predict(rows, samples=True))[..., 0])
+            return self._unscaled(np.asarray(fit.predict(rows, samples=True))[:, :number, 0])
         found = fit.predict(rows)
-        mean = self._unscaled(found.mean[:, 0])
-        return (mean, found.std[:, 0] * self.y_scale_) if return_std else mean
+        mean = self._unscaled(found.mean[:number, 0])
+        return (mean, found.std[:number, 0] * self.y_scale_) if return_std else mean
 
     def summary(self, **options: Any) -> Summary:
         """Whether the chains can be trusted, in the unit of y; see :func:`sgmcmc_mx.diagnostics.summary`.

@@ -47,6 +47,7 @@ def sampled(problem, optimizer, params, batch_size, variates, steps, burn_in, **
     return sg.sample_chains(build, 1, steps=steps, executor="vectorized", seed=1)
 
 
+@pytest.mark.slow
 def test_what_auto_proposes_is_right_in_chains(correlated):
     """The flat direction, .39 of the posterior's without, within a tenth; the same settings without them are not."""
     s = sg.suggest(copies(correlated), Gaussian(), examples(correlated), "auto", batch_size=20, pilot=100)

@@ -145,6 +145,7 @@ def test_a_worker_that_is_cut_off(cluster, client, line, tmp_path, whole):
     assert lock_of(folder / f"chain-0{lost}") == cluster.workers[-2].pid
 
 
+@pytest.mark.slow
 def test_a_worker_that_sleeps(cluster, client, tmp_path, whole):
     """Stopped for longer than the scheduler waits, it holds the store until it wakes up, and then lets go of it."""
     folder, asleep = tmp_path / "runs", []
@@ -216,6 +217,7 @@ def claims_of(folder):
     return [claim_of(folder / f"chain-0{k}") for k in range(CHAINS)]
 
 
+@pytest.mark.slow
 def test_two_calls_at_once(client, tmp_path, whole):
     """The later one goes on with the chains, on a third worker at first, and is at them when the earlier is told."""
     folder, later = tmp_path / "runs", []
@@ -261,6 +263,7 @@ def test_a_scheduler_that_is_gone(tmp_path, whole):
     assert_gone_on_with(again, whole)
 
 
+@pytest.mark.slow
 def test_the_page(tmp_path, monkeypatch):
     """The programs of docs/cluster.md are programs, and that for a laptop runs."""
     page = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"

@@ -58,6 +58,7 @@ def pool():
         yield pool
 
 
+@pytest.mark.slow
 def test_another_pool_and_no_folder(whole, pool):
     """Two at once, in processes that run several chains, and that have imported MXNet with other numbers of threads."""
     runs = sg.sample_chains(build, CHAINS, steps=STEPS, executor=pool, seed=5)

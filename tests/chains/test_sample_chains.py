@@ -115,6 +115,7 @@ def rss():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [400, pytest.param(1000, marks=pytest.mark.slow)])
 def test_many_chains_in_bounded_memory(tmp_path, number):
     """Samples of 200 kB, 3 a chain, 240 or 600 MB in all, are read one at a time."""

@@ -142,7 +142,8 @@ def long_one(tmp_path_factory):
     return run(folder, made=small_chains.build_dense_long, steps=12000, executor=AtOnce())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [
+    signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGKILL))])
 def test_ended_from_outside(number, tmp_path, long_one):
     """Gone on with from their checkpoints: the same samples, none lost and none twice."""
     folder = tmp_path / "runs"

@@ -149,7 +149,7 @@ def whole_in_part(zygote):
     return found, list(range(last - 64, last))
 
 
-@pytest.mark.parametrize("kind", ["kill", *DISK])
+@pytest.mark.parametrize("kind", ["kill", *(pytest.param(kind, marks=SLOW) for kind in DISK)])
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=SLOW)])
 def test_a_layer_that_does_not_move(zygote, whole_in_part, tmp_path, kind, every):
     """Killed, or out of room, while what does not move is written: it is there once, and no sample lacks it."""

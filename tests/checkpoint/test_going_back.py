@@ -24,7 +24,8 @@ def regression(folder, sampler, learning_rate, **settings):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("sampler, learning_rate, every, burn_in", [("sgnht", 100.0, 2, 10), ("sgnht", 100.0, 5, 50)])
+@pytest.mark.parametrize("sampler, learning_rate, every, burn_in", [
+    pytest.param("sgnht", 100.0, 2, 10, marks=pytest.mark.slow), ("sgnht", 100.0, 5, 50)])
 def test_a_chain_that_blew_up_comes_back(tmp_path, caplog, sampler, learning_rate, every, burn_in):
     data, trainer = regression(tmp_path / "run", sampler, learning_rate, checkpoint_every=every, burn_in=burn_in)
     with caplog.at_level(logging.CRITICAL, "sgmcmc_mx"), trainer:

@@ -170,7 +170,7 @@ def test_a_run_needs_no_arviz(place, capsys, monkeypatch):
     assert "sgmcmc_mx[arviz]" in told.err
 
 
-@pytest.mark.parametrize("network, size", [("lenet", 12), ("resnet", 16)])
+@pytest.mark.parametrize("network, size", [("lenet", 12), pytest.param("resnet", 16, marks=pytest.mark.slow)])
 def test_images_by_a_convolutional_network(network, size, place, capsys):
     """From arrays of numbers to probabilities, with the report on the way; as few samples as nothing can be told of."""
     draw = np.random.default_rng(0)
@@ -185,6 +185,7 @@ def test_images_by_a_convolutional_network(network, size, place, capsys):
     assert code == 0 and "<html" in (place / "page.html").read_text().lower()
 
 
+@pytest.mark.slow
 def test_everything_speaks_in_the_targets_own_unit(place, capsys):
     """The same data in another unit: what is said of them is in that unit, be it told, predicted, or on the page."""
     lines = [[*row[:3], float(row[3])] for row in rows()]

@@ -68,6 +68,7 @@ def test_ctrl_c_and_resume_are_one_longer_run(whole, place):
     assert early != late and late == predictions(place, "runs/whole").stdout
 
 
+@pytest.mark.slow
 def test_a_page_is_watched_from_before_the_run_to_its_end(place):
     """It waits for the first samples, and ends with the run; the last page renews itself no more."""
     with subprocess.Popen([COMMAND, "report", "runs/live", "--watch", "1", "-o", "live.html"], cwd=place, text=True,

@@ -19,6 +19,7 @@ def test_sgld_whose_scatter_is_a_seventh_too_large(stiffness, verdict, seed):
     assert found.verdict == found["spread"].verdict == verdict, str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variates, verdict", [(True, "well mixed"), (False, "step too large")])
 def test_chains_with_control_variates_have_them_here_too(variates, verdict):
     """At a step that is right with them, and at which momenta are three times too hot without."""

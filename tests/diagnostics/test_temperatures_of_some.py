@@ -17,7 +17,8 @@ def cold_where_it_is_flat(model):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("ratios, draws, verdict", [(lambda m: 1.0, 400, "well mixed"),
-                                                    (cold_where_it_is_flat, 1000, "flat directions frozen")])
+                                                    pytest.param(cold_where_it_is_flat, 1000, "flat directions frozen",
+                                                                 marks=pytest.mark.slow)])
 def test_half_of_the_examples_tell(ratios, draws, verdict, seed):
     model = ExactRegression(seed, inputs=10, scales=(0.03, 0.3))
     found = model.asked(model.chains(4, draws, ratios=ratios(model)), gradients=4000, directions=10, examples=100,

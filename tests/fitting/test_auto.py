@@ -31,6 +31,7 @@ def widths(problem, found):
     return np.sqrt(((w @ problem.U) ** 2).mean(axis=0) * problem.curvature)
 
 
+@pytest.mark.slow
 def test_auto_is_right_in_the_steps_in_which_the_usual_sampler_has_not_come_far(correlated):
     """Plain batches want a step so short that the flat direction has not been seen yet."""
     found, usual = fit(correlated, 1200, samples=80), fit(correlated, 1200, "sgnht", samples=80)
@@ -82,6 +83,7 @@ def test_what_auto_chooses_cannot_be_given(correlated, options, message):
         fit(correlated, 40, **{"copies": 1, **options})
 
 
+@pytest.mark.slow
 def test_the_estimators_hand_it_on(correlated):
     pytest.importorskip("sklearn")
     mx.random.seed(0)

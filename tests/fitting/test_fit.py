@@ -42,7 +42,8 @@ def quick():
     return fit()
 
 
-@pytest.mark.parametrize("optimizer, batch_size, told", [(None, 108, "optimizer"), ("sgnht", 100, "thermostat")])
+@pytest.mark.parametrize("optimizer, batch_size, told", [
+    pytest.param(None, 108, "optimizer", marks=pytest.mark.slow), ("sgnht", 100, "thermostat")])
 def test_a_linear_posterior_is_found_with_all_that_is_chosen(optimizer, batch_size, told):
     """Of a linear model the posterior is known: precision I + A'A/s^2 under the prior N(0, 1).
 
@@ -131,7 +132,7 @@ def test_a_store_is_gone_on_with(tmp_path, quick):
         fit(store=folder)
 
 
-@pytest.mark.parametrize("said", [{"optimizer": "sgnht", "batch_size": 100}, {}])
+@pytest.mark.parametrize("said", [pytest.param({"optimizer": "sgnht", "batch_size": 100}, marks=pytest.mark.slow), {}])
 def test_a_store_is_gone_on_with_as_it_was_begun(tmp_path, said):
     """What an earlier version took where nothing was said, and what this one takes, go on where nothing is said."""
     short = {"optimizer_params": None, "pilot": 20, "store": tmp_path / "fit"}
@@ -256,6 +257,7 @@ def test_without_a_part_held_out_the_summary_is_of_what_chains_have_seen(monkeyp
     assert np.array_equal(found.looked_at[0], X[[0, 20, 40, 60, 79, 99, 119]])
 
 
+@pytest.mark.slow
 def test_by_itself_a_tenth_is_held_out_where_something_is_chosen_by_it(tmp_path):
     store = tmp_path / "runs"
     assert fit(linear, validation="auto", store=store).chosen.examples == 120

@@ -64,6 +64,7 @@ def test_a_chain_that_has_blown_up_stays_where_it_was(ready):
     assert walk.rates == pytest.approx([rate, rate / 2.0], rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_thermostat_can_catch_it_on_the_way_up(ready, monkeypatch):
     """Then all is finite, and nothing but U tells: without a look at that the chain would go on from there."""
     maker, found, folder = ready
@@ -180,6 +181,7 @@ def test_seldom_heat_is_borne_by_a_trial(ready, monkeypatch, far, highest, is_st
     assert walk._is_steady(200) == is_steady
 
 
+@pytest.mark.slow
 def test_a_chain_that_blows_up_later_goes_back(ready, tmp_path):
     """At a step that is too long by far. Its thermostat keeps the chain finite, so that nothing but heat tells."""
     maker, found, folder = ready

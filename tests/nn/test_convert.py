@@ -32,8 +32,8 @@ def kinds(net):
     return [type(b).__name__ for b in descendants(net)]
 
 
-@pytest.mark.parametrize("hybrid", [False, True])
-@pytest.mark.parametrize("to", ["frn", "group", "global"])
+@pytest.mark.parametrize("to, hybrid", [("frn", True), ("group", False), ("global", True), *(
+    pytest.param(*one, marks=pytest.mark.slow) for one in (("frn", False), ("group", True), ("global", False)))])
 def test_a_residual_network(to, hybrid):
     net = resnet()
     net.hybridize(hybrid)

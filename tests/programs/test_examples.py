@@ -140,6 +140,7 @@ def test_follow_up(tmp_path, module):
     assert pictures(tmp_path / "p") == CLASSIFIER
 
 
+@pytest.mark.slow
 def test_pretrained(tmp_path):
     """A sample has the last layer's 4,010 weights, and what they predict is better than one epoch of SGD."""
     done = run("pretrained.py", "--quick", "--steps", "100", "--out", str(tmp_path / "p"), cwd=tmp_path)
@@ -205,7 +206,8 @@ class TestMnist:
     SHORT = ("--sgd-epochs", "1", "--warm-epochs", "1", "--epochs", "1", "--hidden", "20", "--batch", "500",
              "--burn-in", "0.2", "--chains", "2")
 
-    @pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht"])
+    @pytest.mark.parametrize("sampler", ["sgnht", pytest.param("sgld", marks=pytest.mark.slow),
+                                         pytest.param("sghmc", marks=pytest.mark.slow)])
     def test_samplers(self, tmp_path, sampler):
         file = tmp_path / "result.json"
         done = run_new("mnist.py", "--sampler", sampler, *self.SHORT, "--thin", "0.2", "--json", str(file),
@@ -221,6 +223,7 @@ class TestMnist:
     def test_sgd_stops_there(self, tmp_path):
         assert list(table(run("mnist.py", "--sampler", "sgd", *self.SHORT, cwd=tmp_path).stdout)) == ["SGD network"]
 
+    @pytest.mark.slow
     def test_cycles_of_softmax_on_pixels_as_they_are(self, tmp_path):
         short = *self.SHORT, "--epochs", "2", "--burn-in", "0", "--alpha", "0", "--lengthscale", "0"
         ends = run_new("mnist.py", *short, "--cycle", "0.5", "--exploration", "0", cwd=tmp_path)
@@ -229,6 +232,7 @@ class TestMnist:
         assert "average of 16 samples" in table(part.stdout)
 
 
+@pytest.mark.slow
 def test_chains(tmp_path):
     """In new processes, which import the script as a user's do; called again, it shows what is there."""
     done = run_new("chains.py", "--quick", cwd=tmp_path)

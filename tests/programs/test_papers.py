@@ -152,7 +152,7 @@ def test_slope():
 
 # -------------------------------------------------------------------------------------------------------- the command
 
-@pytest.mark.parametrize("name", ["chen-1", "chen-3"])
+@pytest.mark.parametrize("name", ["chen-1", pytest.param("chen-3", marks=pytest.mark.slow)])
 def test_quick_run(name, tmp_path, capsys):
     code, said = reproduce(capsys, tmp_path, name, "--quick")
     assert code == 0, said

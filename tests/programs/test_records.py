@@ -149,7 +149,7 @@ def test_moons_are_two_and_each_reaches_into_the_other():
     assert (y == 1).mean() == 0.5
 
 
-@pytest.mark.parametrize("part", ["curve", "moons"])
+@pytest.mark.parametrize("part", [pytest.param("curve", marks=pytest.mark.slow), "moons"])
 def test_a_sampler_is_nearer_to_hmc_than_one_network(tmp_path, part):
     record = band.Record(tmp_path, {part: 24_000}, {part: Length(2, 20, 20, 0.3)})
     record.run([part], ["sgnht", "sgd"], [0], lambda line: None)

@@ -305,6 +305,7 @@ def test_it_is_whole_at_any_time(tmp_path):
 
 # ------------------------------------------------------------------- its size
 
+@pytest.mark.slow
 def test_four_chains_of_four_hundred_samples_take_less_than_three_megabytes(tmp_path):
     model = Classifier(2, examples=60)
     sg.report(model.good(4, 400), model.x, model.y, net=model.net, likelihood="softmax", path=tmp_path / "a.html")

@@ -122,8 +122,8 @@ def test_it_is_nearer_than_chance():
     assert far(net, thinned, samples) < 0.1
 
 
-@pytest.mark.parametrize("likelihood, units", [(L.Gaussian("learned"), 2), (L.Poisson(), 1), (L.StudentT(), 1)],
-                         ids=str)
+@pytest.mark.parametrize("likelihood, units", [(L.Gaussian("learned"), 2), (L.Poisson(), 1),
+                                               pytest.param(L.StudentT(), 1, marks=pytest.mark.slow)], ids=str)
 def test_of_a_regression_the_whole_law_is_compared(likelihood, units):
     net = mlp(units)
     samples, kinds = copies(net, (6, 4))

@@ -144,9 +144,11 @@ MUTANTS = {
     "horseshoe: tau left out of the step": ("horseshoe", _horseshoe.LocalScales, "_precisions", lambda real: (
         lambda self, group, name, scale: self.local[name] / scale ** 2 + SLAB ** -2)),
 }
+LONG = ("student: half the squares", "horseshoe: half missing")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("mutant", [pytest.param(mutant, marks=pytest.mark.slow if mutant in LONG else ())
+                                    for mutant in MUTANTS])
 def test_the_mutant_is_rejected(mutant, monkeypatch):
     name, owner, method, make = MUTANTS[mutant]
     monkeypatch.setattr(owner, method, make(getattr(owner, method)))

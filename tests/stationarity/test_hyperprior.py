@@ -223,7 +223,8 @@ def full_data_scores(w, lam, T):
     return z_scores(batch_means(series, 40), by_quadrature(1.0, T))
 
 
-@pytest.mark.parametrize("kind, transitions", [("MetropolisHastings", 1400), ("HMC", 700)])
+@pytest.mark.parametrize("kind, transitions", [
+    pytest.param("MetropolisHastings", 1400, marks=pytest.mark.slow), ("HMC", 700)])
 def test_joint_law_with_full_data(kind, transitions):
     """The law; and U of every sample, number for number, is that at the precision it was drawn with."""
     w, lam, U = full_data_chain(kind, 0.4, transitions)

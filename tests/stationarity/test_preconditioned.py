@@ -184,6 +184,7 @@ def test_the_kinetic_temperature_of_scale_adapted_sghmc_is_that_of_its_scaled_mo
     assert np.mean(hot) > 1.2 * T
 
 
+@pytest.mark.slow
 def test_scale_adapted_sghmc_mutants():
     def twice(walk):
         for i in (0, 1):

@@ -43,6 +43,17 @@ def test_checks_of_scikit_learn(estimator):
     check_estimator(estimator)
 
 
+@pytest.mark.parametrize("number", [1, 7, 20, 33])
+def test_what_is_said_of_a_row_does_not_depend_on_its_place(fitted, number):
+    """Not in the last bit: a processor may take the last few rows of a product by another road than whole blocks."""
+    order = np.random.RandomState(number).permutation(number)
+    np.testing.assert_array_equal(fitted.predict(X[:number][order]), fitted.predict(X[:number])[order])
+    each = fitted.predict(X[:number], samples=True)
+    np.testing.assert_array_equal(fitted.predict(X[:number][order], samples=True), each[:, order])
+    for here, there in zip(fitted.predict(X[:number][order], interval=0.9), fitted.predict(X[:number], interval=0.9)):
+        np.testing.assert_array_equal(here, there[order])
+
+
 # ---------------------------------------------------------------- regression
 
 def test_units_of_y(fitted):
@@ -102,6 +113,7 @@ def test_constant_noise():
     assert np.ptp(noise) < 1e-6 and model.score(X, Y) > 0.95
 
 
+@pytest.mark.slow
 def test_the_network_is_chosen_by_what_is_held_out():
     model = regressor(activation="choose", hidden=4).fit(X, Y)
     assert model.chosen_.network in ("tanh", "relu", "elu")

@@ -65,6 +65,7 @@ def ask_about(correlated, optimizer, **kwargs):
                       **kwargs)
 
 
+@pytest.mark.slow
 def test_auto_turns_control_variates_on_where_they_are_the_cure(correlated):
     """And the law of the noise that they leave says that it is one."""
     s = ask_about(correlated, "auto")
@@ -76,6 +77,7 @@ def test_auto_turns_control_variates_on_where_they_are_the_cure(correlated):
     assert 2.0 * s.relaxation < plain.relaxation / 5.0 and s.steps < plain.steps and plain.ways == []
 
 
+@pytest.mark.slow
 def test_auto_leaves_a_network_its_plain_batches():
     s = sg.suggest(trained(0), Categorical(), three_classes(), "auto", batch_size=50, pilot=20)
     assert (s.optimizer, s.control_variates, s.batch_size) == ("sgnht", False, 50)
@@ -223,7 +225,8 @@ def test_a_pilot_whose_own_step_still_grows_walks_on(kind, stages):
     assert first[0] - (first[1] - first[0]) == 180 * 2 ** stages
 
 
-@pytest.mark.parametrize("options", [{}, {"prior": "suggest", "held_out": far_away()[1]}])
+@pytest.mark.parametrize("options", [{}, pytest.param({"prior": "suggest", "held_out": far_away()[1]},
+                                                     marks=pytest.mark.slow)])
 def test_advice_within_seconds(options):
     """However short they are there is some, and it is told what it is worth; where they are many nothing is changed."""
     net, data = far_away()
@@ -255,7 +258,7 @@ def test_what_auto_chooses_cannot_be_given(params, kwargs, said):
 
 # ---------------------------------------------------------------- the prior
 
-@pytest.mark.parametrize("precision", [300.0, 0.3])
+@pytest.mark.parametrize("precision", [300.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_the_prior_that_the_weights_were_drawn_from_is_found(precision):
     """As many examples as weights: a prior that is thirty times too wide or too narrow predicts worse. A neighbour on
     the grid cannot be told from it by 300 examples."""

@@ -122,6 +122,7 @@ def test_sasghmc_itself_is_as_cold_as_is_foretold(problem):
     assert "BIASED" in s.reasons["subtract_noise"] and "learning_rate=" in s.reasons["subtract_noise"]
 
 
+@pytest.mark.slow
 def test_a_chain_of_sasghmc_that_is_too_cold_is_told(problem):
     """All data at every step: there is no noise to take out, and all that is injected is. 20 copies of the two weights,
     so that a short chain tells."""

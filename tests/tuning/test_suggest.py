@@ -391,6 +391,7 @@ def test_reshuffled_epochs_cool_slow_directions(treatment):
     assert treatment == "none" or expected < 0.7
 
 
+@pytest.mark.slow
 def test_a_loader_that_reshuffles_is_told_where_it_matters():
     rng = np.random.RandomState(0)
     x = rng.randn(400, 4).astype("float32") * np.array([1.0, 1.0, 1.0, 0.02], dtype="float32")
