@@ -132,6 +132,7 @@ def test_a_missing_hint_is_named(method, said):
     assert len(found) == (said is not None) and all(fault.startswith(said) for fault in found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="typeguard for older Pythons fails at NumPy's ArrayLike")
 def test_hints_are_true():
     """A session with each kind of chain, in which every value is held against its hint."""

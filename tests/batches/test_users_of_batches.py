@@ -134,6 +134,7 @@ def test_control_variates_of_an_optional_input():
         np.testing.assert_allclose(p.grad().asnumpy(), whole[name] * 8 / N, rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_suggestion_for_two_inputs(words):
     net, x, length, y, _ = words
     before = {n: p.data().asnumpy() for n, p in net._collect_params_with_prefix().items()}

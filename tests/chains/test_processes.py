@@ -66,6 +66,7 @@ def test_another_pool_and_no_folder(whole, pool):
     assert_same_chains(runs, whole)
 
 
+@pytest.mark.slow
 def test_loky(whole):
     """Processes that are kept from call to call."""
     pool = get_reusable_executor(2, timeout=20)

@@ -29,6 +29,7 @@ def test_a_sentence_after():
     assert nothing_added(Made(60, 60), 60, Budget(steps=50)) == nothing_added(None, 60, Budget(seconds=0.1)) == ""
 
 
+@pytest.mark.slow
 def test_a_run_that_has_as_many(place, capsys):
     assert run(["train", "good.csv", "--store", "a", "--budget", "60 steps", *SHORT]) == 0, capsys.readouterr().err
 

@@ -60,6 +60,7 @@ def test_the_numbers_are_those_of_algebra():
     np.testing.assert_allclose(along.curvatures, model.curvature, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_the_prior_is_the_samplers():
     """A wrong precision is another posterior, of another temperature."""
     model = ExactRegression(1, inputs=20, scales=(0.01, 0.05))

@@ -45,6 +45,7 @@ def test_auto_is_right_in_the_steps_in_which_the_usual_sampler_has_not_come_far(
     assert found.runs.setup.control_variates and found.runs.setup.optimizer == "sgnht"
 
 
+@pytest.mark.slow
 def test_a_store_is_gone_on_with_as_auto_has_begun_it(correlated, tmp_path):
     first = fit(correlated, 40, copies=1, store=tmp_path / "fit", samples=10)
     for optimizer in ("auto", first.chosen.optimizer):

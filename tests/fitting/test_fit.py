@@ -184,6 +184,7 @@ def test_chains_in_processes_of_their_own():
         found.predict(x, interval=0.9)
 
 
+@pytest.mark.slow
 def test_a_prior_chosen_by_what_is_held_out():
     found = fit(linear, prior="suggest", budget="20 steps", pilot=20, optimizer_params=None)
     assert found.chosen.optimizer_params["wd"] in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)

@@ -204,6 +204,7 @@ def test_a_chain_that_blows_up_later_goes_back(ready, tmp_path):
     assert len(halved["with"]) > len(halved["without"])
 
 
+@pytest.mark.slow
 def test_the_chains_are_at_their_temperature(caplog):
     """The mean of d weights' v^2 / eta has a variance of 2 / d. Samples are some forty steps apart, and momentum is
     remembered for some hundred: one in five counts. No step has had to be taken back."""

@@ -189,6 +189,7 @@ def plain_library(tmp_path_factory):
     return str(folder / "_step.so")
 
 
+@pytest.mark.slow
 def test_an_instruction_set_that_is_lacking(monkeypatch, plain_library):
     monkeypatch.setenv("SGMCMC_MX_ISA", "avx2")
     for _ in range(2):      # asked again, it is as wrong

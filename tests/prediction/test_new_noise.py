@@ -52,7 +52,7 @@ def exact(trainer, x, sigma):
 SIGMA = np.random.RandomState(9).gamma(2.0, 0.5, (N, 2))
 
 
-@pytest.mark.parametrize("held", ["at once", "by turns"])
+@pytest.mark.parametrize("held", ["at once", pytest.param("by turns", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sigma", [0.7, SIGMA[0], SIGMA[:1], SIGMA[:, :1], SIGMA, 2], ids=np.shape)
 def test_spread_and_quantiles_equal_scipys(two, sigma, held, monkeypatch):
     trainer, x = two

@@ -230,7 +230,8 @@ def test_one_thermostat_is_right_on_all_data_and_with_control_variates(kind, ato
     np.testing.assert_allclose(ratios(exact, problem.H), 1.0, atol=atol)
 
 
-@pytest.mark.parametrize("optimizer, friction", [("sghmc", 0.2), ("sgnht", 0.2)])
+@pytest.mark.parametrize("optimizer, friction", [
+    pytest.param("sghmc", 0.2, marks=pytest.mark.slow), ("sgnht", 0.2)])
 def test_reshuffled_epochs(optimizer, friction):
     """Their errors cancel along directions slower than an epoch, which a thermostat then freezes all the more.
 

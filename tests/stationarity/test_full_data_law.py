@@ -160,7 +160,8 @@ def test_a_wrong_walk_is_rejected(mutant, monkeypatch):
 FAR_OFF = ("all accepted", "no kinetic energy in H", "momentum of T = 1", "the same momentum for ever")
 
 
-@pytest.mark.parametrize("mutant", ROLLS)
+@pytest.mark.parametrize("mutant", [pytest.param(mutant, marks=() if mutant in FAR_OFF else pytest.mark.slow)
+                                    for mutant in ROLLS])
 def test_a_wrong_roll_is_rejected(mutant, monkeypatch):
     name, make = ROLLS[mutant]
     monkeypatch.setattr(hmc, name, make(getattr(hmc, name)))

@@ -243,8 +243,8 @@ FULL_DATA_MUTANTS = {
 }
 
 
-@pytest.mark.parametrize("change, transitions", [("draws not taken", 700), ("T missing", 300),
-                                                 ("U of the precision before", 50)])
+@pytest.mark.parametrize("change, transitions", [pytest.param("draws not taken", 700, marks=pytest.mark.slow),
+                                                 ("T missing", 300), ("U of the precision before", 50)])
 def test_mutants_with_full_data(change, transitions, monkeypatch):
     owner, name, make = FULL_DATA_MUTANTS[change]
     monkeypatch.setattr(owner, name, make(getattr(owner, name)))

@@ -45,7 +45,7 @@ def test_psgld_step_by_step(each_backend):
             np.testing.assert_allclose(ours.asnumpy(), w, atol=2e-5)
 
 
-@pytest.mark.parametrize("data", [0.5, 20.0])
+@pytest.mark.parametrize("data", [0.5, pytest.param(20.0, marks=pytest.mark.slow)])
 def test_psgld_where_the_preconditioner_is_settled(data):
     """V averages over so many gradients that G is a number: SGLD at the step G eta."""
     V, N, beta, eps = 40.0, 10, 0.999, 3.0
@@ -76,6 +76,7 @@ def without(w):
     return (0.5 + np.abs(w)) * np.exp(-w ** 2 / 2)
 
 
+@pytest.mark.slow
 def test_gamma_makes_the_law_exact():
     (right,), (plain, mistaken), (opposite,) = (
         gamma_scores(1.0, exact), gamma_scores(None, without, exact), gamma_scores(-1.0, exact))

@@ -300,6 +300,7 @@ for k in range(3): store.append(small_stores.sample(k))
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_its_samples_before_mxnet_does(tmp_path):
     """Arrays that are waited for after MXNet's engine has ended may never come: one process in a hundred hung."""
     path = [os.path.dirname(small_stores.__file__), *filter(None, sys.path)]

@@ -106,6 +106,7 @@ def test_a_store_of_an_older_version_goes_on_with_its_log_sigma(tmp_path, monkey
     assert regressor(store=tmp_path / "b").fit(X, Y).fit_.likelihood.link == "softplus"
 
 
+@pytest.mark.slow
 def test_constant_noise():
     """One log sigma for all rows, a parameter of the network."""
     model = regressor(noise="constant", optimizer_params={"learning_rate": 1e-3, "friction": 0.1}).fit(X, Y)

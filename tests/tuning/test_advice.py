@@ -121,6 +121,7 @@ def test_a_start_that_is_far_away_is_told():
     assert s.warm_start and "still falling" in s.reasons["warm_start"] and "WarmStart" in str(s)
 
 
+@pytest.mark.slow
 def test_a_step_that_blows_up_from_here_is_told():
     """And what is proposed does not: four chains of four are sound."""
     net, data = far_away()

@@ -111,6 +111,7 @@ def learned(problem, rate, walkers=400):
     return seen, np.mean(exact, axis=0)
 
 
+@pytest.mark.slow
 def test_sasghmc_itself_is_as_cold_as_is_foretold(problem):
     """At .01 each weight has .58 of its standard deviation, the flat direction .38 and the steep one four times."""
     seen, exact = learned(problem, 0.01)

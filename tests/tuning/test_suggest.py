@@ -482,6 +482,7 @@ def test_what_is_given_is_kept_and_judged():
     assert ask("sgnht", temperature=0.1).learning_rate <= 1.1 * ask("sgnht").learning_rate
 
 
+@pytest.mark.slow
 def test_the_same_advice_every_time():
     net, data = classifier()
     one, two = (sg.suggest(net, sg.likelihoods.Categorical(), data, batch_size=50, batches=5, pilot=5)
