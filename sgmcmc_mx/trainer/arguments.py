@@ -36,7 +36,8 @@ def checked_settings(burn_in: object, thin: object, max_samples: object, weights
         "check_every": integer("check_every", check_every, "steps within which a divergence is found", low=1),
         "on_divergence": choice("on_divergence", on_divergence, ("raise", "halve")),
         "max_temperature": None if max_temperature is None else number(
-            "max_temperature", max_temperature, "write max_temperature=3.0, or None for no limit"),
+            "max_temperature", max_temperature, "write max_temperature=3.0, or None for no limit", low=0.0,
+            open_low=True),
     }
     if on_divergence == "halve" and store is None:
         raise ValueError("on_divergence='halve' goes back to a checkpoint, and without a store there is none; "

@@ -53,6 +53,8 @@ TRAINERS = [
     ("NDArray burn_in", make(burn_in=nd.array([2])), TypeError, "burn_in", "NDArray", "steps before the first sample"),
     ("a limit of what has no heat", make("sgld", max_temperature=3.0), ValueError, "max_temperature=3", "SGLD",
      "leave it out"),
+    ("a limit that is no number", make(max_temperature=NAN), ValueError, "max_temperature", "(0, inf)",
+     "write max_temperature=3.0"),
     ("a limit below T", make(max_temperature=1.0), ValueError, "max_temperature", "got 1", "write 3"),
     ("no thin", make(thin=None), TypeError, "thin", "got None", "steps between samples"),
     ("NaN thin", make(thin=NAN), ValueError, "thin", "got nan", "steps between samples"),
