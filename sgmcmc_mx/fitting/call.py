@@ -33,6 +33,7 @@ __all__ = ["Call"]
 
 TRIAL = 0.02        # of a budget in seconds, for each trial of a step
 SHORTEST = 200      # steps of a chain whose time is over before it begins
+SPARSE = 10         # steps between samples, at least, of chains on all rows: one may be gone on with for much longer
 
 
 class Call:
@@ -69,6 +70,8 @@ class Call:
         if usual:
             length = self._walked(maker, found, settings, length)
         burn_in, thin = collecting(length, samples)
+        if usual and self._budget.steps is None:
+            thin = max(thin, SPARSE)
         kept = {**self._about(maker), "network": name, "link": getattr(maker.likelihood, "link", "log"),
                 "optimizer": settings.optimizer, "control_variates": settings.control_variates, "burn_in": burn_in,
                 "thin": thin, "max_temperature": maker.settings.get("max_temperature"), "validation": maker.data.share,

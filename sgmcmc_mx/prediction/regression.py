@@ -1,7 +1,7 @@
 """The mixture over samples of a regression: its mean, where its spread comes from, and its quantiles."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from .new_noise import NewNoise
 from .reductions import Reduction
 
 __all__ = ["Moments", "Regression"]
+
+BLOCK = 2**16       # outputs in one call of a likelihood
 
 
 class Regression(NamedTuple):
@@ -71,20 +73,36 @@ class Moments(Reduction):
             found["quantiles"] = np.stack([self._quantile(q) for q in self._asked])
         return found
 
+    def _blocks(self) -> List[Tuple[np.ndarray, np.ndarray, Dict[str, np.ndarray]]]:
+        """Weights of some samples, their outputs one below the other, and the noise of each row: a call of the
+        likelihood for every sample takes longer than what is computed in it."""
+        number = max(1, BLOCK // max(1, self._outs[0].size))
+        found = []
+        for first in range(0, len(self._outs), number):
+            weights = np.array(self._weights[first:first + number])
+            given = {name: _repeated(np.broadcast_to(value, self._mean.shape), len(weights))
+                     for name, value in self._given.items()}
+            found.append((weights, np.concatenate(self._outs[first:first + number]), given))
+        return found
+
     def _quantile(self, q: float) -> np.ndarray:
         """By bisection of the mixture's distribution function, shape (rows, outputs)."""
-        likelihood, given, outs = self._likelihood, self._given, self._outs
-        means = [np.asarray(likelihood.predictive(o), dtype=np.float64) for o in outs]
-        stds = [np.sqrt(likelihood.noise_variance(o, **given)) for o in outs]
+        likelihood, blocks = self._likelihood, self._blocks()
         whole = getattr(likelihood, "discrete", False)
 
         def below(y: np.ndarray) -> np.ndarray:
-            return sum(w * likelihood.cdf(y, o, **given) for w, o in zip(self._weights, outs)) < q
+            return sum(np.tensordot(w, _apart(likelihood.cdf(_repeated(y, len(w)), o, **given), len(w)), 1)
+                       for w, o, given in blocks) < q
 
         # By Cantelli's inequality a component has no quantile q further out than this many standard deviations.
         far = max(q / (1.0 - q), (1.0 - q) / q) ** 0.5 + 1.0
-        low = np.minimum.reduce([m - far * s for m, s in zip(means, stds)])
-        high = np.maximum.reduce([m + far * s for m, s in zip(means, stds)])
+        lows, highs = [], []
+        for w, o, given in blocks:
+            mean = _apart(np.asarray(likelihood.predictive(o), dtype=np.float64), len(w))
+            reach = far * np.sqrt(_apart(likelihood.noise_variance(o, **given), len(w)))
+            lows.append((mean - reach).min(axis=0))
+            highs.append((mean + reach).max(axis=0))
+        low, high = np.minimum.reduce(lows), np.maximum.reduce(highs)
         if whole:
             low, high = np.floor(low) - 1.0, np.ceil(high) + 1.0
         while (high - low > (1.0 if whole else 1e-13 * (np.abs(low) + np.abs(high)) + 1e-300)).any():
@@ -94,3 +112,13 @@ class Moments(Reduction):
             left = below(middle)
             low, high = np.where(left, middle, low), np.where(left, high, middle)
         return high
+
+
+def _repeated(rows: np.ndarray, times: int) -> np.ndarray:
+    """The same rows so many times, one below the other."""
+    return np.tile(rows, (times,) + (1,) * (rows.ndim - 1))
+
+
+def _apart(rows: np.ndarray, samples: int) -> np.ndarray:
+    """Of what lies one below the other an array for each sample."""
+    return rows.reshape((samples, -1) + rows.shape[1:])

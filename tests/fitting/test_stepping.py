@@ -6,6 +6,7 @@ from mxnet import gluon
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.fitting.arrays import parted
+from sgmcmc_mx.fitting.call import SPARSE
 from sgmcmc_mx.fitting.network import Maker
 from sgmcmc_mx.fitting.stepping import RIGHT, sharpest
 from sgmcmc_mx.fitting.training import trained
@@ -84,3 +85,13 @@ def test_where_u_is_a_saddle_the_curvature_is_the_larger_of_both_signs():
     # U = sum (y - v w.x)^2 / 2 has at w = v = 0 the second derivatives -sum y x of v and w, and no others.
     expected = np.linalg.norm(Y[:, 0].astype("float64") @ X)
     assert sharpest(found, maker, {"wd": 0.0}, 0.1).curvature == pytest.approx(expected, rel=0.01)
+
+
+def test_a_fit_of_hardly_any_time_can_be_gone_on_with_for_long():
+    """A sample at every step would be thousands of them, each to be read and asked whenever something is predicted."""
+    fit = sg.fit(gluon.nn.Dense(1, in_units=3), sg.likelihoods.Gaussian(SIGMA), X, Y, budget=0.001, chains=2,
+                 prior=1.0, warm_start=None)
+    assert fit.chosen.batch_size == len(X) and fit.chosen.thin == SPARSE and len(fit.runs[0]) >= 8
+    before, steps = len(fit.runs[0]), fit.runs.steps[0]
+    fit.resume("200 steps")
+    assert fit.runs.steps[0] == steps + 200 and len(fit.runs[0]) == before + 200 // SPARSE

@@ -72,6 +72,15 @@ def test_spread_and_quantiles_equal_scipys(two, sigma, held, monkeypatch):
     np.testing.assert_array_equal(by_hand.std, trainer.predict(x, noise_std=sigma).std)
 
 
+@pytest.mark.parametrize("outputs", [1, 40])
+def test_quantiles_of_samples_taken_together(two, outputs, monkeypatch):
+    """A few outputs in a call of the likelihood, in place of all; the last call has fewer samples."""
+    trainer, x = two
+    together = trainer.predict(x, noise_std=SIGMA, quantiles=LEVELS).quantiles
+    monkeypatch.setattr("sgmcmc_mx.prediction.regression.BLOCK", outputs)
+    np.testing.assert_allclose(trainer.predict(x, noise_std=SIGMA, quantiles=LEVELS).quantiles, together, rtol=1e-12)
+
+
 def test_with_one_output_a_row_of_numbers_is_one_an_example():
     trainer, x = chain_of(1)
     sigma = SIGMA[:, 0]
