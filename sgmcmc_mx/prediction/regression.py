@@ -91,8 +91,10 @@ class Moments(Reduction):
         whole = getattr(likelihood, "discrete", False)
 
         def below(y: np.ndarray) -> np.ndarray:
-            return sum(np.tensordot(w, _apart(likelihood.cdf(_repeated(y, len(w)), o, **given), len(w)), 1)
-                       for w, o, given in blocks) < q
+            total = np.zeros(y.shape)
+            for w, o, given in blocks:
+                total += np.tensordot(w, _apart(likelihood.cdf(_repeated(y, len(w)), o, **given), len(w)), 1)
+            return total < q
 
         # By Cantelli's inequality a component has no quantile q further out than this many standard deviations.
         far = max(q / (1.0 - q), (1.0 - q) / q) ** 0.5 + 1.0

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from ..chains import WarmStart
+from ..chains.arguments import VECTORIZED
 from ..diagnostics.table import Summary
 from ..fitting import Chosen, Fit, fit
 from ..fitting.budget import Given
@@ -91,7 +92,10 @@ class Bayesian(BaseEstimator):
         self.fit_ = fit(nets, likelihood, x, y, validation=self.validation, chains=self.chains, budget=self.budget,
                         samples=self.samples, store=self.store, seed=self.seed, prior=prior,
                         optimizer=self.optimizer, optimizer_params=self.optimizer_params, batch_size=self.batch_size,
-                        warm_start=training, progress=self.progress)
+                        warm_start=training, progress=self.progress,
+                        # In this process: another one would import the script, and few of scikit-learn's have the line
+                        # for that.
+                        executor=VECTORIZED)
 
     def _fitted(self) -> Fit:
         check_is_fitted(self, "fit_")
