@@ -64,7 +64,7 @@ class ResumableSampler(gluon.data.Sampler):
 
     def order(self, epoch: int) -> np.ndarray:
         """The examples in the order of an epoch."""
-        # A batch of all examples has no order: to draw one took a fifth of a small network's step.
+        # A batch of all examples has no order: to draw one took a sixth of a small network's step.
         if not self.shuffle or self.length <= self.batch_size and not self.replacement:
             return np.arange(self.length)
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))

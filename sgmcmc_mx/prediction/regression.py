@@ -11,6 +11,7 @@ from .reductions import Reduction
 __all__ = ["Moments", "Regression"]
 
 BLOCK = 2**16       # outputs in one call of a likelihood
+Blocks = List[Tuple[np.ndarray, np.ndarray, Dict[str, np.ndarray]]]
 
 
 class Regression(NamedTuple):
@@ -70,10 +71,11 @@ class Moments(Reduction):
         found = {"mean": self._mean, "noise": np.broadcast_to(self._noise / self._total, self._mean.shape),
                  "spread": self._spread / self._total}
         if len(self._asked):
-            found["quantiles"] = np.stack([self._quantile(q) for q in self._asked])
+            blocks = self._blocks()
+            found["quantiles"] = np.stack([self._quantile(q, blocks) for q in self._asked])
         return found
 
-    def _blocks(self) -> List[Tuple[np.ndarray, np.ndarray, Dict[str, np.ndarray]]]:
+    def _blocks(self) -> Blocks:
         """Weights of some samples, their outputs one below the other, and the noise of each row: a call of the
         likelihood for every sample takes longer than what is computed in it."""
         number = max(1, BLOCK // max(1, self._outs[0].size))
@@ -85,9 +87,9 @@ class Moments(Reduction):
             found.append((weights, np.concatenate(self._outs[first:first + number]), given))
         return found
 
-    def _quantile(self, q: float) -> np.ndarray:
+    def _quantile(self, q: float, blocks: Blocks) -> np.ndarray:
         """By bisection of the mixture's distribution function, shape (rows, outputs)."""
-        likelihood, blocks = self._likelihood, self._blocks()
+        likelihood = self._likelihood
         whole = getattr(likelihood, "discrete", False)
 
         def below(y: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """BayesianRegressor and BayesianClassifier: scikit-learn's own checks, its tools around them, frames, intervals."""
 import json
 import pickle
+import subprocess
 import sys
 
 import forks
@@ -52,6 +53,17 @@ def test_what_is_said_of_a_row_does_not_depend_on_its_place(fitted, number):
     np.testing.assert_array_equal(fitted.predict(X[:number][order], samples=True), each[:, order])
     for here, there in zip(fitted.predict(X[:number][order], interval=0.9), fitted.predict(X[:number], interval=0.9)):
         np.testing.assert_array_equal(here, there[order])
+
+
+def test_a_script_needs_no_main_guard(tmp_path):
+    """Chains of MXNet's operators would be other processes, each of which imports the script."""
+    script = tmp_path / "plain.py"
+    script.write_text("import numpy as np, sgmcmc_mx as sg\nx = np.random.RandomState(0).randn(60, 2)\n"
+                      "model = sg.BayesianRegressor(4, activation='tanh', noise='constant', chains=2, samples=5,\n"
+                      "    budget='20 steps', training=None, optimizer_params={'learning_rate': 1e-4})\n"
+                      "print(model.fit(x, x[:, 0]).fit_.runs.steps)\n")
+    done = subprocess.run([sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True)
+    assert done.stdout.strip() == "[20, 20]", done.stderr
 
 
 # ---------------------------------------------------------------- regression
