@@ -1,4 +1,5 @@
 """How Sphinx builds the site: ``scripts/docs`` calls it, with warnings as errors and without the network."""
+import json
 import re
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def home_page(app, docname, source):
         source[0] = "\n".join(line for line in text.splitlines() if line not in absent)
 
 
+def show_drawn(app, docname, source):
+    """Under each block of a notebook's page stands what it drew, as its notebook beside the page has it."""
+    if not docname.startswith("notebooks/"):
+        return
+    notebook = ROOT / "docs" / f"{docname}.ipynb"
+    app.env.note_dependency(str(notebook))
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        data = [output.get("data", {}) for output in cell.get("outputs", ())]
+        block = f"```python\n{''.join(cell['source'])}\n```\n"
+        kind = "photographs" if "images" in block else "drawing"
+        pictures = "".join(f'\n<img class="{kind}" alt="What these lines draw" '
+                           f'src="data:image/png;base64,{of_one["image/png"].strip()}">\n'
+                           for of_one in data if "image/png" in of_one)
+        source[0] = source[0].replace(block, block + pictures)
+
+
 def escape_bars(app, what, name, obj, options, lines):
     """Write |w| as \\|w\\|: docstrings mean a norm or an absolute value, and reStructuredText a substitution.
 
@@ -76,5 +93,6 @@ def skip_fields(app, what, name, obj, skip, options):
 def setup(app):
     """Called by Sphinx."""
     app.connect("source-read", home_page)
+    app.connect("source-read", show_drawn)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", escape_bars)

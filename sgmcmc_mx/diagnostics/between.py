@@ -18,15 +18,17 @@ __all__ = ["Between", "agreement", "expected_variation", "of_classes", "total_va
 class Between(NamedTuple):
     """A comparison of chains by the averages that they predict.
 
+    A half has half the samples: where chance alone makes the difference, total variation within is larger than between
+    by the square root of 2.
+
+    Attributes
+    ----------
     within : float
         Between the two halves of a chain, mean over chains.
     between : float
         Between two chains, mean over pairs; NaN for a single chain.
     pairs : numpy.ndarray of shape (chains, chains)
         That of each two chains, and on the diagonal that of each chain's halves.
-
-    A half has half the samples: where chance alone makes the difference, total variation within is larger than between
-    by the square root of 2.
     """
 
     within: float

@@ -21,8 +21,13 @@ __all__ = ["Convergence", "Converging", "Course", "convergence"]
 class Course(NamedTuple):
     """A score of the average over the first samples of the first chains, (chains, parts).
 
-    mcse : its Monte-Carlo standard error: by how much other chains of this length would give another value. A
-        jackknife over parts of chains; NaN for a single part.
+    Attributes
+    ----------
+    value : numpy.ndarray of shape (chains, parts)
+        The score.
+    mcse : numpy.ndarray of shape (chains, parts)
+        Its Monte-Carlo standard error: by how much other chains of this length would give another value. A jackknife
+        over parts of chains; NaN for a single part.
     """
 
     value: np.ndarray

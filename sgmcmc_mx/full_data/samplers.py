@@ -118,7 +118,7 @@ class HMC(FullDataSampler):
         h, where burn-in starts, and what is used without one. Default: found by doubling (Hoffman & Gelman 2014,
         algorithm 4).
     num_leapfrog : int, optional
-        L. Default 10, unless ``integration_time`` is given.
+        The number of leapfrog steps L. Default 10, unless ``integration_time`` is given.
     integration_time : float, optional
         h L is kept at this: L = integration_time / h, rounded, from 1 to 1000.
     mass : float, or dict of str to float or array, optional

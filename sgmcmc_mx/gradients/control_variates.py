@@ -174,8 +174,9 @@ class ControlVariates:
 
         Returns
         -------
-        The loss at the present weights, one value an example (a list of them on several contexts). Then
-        ``trainer.step(batch_size)`` as ever.
+        NDArray, or list of NDArray
+            The loss at the present weights, one value an example (a list of them on several contexts). Then
+            ``trainer.step(batch_size)`` as ever.
         """
         if autograd.is_recording():
             raise RuntimeError("backward records its two passes itself: write loss = cv.backward(x, y) outside of "

@@ -19,8 +19,14 @@ _FLATTEST, _SHARPEST = 1e-2, 1e2        # of 1 / temperature
 class TemperatureScaling:
     """p^(1/t), normalised: a function of class probabilities. Above 1 the temperature t flattens, below it sharpens.
 
-    temperature : t. nll_before, nll : the mean negative log-likelihood of what it was fitted on, without and with it.
     The most probable class stays the same.
+
+    Attributes
+    ----------
+    temperature : float
+        t.
+    nll_before, nll : float
+        The mean negative log-likelihood of what it was fitted on, without and with it.
     """
 
     def __init__(self, temperature: float, nll_before: float, nll: float) -> None:

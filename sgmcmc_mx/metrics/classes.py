@@ -15,8 +15,14 @@ __all__ = ["BrierParts", "Reliability", "accuracy", "brier", "brier_parts", "cla
 class Reliability(NamedTuple):
     """What a reliability diagram draws, one entry per bin of confidence; bin m is (edges[m], edges[m + 1]].
 
-    edges: (bins + 1,), equally spaced from 0 to 1. confidence, accuracy: (bins,), their means over the examples of
-    the bin, NaN where it is empty. count: (bins,), how many examples fell into it.
+    Attributes
+    ----------
+    edges : numpy.ndarray of shape (bins + 1,)
+        Equally spaced from 0 to 1.
+    confidence, accuracy : numpy.ndarray of shape (bins,)
+        Their means over the examples of the bin, NaN where it is empty.
+    count : numpy.ndarray of int, (bins,)
+        How many examples fell into it.
     """
 
     edges: np.ndarray
@@ -28,10 +34,16 @@ class Reliability(NamedTuple):
 class BrierParts(NamedTuple):
     """What a Brier score is made of, brier = reliability - resolution + uncertainty + within.
 
-    reliability : how far the outcomes of a bin lie from its probabilities; 0 is calibrated.
-    resolution : how far outcomes of bins lie from each other; more is better.
-    uncertainty : that of the labels themselves, sum_k q_k (1 - q_k).
-    within : what differs within bins, which narrower bins take to 0.
+    Attributes
+    ----------
+    reliability : float
+        How far the outcomes of a bin lie from its probabilities; 0 is calibrated.
+    resolution : float
+        How far outcomes of bins lie from each other; more is better.
+    uncertainty : float
+        That of the labels themselves, sum_k q_k (1 - q_k).
+    within : float
+        What differs within bins, which narrower bins take to 0.
     """
 
     reliability: float

@@ -14,9 +14,14 @@ __all__ = ["RiskCoverage", "aurc", "mean_of_surest", "risk_coverage"]
 class RiskCoverage(NamedTuple):
     """The risk-coverage curve, an entry for each number of examples that are answered, 1 to n; arrays of shape (n,).
 
-    coverage : the share that is answered.
-    risk : the share of those whose most probable class is wrong.
-    confidence : that of the last of them; ask for more, and the others are left out.
+    Attributes
+    ----------
+    coverage : numpy.ndarray
+        The share that is answered.
+    risk : numpy.ndarray
+        The share of those whose most probable class is wrong.
+    confidence : numpy.ndarray
+        That of the last of them; ask for more, and the others are left out.
     """
 
     coverage: np.ndarray

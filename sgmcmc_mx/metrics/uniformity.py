@@ -18,8 +18,12 @@ STEPS = 250        # that a squared distance counts in, at most
 class RankBand(NamedTuple):
     """In which the empirical distribution function of uniform ranks lies, all of it, with a given probability.
 
-    points : where it is looked at, P(rank < k) = k / (highest + 1).
-    low, high : lower and upper edge there.
+    Attributes
+    ----------
+    points : numpy.ndarray
+        Where it is looked at, P(rank < k) = k / (highest + 1).
+    low, high : numpy.ndarray
+        Lower and upper edge there.
     """
 
     points: np.ndarray

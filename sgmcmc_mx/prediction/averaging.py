@@ -90,10 +90,11 @@ def predict(net: gluon.Block, chain: Union[Samples, Sequence[Samples]], data: In
 
     Returns
     -------
-    numpy.ndarray of shape (n, classes), or with ``samples`` (samples, n, classes), classes on the axis
-    where the network has them; for a regression likelihood a :class:`~sgmcmc_mx.Regression` (mean, std, noise_std,
-    weight_std, quantiles); with ``stats`` a dictionary of arrays by name. Where batches give outputs of different
-    shapes (sequences of different length) a list of these, one a batch; with a sequence of outputs a tuple, one each.
+    numpy.ndarray or Regression
+        Of shape (n, classes), or with ``samples`` (samples, n, classes), classes on the axis where the network has
+        them. For a regression likelihood a :class:`~sgmcmc_mx.Regression` (mean, std, noise_std, weight_std,
+        quantiles). With ``stats`` a dictionary of arrays by name. Where batches give outputs of different shapes
+        (sequences of different length) a list of these, one a batch; with a sequence of outputs a tuple, one each.
     """
     check_block(net)
     every: Samples = as_samples(chain)

@@ -81,8 +81,9 @@ def networks(net: gluon.Block, samples: Iterable[Arrays], of: Optional[gluon.Blo
 
     Returns
     -------
-    An iterator. Keep what the network made, as NumPy, and not the network: it is the same Block every time. One that is
-    kept in a variable and not taken to its end puts the weights back at its ``close()``.
+    iterator of gluon.Block
+        Keep what the network made, as NumPy, and not the network: it is the same Block every time. One that is kept in
+        a variable and not taken to its end puts the weights back at its ``close()``.
 
     Examples
     --------

@@ -110,11 +110,13 @@ def thin(runs: Any, m: int, data: Inputs, activation: Optional[Activation] = Non
         ``axis``, ``noise_std``, ``output``, ``layout``, ``batch_axis``, ``stages``, ``batch_size``, ``context`` of
         :func:`sgmcmc_mx.predict`.
 
-    Predictions of all samples on all inputs are held at once, 4 bytes each.
-
     Returns
     -------
     ThinnedSamples
+
+    Notes
+    -----
+    Predictions of all samples on all inputs are held at once, 4 bytes each.
 
     Examples
     --------

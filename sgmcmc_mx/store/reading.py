@@ -31,6 +31,8 @@ _DROPPED = "the run keeps the newest samples only, and may have dropped this one
 class StoredSamples(Sequence):
     """Samples of a folder, in the order they were drawn; each is read, and checked, when it is asked for.
 
+    What does not move is read once; all samples have the same arrays of it then.
+
     Attributes
     ----------
     path : pathlib.Path
@@ -38,8 +40,6 @@ class StoredSamples(Sequence):
         What the manifest says of the run: sampler, options, shapes and types of the parameters, package.
     events : list of dict
         What happened to the run: resumed, gone back after a divergence.
-
-    What does not move is read once; all samples have the same arrays of it then.
     """
 
     def __init__(self, path: Path, header: dict, entries: List[manifests.Entry], events: List[dict],
@@ -159,13 +159,13 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
     They are read when asked for, one at a time; :func:`sgmcmc_mx.predict` averages over them. Nothing of what is read
     is run: the files hold numbers and JSON.
 
+    Where the manifest has fewer samples than the last checkpoint counts, it was cut: that is warned of, and those whose
+    files lie there are among what is returned.
+
     Parameters
     ----------
     path : str or os.PathLike
         The folder that was given as ``store``.
-
-    Where the manifest has fewer samples than the last checkpoint counts, it was cut: that is warned of, and those whose
-    files lie there are among what is returned.
 
     Raises
     ------

@@ -1,5 +1,7 @@
 """The notebooks are the pages beside them, run from the top to the end."""
 import json
+import runpy
+from types import SimpleNamespace
 
 import pages
 import pytest
@@ -25,3 +27,13 @@ def test_a_notebook_is_its_page(page):
 def test_notebooks_have_pictures():
     for page in NOTEBOOKS:
         assert '"image/png"' in page.with_suffix(".ipynb").read_text(encoding="utf-8"), page.stem
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+def test_the_site_shows_what_a_block_draws_right_below_it(page):
+    show = runpy.run_path(str(pages.ROOT / "docs" / "conf.py"))["show_drawn"]
+    app = SimpleNamespace(env=SimpleNamespace(note_dependency=lambda path: None))
+    source = [page.read_text(encoding="utf-8")]
+    show(app, f"notebooks/{page.stem}", source)
+    assert source[0].count("<img ") == page.with_suffix(".ipynb").read_text(encoding="utf-8").count('"image/png"')
+    assert source[0].count("plt.show()\n```\n\n<img ") == source[0].count("plt.show()")
