@@ -31,7 +31,7 @@ ROOMS = {
                     "samplers", "kernels", "metrics", "likelihoods", "priors", "errors", "_generators", "_check"],
     "chains": ["tuning", "trainer", "store", "gradients", "prediction", "batches", "data", "kernels",
                "errors", "_network", "_generators", "_check"],
-    "tuning": ["gradients", "prediction", "batches", "samplers", "priors", "data", "_network", "_check"],
+    "tuning": ["gradients", "prediction", "batches", "samplers", "kernels", "priors", "data", "_network", "_check"],
     "full_data": ["trainer", "checkpoint", "store", "prediction", "batches", "samplers", "kernels",
                   "likelihoods", "priors", "_network", "_check"],
     "trainer": ["checkpoint", "workers", "store", "gradients", "prediction", "batches", "data", "samplers", "kernels",

@@ -10,7 +10,7 @@ import numpy as np
 from ..batches.batch import Batch
 from ..batches.labelled import Labelled
 from ..full_data.potential import Potential
-from ..kernels.lists import shaped
+from ..kernels.lists import flat, shaped
 from ..prediction import using
 from ..priors import Gamma, PriorLike
 from ..samplers._hyper import Hyper
@@ -65,13 +65,13 @@ class Slopes:
 
     def flat(self, sample: Any) -> np.ndarray:
         """The weights of a sample that move, one after the other."""
-        return np.concatenate([sample[name].asnumpy().ravel() for name in self.names]).astype(np.float64)
+        return flat([sample[name] for name in self.names]).astype(np.float64)
 
     def directions(self, count: int, temperature: float, seed: int) -> Directions:
         """Directions of the Hessian where the newest sample of the first chain is, by Lanczos' iteration."""
         with self._at_sample(self.chains.each[0][self.chains.draws - 1]):
             here = self.potential.position()
-            base = _flat(here)
+            base = flat(here).astype(np.float64)
             far = SHORT * (1.0 + float(np.linalg.norm(base)))
             some = None if self._some is None else self._some.draw()
 
@@ -131,8 +131,8 @@ class Slopes:
                 self.potential.take_draws(self._hyper)
             yield
 
-    def _gradient(self, like: Sequence[Any], flat: np.ndarray, some: Optional[List[Batch]]) -> np.ndarray:
-        return self._slope(shaped(flat, like), some)[1]
+    def _gradient(self, like: Sequence[Any], weights: np.ndarray, some: Optional[List[Batch]]) -> np.ndarray:
+        return self._slope(shaped(weights, like), some)[1]
 
     def _slope(self, position: Sequence[Any], some: Optional[List[Batch]]) -> Tuple[float, np.ndarray]:
         """U and its gradient, of all data or as ``some`` tell them."""
@@ -140,7 +140,7 @@ class Slopes:
             energy, gradient = self.potential.with_gradient(position)
         else:
             energy, gradient = self.potential.estimated(position, some, self._some.num_data)
-        return energy, _flat(gradient)
+        return energy, flat(gradient).astype(np.float64)
 
 
 class _Some:
@@ -167,7 +167,3 @@ class _Some:
     def _again_and_again(self) -> Iterator[Batch]:
         while True:
             yield from self._data
-
-
-def _flat(arrays: Sequence[Any]) -> np.ndarray:
-    return np.concatenate([a.asnumpy().ravel() for a in arrays]).astype(np.float64)

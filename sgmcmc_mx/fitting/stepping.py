@@ -1,14 +1,16 @@
 """The step of chains that see all rows: by the largest curvature of U where the training has led."""
 from __future__ import annotations
 
-from typing import Any, List, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 from mxnet import gluon
+from mxnet import ndarray as nd
 
 from ..data import ArrayLoader
 from ..gradients.dense_stack import Stack
 from ..gradients.native import NativeGradient, fitting_stack
+from ..kernels.lists import flat, put
 from ..priors.names import names_of, prior_laws
 from .network import Maker
 from .training import Trained
@@ -68,31 +70,24 @@ class _Slope:
     """The gradient of U over all rows, as a function of all weights in one array."""
 
     def __init__(self, net: gluon.Block, stack: Stack, data: ArrayLoader, params: Mapping[str, Any]) -> None:
-        self._arrays = [(p.list_data()[0], p.list_grad()[0]) for p in stack.params]
+        self._weights, self._grads = [p.list_data()[0] for p in stack.params], [p.list_grad()[0] for p in stack.params]
         laws = prior_laws(stack.params, names_of(net, stack.params), params.get("wd", 1.0), params.get("prior"))
         # Of a prior with a kink its mean curvature, for a difference across the kink says nothing.
         is_straight = [law.is_plain or law.power is not None and law.power < 2.0 for law in laws]
         self._precisions = np.concatenate([np.full(w.size, law.precision if straight else 0.0)
-                                           for law, straight, (w, _) in zip(laws, is_straight, self._arrays)])
+                                           for law, straight, w in zip(laws, is_straight, self._weights)])
         self._others = [law if not straight else None for law, straight in zip(laws, is_straight)]
         self._native, self._rows = NativeGradient.on(stack, data), np.arange(len(data.arrays[0]))
 
     def weights(self) -> np.ndarray:
-        return _joined([w.asnumpy() for w, _ in self._arrays])
+        return flat(self._weights).astype(np.float64)
 
     def at(self, weights: np.ndarray) -> np.ndarray:
         """The gradient there, where the weights are left, too."""
-        place, single = 0, weights.astype(np.float32)
-        for w, _ in self._arrays:
-            w._sync_copyfrom(single[place:place + w.size].reshape(w.shape))     # w[:] = takes four times as long
-            place += w.size
+        put(weights.astype(np.float32), self._weights)
         self._native.run(self._rows)
-        found = _joined([g.asnumpy() for _, g in self._arrays]) + self._precisions * weights
+        found = flat(self._grads).astype(np.float64) + self._precisions * weights
         if any(law is not None for law in self._others):
-            found += _joined([np.zeros(w.shape) if law is None else law.slope(w).asnumpy()
-                              for law, (w, _) in zip(self._others, self._arrays)])
+            found += flat([nd.zeros_like(w) if law is None else law.slope(w)
+                           for law, w in zip(self._others, self._weights)])
         return found
-
-
-def _joined(arrays: List[np.ndarray]) -> np.ndarray:
-    return np.concatenate([a.astype(np.float64).reshape(-1) for a in arrays])

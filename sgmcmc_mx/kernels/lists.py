@@ -17,7 +17,8 @@ from . import native
 from .backend import backend
 from .job import Job, Tensor
 
-__all__ = ["Adding", "as_mxnet_reads", "copies", "shaped", "sums_of_products", "sums_of_squares", "totals"]
+__all__ = ["Adding", "as_mxnet_reads", "copies", "flat", "put", "shaped", "sums_of_products", "sums_of_squares",
+           "totals"]
 
 Arrays = Sequence[nd.NDArray]
 GRAPHS = 32     # of a thread, of as many lists of shapes
@@ -93,11 +94,24 @@ def copies(arrays: Arrays) -> List[nd.NDArray]:
     return [found] if isinstance(found, nd.NDArray) else found
 
 
-def shaped(flat: np.ndarray, like: Arrays) -> List[nd.NDArray]:
-    """The numbers of a flat array as arrays of the shapes, type and place of ``like``, one after another."""
+def flat(arrays: Arrays) -> np.ndarray:
+    """The numbers of all arrays, one after another, as NumPy has them."""
+    return np.concatenate([a.asnumpy().ravel() for a in arrays])
+
+
+def put(vector: np.ndarray, arrays: Arrays) -> None:
+    """Write into arrays of its type what :func:`flat` has read."""
+    at = 0
+    for a in arrays:
+        a._sync_copyfrom(vector[at:at + a.size].reshape(a.shape))   # a[:] = does this and takes four times as long
+        at += a.size
+
+
+def shaped(vector: np.ndarray, like: Arrays) -> List[nd.NDArray]:
+    """The numbers of a vector as arrays of the shapes, type and place of ``like``, one after another."""
     first = like[0]
-    whole = nd.empty(flat.shape, ctx=first.context, dtype=first.dtype)
-    whole[:] = flat
+    whole = nd.empty(vector.shape, ctx=first.context, dtype=first.dtype)
+    whole[:] = vector
     shapes = tuple([a.shape for a in like])
     if first.context.device_type == "cpu":
         found = _GRAPHS.cutting(shapes, is_np_shape())(whole)

@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections import deque
-from typing import Any, Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -19,6 +19,7 @@ from mxnet import ndarray as nd
 
 from ..batches.labelled import Labelled
 from ..gradients.backward import Gradients
+from ..kernels.lists import flat, put
 from .directions import Directions, lanczos
 from .native import RowsOf
 
@@ -55,7 +56,7 @@ class Measurement:
         """The spread of grad U over batches; with a centre also that of the gradient which control variates leave.
         inf or nan where it overflows."""
         found = [_Welford(directions) for _ in range(1 if center is None else 2)]
-        base, middle = self._where(), None if center is None else _flat(center)
+        base, middle = self._where(), None if center is None else flat(center)
         for batch in itertools.islice(self._stream, batches):
             g = self._in_x(self._mean_gradient([batch]))
             found[0].add(g)
@@ -126,14 +127,11 @@ class Measurement:
 
     def _where(self) -> np.ndarray:
         """The present weights, all in one vector."""
-        return _flat(self.gradients.weights[0])
+        return flat(self.gradients.weights[0])
 
     def _go_to(self, place: np.ndarray) -> None:
         """Write a vector into the weights."""
-        at = 0
-        for w in self.gradients.weights[0]:
-            w._sync_copyfrom(place[at:at + w.size].reshape(w.shape))    # w[:] = does this and takes four times as long
-            at += w.size
+        put(place, self.gradients.weights[0])
 
     def _held(self, u: np.ndarray) -> np.ndarray:
         """What the prior's curvature makes of a vector: lambda times each of its parts."""
@@ -201,7 +199,7 @@ class Measurement:
         total: Any = 0.0
         for batch in batches:
             self.gradients.run(batch)
-            total = total + _flat(self.gradients.grads[0])
+            total = total + flat(self.gradients.grads[0])
         return total / sum(batch.size for batch in batches)
 
     def _hessian_times(self, base: np.ndarray, u: np.ndarray, h: float) -> np.ndarray:
@@ -266,7 +264,3 @@ def _again_and_again(data: Union[Labelled, RowsOf]) -> Iterator:
             yield batch
         if empty:
             raise ValueError("data is empty: suggest needs at least one example")
-
-
-def _flat(arrays: Iterable[nd.NDArray]) -> np.ndarray:
-    return np.concatenate([a.asnumpy().ravel() for a in arrays])

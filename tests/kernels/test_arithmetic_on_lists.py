@@ -96,6 +96,17 @@ def test_shaped():
     assert [a.shape for a in lists.shaped(flat[:15], some(1)[:1])] == [(5, 3)]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_put_writes_what_flat_reads(dtype):
+    arrays, others = some(1, dtype), some(2, dtype)
+    vector = lists.flat(arrays)
+    assert vector.dtype == dtype
+    lists.put(vector, others)
+    same(others, arrays)
+    vector[:] = 0       # nothing of the arrays lies in it
+    same(others, arrays)
+
+
 def test_noise_of_several_parameters_is_that_of_each():
     sizes = [128, 16, 1, 0, 64, 65, 300000, 70]
     for step in (3, 2 ** 40 + 1):
