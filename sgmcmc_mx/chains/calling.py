@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Optional
 
 from ..errors import StoreError
+from ..store import MemoryStore
 from . import books
 from .arguments import Plan
 from .books import folder_of_chain, read_progress
@@ -28,8 +29,9 @@ _LOOK = 0.2
 class Calling:
     """Runs the chains of a plan that are not done yet."""
 
-    def __init__(self, plan: Plan, folder: Path, executor: Optional[futures.Executor]) -> None:
-        self._plan, self._folder = plan, folder
+    def __init__(self, plan: Plan, folder: Path, executor: Optional[futures.Executor], lasting: bool) -> None:
+        self._plan, self._folder, self._lasting = plan, folder, lasting
+        self.in_memory: Dict[int, MemoryStore] = {}     # samples of chains that are not in their folders
         self._own = Processes(plan.workers, plan.threads) if executor is None and not plan.side_by_side else None
         self._executor = self._own or executor
         self._call = secrets.token_hex(8)
@@ -42,7 +44,8 @@ class Calling:
         view = View(self._folder, self._plan.chains, self._plan.steps) if self._plan.progress else None
         try:
             if self._plan.side_by_side:
-                run_side_by_side(list(self._tasks()), view.update if view is not None else lambda: None)
+                shown = view.update if view is not None else lambda: None
+                self.in_memory = run_side_by_side(list(self._tasks()), shown)
                 return
             for task in list(self._tasks()):
                 self._submit(task)
@@ -75,7 +78,8 @@ class Calling:
     def _task(self, index: int, steps: Optional[int]) -> Task:
         plan = self._plan
         return Task(plan.build, str(self._folder), plan.seed, index, steps, str(plan.context(index)), plan.threads,
-                    plan.starts[index], self._call, (socket.gethostname(), os.getpid()))
+                    plan.starts[index], self._call, (socket.gethostname(), os.getpid()),
+                    lasting=self._lasting or not plan.side_by_side)
 
     def _submit(self, task: Task) -> None:
         try:

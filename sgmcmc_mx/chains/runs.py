@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
 from mxnet import gluon
@@ -61,13 +62,14 @@ class Runs(Sequence):
     """
 
     def __init__(self, path: Optional[Path], header: Dict[str, Any], progress: List[Progress],
-                 chains: Sequence[Samples] = (), make: Optional[Callable[[], ChainSetup]] = None,
+                 chains: Mapping[int, Samples] = MappingProxyType({}),
+                 make: Optional[Callable[[], ChainSetup]] = None,
                  weights: str = "chain") -> None:
         self.path, self.header = path, header
         self.failures: Dict[int, ChainFailure] = {
             k: ChainFailure(p.phase, p.step, p.error, p.traceback) for k, p in enumerate(progress) if p.has_failed}
         self._progress, self._make, self._weights = progress, make, weights
-        self._chains: Dict[int, Samples] = dict(enumerate(chains))
+        self._chains: Dict[int, Samples] = dict(chains)
         self._setup: Optional[ChainSetup] = None
         self._joined: Optional[JoinedSamples] = None
 
@@ -158,7 +160,7 @@ class Runs(Sequence):
     def in_memory(self) -> Runs:
         """The same, which need their folder no more."""
         chains = [chain if isinstance(chain, MemoryStore) else _read(chain) for chain in self]
-        return Runs(None, self.header, self._progress, chains, self._make, self._weights)
+        return Runs(None, self.header, self._progress, dict(enumerate(chains)), self._make, self._weights)
 
     def __iter__(self) -> Iterator[Samples]:
         return (self[k] for k in range(len(self)))
@@ -177,11 +179,11 @@ def _read(chain: Any) -> MemoryStore:
 
 
 def runs_of(folder: Path, header: Dict[str, Any], make: Optional[Callable[[], ChainSetup]] = None,
-            weights: str = "chain") -> Runs:
-    """The chains of a folder, as they are now."""
+            weights: str = "chain", chains: Mapping[int, Samples] = MappingProxyType({})) -> Runs:
+    """The chains of a folder, as they are now. ``chains`` are in memory and not there."""
     progress = [read_progress(folder_of_chain(folder, k)) for k in range(header["chains"])]
     return Runs(folder, {name: header[name] for name in ("chains", "steps", "seed", "warm_start")}, progress,
-                make=make, weights=weights)
+                chains, make, weights)
 
 
 def load(path: Union[str, os.PathLike]) -> Any:

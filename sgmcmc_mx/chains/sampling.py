@@ -63,7 +63,8 @@ def sample_chains(build: Callable[[Chain], ChainSetup], chains: int = 4, *, step
         first word on the left, so that the noise of chains is independent, and chain k is the same among 4 and 400.
     store : str or os.PathLike, optional
         A folder for ``chain-00``, ``chain-01``, ..., each the store of one chain. Default: a temporary one,
-        whose samples are in memory at the end; nothing can be gone on with then.
+        whose samples are in memory at the end, or memory from the beginning where small networks go side by side;
+        nothing can be gone on with then.
     warm_start : WarmStart, path or list of paths, optional
         Ordinary training of each chain's network before its first step; or ``.params`` files, one for all or one each.
         Default: chains begin where ``build`` leaves the network.
@@ -118,8 +119,9 @@ def sample_chains(build: Callable[[Chain], ChainSetup], chains: int = 4, *, step
                         progress, weights)
     with _folder(store) as folder:
         header = _begun(folder, plan)
-        Calling(plan, folder, None if isinstance(executor, str) else executor).run()
-        runs = runs_of(folder, header, lambda: _made(plan), weights)
+        calling = Calling(plan, folder, None if isinstance(executor, str) else executor, store is not None)
+        calling.run()
+        runs = runs_of(folder, header, lambda: _made(plan), weights, calling.in_memory)
         if store is None:
             runs = runs.in_memory()
     _report(runs)

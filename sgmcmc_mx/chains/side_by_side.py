@@ -9,6 +9,7 @@ from .._generators import generators, generators_kept, set_generators
 from .._network import dropping
 from ..errors import StoreError
 from ..kernels import native
+from ..store import MemoryStore
 from ..trainer.roads import MXNetRoad, Road, go
 from ..tuning.threads import tune_threads
 from .books import folder_of_chain
@@ -19,10 +20,11 @@ from .worker import Begun, Refused, Task, begun, note_failure
 __all__ = ["run_side_by_side"]
 
 
-def run_side_by_side(tasks: Sequence[Task], shown: Callable[[], None]) -> None:
+def run_side_by_side(tasks: Sequence[Task], shown: Callable[[], None]) -> Dict[int, MemoryStore]:
     """Do the steps of all chains that are not done. What a chain fails of is in its folder, and the others go on.
 
-    ``shown`` is called often, to show where the chains are.
+    ``shown`` is called often, to show where the chains are. Returns, by the number of the chain, samples that are in
+    memory and not in its folder.
     """
     chains: List[_Chain] = []
     with generators_kept():
@@ -34,6 +36,8 @@ def run_side_by_side(tasks: Sequence[Task], shown: Callable[[], None]) -> None:
         finally:
             for chain in chains:
                 chain.close()
+    return {chain.task.index: chain.begun.trainer.samples for chain in chains
+            if chain.begun is not None and isinstance(chain.begun.trainer.samples, MemoryStore)}
 
 
 @contextlib.contextmanager
@@ -81,7 +85,8 @@ class _Chain:
         self._states = generators()
         self._draws = self.begun is not None and isinstance(self.begun.road, MXNetRoad)
         if self.begun is not None and not self._draws:      # arrays in memory: nothing draws between two steps
-            self.begun.trainer._keeper.generators = lambda: self._states
+            if self.begun.trainer._keeper is not None:
+                self.begun.trainer._keeper.generators = lambda: self._states
 
     @staticmethod
     def _refuse_what_draws(begun: Begun) -> None:
@@ -121,7 +126,7 @@ class _Chain:
     def close(self) -> None:
         """Write the last checkpoint. Whatever was raised, a chain that is not at its end can be gone on with."""
         with self.turn() if self.begun is not None else contextlib.nullcontext():
-            if self.begun is not None:
+            if self.begun is not None and self.begun.trainer._keeper is not None:
                 self.begun.trainer._keeper.take_back_the_generator()
             if self._error is None:
                 try:

@@ -9,7 +9,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
@@ -22,6 +22,7 @@ from ..store import files
 from ..trainer import BayesianTrainer
 from ..trainer.arguments import number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
+from ..trainer.native_road import NativeRoad
 from ..trainer.roads import Road, go, road_of
 from ..tuning.threads import tune_threads
 from .books import Progress, folder_of_chain, has_header, read_progress, stopped, write_progress
@@ -59,6 +60,7 @@ class Task:
     call: str
     caller: Tuple[str, int]     # host and process that have asked for it
     attempt: int = 0    # dask answers a task that equals an earlier one with what came of that
+    lasting: bool = True    # else the folder goes with this call and this process, and nothing goes on from it
 
 
 def run_chain(task: Task) -> Progress:
@@ -174,12 +176,34 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
         variates = variates_of(setup)
         if variates is not None:
             options["data"] = [setup.data, variates]
-        with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
-                                             **options) as trainer:
-            yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches,
-                                         control_variates=variates), looking)
+        road = None if task.lasting else _in_memory(setup, args, options, batches)
+        if road is not None:
+            with road.trainer as trainer:
+                yield Begun(trainer, road, looking)
+            found = trainer.samples.discard_not_finite()    # of steps that nobody has looked at since
+            if found is not None:
+                raise DivergenceError(f"{found}; the sample is not kept")
+        else:
+            with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
+                                                 **options) as trainer:
+                yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches,
+                                             control_variates=variates), looking)
         if trainer.num_steps >= task.steps:
             write_progress(folder, Progress("done", trainer.num_steps, len(trainer.samples)), lasting=True)
+
+
+def _in_memory(setup: ChainSetup, args: Tuple[Any, ...], options: Dict[str, Any],
+               batches: BatchesOf) -> Optional[NativeRoad]:
+    """The road of a chain whose samples are in memory, if that is enough: of many small samples each file and
+    checkpoint takes longer than the steps between them.
+
+    It is not where the chain may go back to a checkpoint, or its store has options. Nor where operators of MXNet make
+    the steps: its generator is set anew at every checkpoint, and data may draw from it.
+    """
+    if setup.on_divergence != "raise" or setup.store_options or setup.control_variates:
+        return None
+    road = road_of(BayesianTrainer(setup.net, *args, **options), setup.data, setup.gradients, batches=batches)
+    return road if isinstance(road, NativeRoad) else None
 
 
 class Looking:

@@ -9,7 +9,7 @@ from mxnet import cpu
 from mxnet import ndarray as nd
 
 from .fixed import Sharing
-from .numbers import Given
+from .numbers import Given, all_as_numpy, diverged
 
 __all__ = ["MemoryStore", "Reading", "Sample", "check_place", "normalised", "scalar"]
 
@@ -136,10 +136,16 @@ class MemoryStore(Sequence):
             del self._samples[-1]
         return before - len(self._samples)
 
-    def discard_not_finite(self) -> None:
-        """Give up samples with NaN or infinity in them, the newest ones of a chain that has diverged."""
-        while self._samples and not all(np.isfinite(a.asnumpy()).all() for a in self._samples[-1].values()):
-            del self._samples[-1]
+    def discard_not_finite(self) -> Optional[str]:
+        """Give up samples with NaN or infinity in them, or numbers on the way there: the newest ones of a chain that
+        has diverged. Says what of the first of them is not finite, if there is one."""
+        found = None
+        while self._samples:
+            bad = diverged(all_as_numpy(self._samples[-1]))
+            if bad is None:
+                break
+            found = f"{bad} of the sample at step {self._samples.pop().step} is not finite, or nearly so"
+        return found
 
     @property
     def weights(self) -> np.ndarray:

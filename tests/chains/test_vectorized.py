@@ -45,6 +45,18 @@ def test_the_same_chains_as_apart(whole, tmp_path, folder):
     assert runs.predict(X).shape == (len(X), 3) and runs.steps == [STEPS] * 3
 
 
+def test_without_a_folder_samples_stay_in_memory(monkeypatch, whole):
+    """Files and checkpoints of many small samples take longer than the steps between them."""
+    def append(*args, **kwargs):
+        raise AssertionError("a sample is written to a file")
+    monkeypatch.setattr(sg.FolderStore, "append", append)
+    runs = run()
+    assert not runs.failures and runs.path is None
+    assert_same_chains(runs, whole)
+    assert [s.temperature for s in runs[1]] == [s.temperature for s in whole[1]]
+    assert [s.friction for s in runs[1]] == [s.friction for s in whole[1]]
+
+
 def test_networks_of_other_kinds_take_turns():
     """MXNet's operators, and data that draw from NumPy's generator: each chain has its own numbers."""
     assert_same_chains(run(made=build_without_dropout), run(made=build_without_dropout, executor=AtOnce()))
@@ -84,22 +96,24 @@ def test_dropout_is_refused(tmp_path):
     assert_same_chains(fresh, run(made=build, chains=2, executor=AtOnce()))
 
 
-def test_chains_that_fail_leave_the_others_alone(tmp_path, whole):
+@pytest.mark.parametrize("folder", [False, True])
+def test_chains_that_fail_leave_the_others_alone(tmp_path, whole, folder):
     with pytest.warns(UserWarning, match=r"chain 1 failed at step 0: KeyError: 'no data.* \(and chains 2\)"):
-        runs = run(tmp_path / "runs", made=build_dense_failing, chains=3)
+        runs = run(tmp_path / "runs" if folder else None, made=build_dense_failing, chains=3)
     assert {k: f.kind for k, f in runs.failures.items()} == {1: "failed", 2: "diverged"}
     assert "build_dense_failing" in runs.failures[1].traceback
     assert_same(runs[0], whole[0])
     assert runs.predict(X).shape == (len(X), 3)
 
 
-def test_a_chain_that_fails_of_its_last_sample(tmp_path):
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_chain_that_fails_of_its_last_sample(tmp_path, folder):
     """Which is seen when its store is closed; that is one chain's failure, too."""
     def made(chain):
         return build_dense(chain, 1e9 if chain.index == 1 else 0.05, burn_in=STEPS - 1, thin=1, check_every=10**6,
                            checkpoint_every=10**6)
     with pytest.warns(UserWarning, match="chain 1 diverged at step .*the sample at step 24 is not finite"):
-        runs = run(tmp_path / "runs", made=made, chains=3)
+        runs = run(tmp_path / "runs" if folder else None, made=made, chains=3)
     assert {k: f.kind for k, f in runs.failures.items()} == {1: "diverged"}
     assert [len(chain) for chain in runs] == [1, 0, 1]
 
