@@ -84,9 +84,11 @@ class _Chain:
             self.fail(e)
         self._states = generators()
         self._draws = self.begun is not None and isinstance(self.begun.road, MXNetRoad)
-        if self.begun is not None and not self._draws:      # arrays in memory: nothing draws between two steps
-            if self.begun.trainer._keeper is not None:
-                self.begun.trainer._keeper.generators = lambda: self._states
+        keeper = self.begun.trainer._keeper if self.begun is not None else None
+        if keeper is not None:
+            keeper.shared = True
+            if not self._draws:         # arrays in memory: nothing draws between two steps
+                keeper.generators = lambda: self._states
 
     @staticmethod
     def _refuse_what_draws(begun: Begun) -> None:
@@ -126,8 +128,6 @@ class _Chain:
     def close(self) -> None:
         """Write the last checkpoint. Whatever was raised, a chain that is not at its end can be gone on with."""
         with self.turn() if self.begun is not None else contextlib.nullcontext():
-            if self.begun is not None and self.begun.trainer._keeper is not None:
-                self.begun.trainer._keeper.take_back_the_generator()
             if self._error is None:
                 try:
                     self._open.close()

@@ -44,6 +44,7 @@ class Keeper:
         self._ended: Optional[Moment] = None    # the end of the last step
         self._moving = False                    # whether a step has begun and not ended, well
         self.generators: Callable[[], tuple] = _generators.generators
+        self.shared = False     # whether others of this process set MXNet's generator, and nothing of this run draws
         self._interruption = Interruption(_before_end(store)) if store.header.get("signals", True) else None
 
     def before_step(self) -> None:
@@ -112,11 +113,6 @@ class Keeper:
         generators.reseed(self._seed, step)
         self._reseeded = step
 
-    def take_back_the_generator(self) -> None:
-        """Set MXNet's generator to where this chain has set it last: others of the process have set it since."""
-        if self._reseeded is not None:
-            self._reseed(self._reseeded)
-
     def _end(self, trainer: Any) -> None:
         """The last checkpoint, before a signal does what it would have done."""
         if self._drawn(trainer._contexts):
@@ -143,6 +139,9 @@ class Keeper:
         """Whether somebody has drawn from MXNet's generator since it was last set. It is set again if not."""
         if self._reseeded is None:
             return True
+        if self.shared:
+            self._reseed(self._reseeded)
+            return False
         now = generators.draws(contexts)
         self._reseed(self._reseeded)
         drawn = now != generators.draws(contexts)
