@@ -5,6 +5,7 @@ A network's arrays are many and small, and each call of an operator costs as muc
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
@@ -103,8 +104,10 @@ def put(vector: np.ndarray, arrays: Arrays) -> None:
     """Write into arrays of its type what :func:`flat` has read."""
     at = 0
     for a in arrays:
-        a._sync_copyfrom(vector[at:at + a.size].reshape(a.shape))   # a[:] = does this and takes four times as long
-        at += a.size
+        shape = a.shape         # which the engine is asked for at every look
+        end = at + math.prod(shape)
+        a._sync_copyfrom(vector[at:end].reshape(shape))     # a[:] = does this and takes four times as long
+        at = end
 
 
 def shaped(vector: np.ndarray, like: Arrays) -> List[nd.NDArray]:
