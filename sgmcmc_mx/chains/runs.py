@@ -162,6 +162,11 @@ class Runs(Sequence):
         chains = [chain if isinstance(chain, MemoryStore) else _read(chain) for chain in self]
         return Runs(None, self.header, self._progress, dict(enumerate(chains)), self._make, self._weights)
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """Without a network, which what is loaded from a folder has not either; samples of a folder stay there."""
+        chains = {} if self.path is not None else self._chains
+        return {**self.__dict__, "_make": None, "_setup": None, "_joined": None, "_chains": chains}
+
     def __iter__(self) -> Iterator[Samples]:
         return (self[k] for k in range(len(self)))
 

@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import pickle
 import shutil
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -113,6 +114,19 @@ def test_loaded_later(whole, net):
 
 def rss():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("in_folder", [True, False])
+def test_pickled_runs_are_like_loaded_ones(whole, net, in_folder):
+    """They have the samples, or the path of the folder that has them, and no network."""
+    runs = whole if in_folder else run()
+    runs.predict(X)         # makes a network
+    again = pickle.loads(pickle.dumps(runs))
+    assert (again.path, again.header, again.steps) == (runs.path, runs.header, runs.steps)
+    assert_same(again.samples, runs.samples)
+    np.testing.assert_array_equal(again.predict(X, "softmax", net=net), runs.predict(X))
+    with pytest.raises(ValueError, match="runs that were loaded know no network"):
+        again.predict(X)
 
 
 @pytest.mark.slow
