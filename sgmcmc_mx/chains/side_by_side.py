@@ -7,7 +7,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 from .._generators import generators, generators_kept, set_generators
 from .._network import dropping
-from ..errors import StoreError
+from ..errors import DivergenceError, StoreError
 from ..kernels import native
 from ..store import MemoryStore
 from ..trainer.roads import MXNetRoad, Road, go
@@ -109,6 +109,8 @@ class _Chain:
             raise StoreError(f"another call has taken over the chain in {self.folder}; let it come to its end, or end "
                              "it") from error
         self._error = error
+        if self.begun is not None and isinstance(error, DivergenceError):
+            self.begun.looking.note(self.begun.road)
         if note_failure(self.folder, error).phase == "refused":
             raise error
         if self.begun is None:

@@ -127,7 +127,11 @@ def _in_turn(task: Task, folder: Path) -> Progress:
 def _run(task: Task, folder: Path) -> Progress:
     with begun(task, folder) as chain:
         if chain is not None and task.steps is not None:
-            go([chain.road], task.steps, chain.looking.at_step)
+            try:
+                go([chain.road], task.steps, chain.looking.at_step)
+            except DivergenceError:
+                chain.looking.note(chain.road)
+                raise
     return read_progress(folder)
 
 
@@ -220,7 +224,11 @@ class Looking:
         self._look(lambda: Progress("warm start", step))
 
     def at_step(self, road: Road) -> None:
-        self._look(lambda: Progress("sampling", road.trainer.num_steps, len(road.trainer.samples)))
+        self._look(lambda: _where(road))
+
+    def note(self, road: Road) -> None:
+        """Say where the chain is, at once."""
+        write_progress(self._folder, _where(road))
 
     def _look(self, where: Optional[Callable[[], Progress]]) -> None:
         now = time.monotonic()
@@ -231,6 +239,10 @@ class Looking:
                 write_progress(self._folder, where())
             if stopped(Path(self._task.folder), self._task.call):
                 raise Stopped
+
+
+def _where(road: Road) -> Progress:
+    return Progress("sampling", road.trainer.num_steps, len(road.trainer.samples))
 
 
 def _kind_and_number(context: str) -> Tuple[str, int]:

@@ -217,6 +217,7 @@ def test_a_chain_that_diverges(tmp_path, whole):
     with pytest.warns(UserWarning, match="chain 1 diverged at step .*: DivergenceError"):
         runs = run(tmp_path / "runs", made=build_diverging)
     assert runs.failures[1].kind == "diverged" and "smaller learning_rate" in runs.failures[1].error
+    assert runs.failures[1].step > 0        # where it was, and not where its folder was written last
     assert_same(runs[0], whole[0])
     assert all(np.isfinite(a.asnumpy()).all() for s in runs[1] for a in s.values())
     assert np.isfinite(runs.predict(X)).all()

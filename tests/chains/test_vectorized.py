@@ -114,7 +114,7 @@ def test_a_chain_that_fails_of_its_last_sample(tmp_path, folder):
                            checkpoint_every=10**6)
     with pytest.warns(UserWarning, match="chain 1 diverged at step .*the sample at step 24 is not finite"):
         runs = run(tmp_path / "runs" if folder else None, made=made, chains=3)
-    assert {k: f.kind for k, f in runs.failures.items()} == {1: "diverged"}
+    assert {k: (f.kind, f.step) for k, f in runs.failures.items()} == {1: ("diverged", STEPS)}
     assert [len(chain) for chain in runs] == [1, 0, 1]
 
 
