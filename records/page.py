@@ -43,8 +43,8 @@ def table(contest: Contest) -> str:
     for part in contest.parts:
         of_part = {m: [r for r in rows if (r["part"], r["method"]) == (part, m)] for m in contest.methods}
         of_part = {m: found for m, found in of_part.items() if found}
-        best = {c: min((np.mean([float(r[c]) for r in found]) for found in of_part.values()), default=0.0)
-                for c in COLUMNS}
+        means = {c: [np.mean([float(r[c]) for r in found]) for found in of_part.values()] for c in COLUMNS}
+        best = {c: min(found) if len(found) > 1 else None for c, found in means.items()}    # one is not the best of any
         for k, (method, found) in enumerate(of_part.items()):
             cells = [cell(found, column, digits, best[column]) for column, (_, digits) in COLUMNS.items()]
             seconds = np.mean([float(r["core_seconds"]) for r in found])
