@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
 from mxnet import gluon
@@ -62,8 +61,7 @@ class Runs(Sequence):
     """
 
     def __init__(self, path: Optional[Path], header: Dict[str, Any], progress: List[Progress],
-                 chains: Mapping[int, Samples] = MappingProxyType({}),
-                 make: Optional[Callable[[], ChainSetup]] = None,
+                 chains: Mapping[int, Samples], make: Optional[Callable[[], ChainSetup]] = None,
                  weights: str = "chain") -> None:
         self.path, self.header = path, header
         self.failures: Dict[int, ChainFailure] = {
@@ -184,11 +182,11 @@ def _read(chain: Any) -> MemoryStore:
 
 
 def runs_of(folder: Path, header: Dict[str, Any], make: Optional[Callable[[], ChainSetup]] = None,
-            weights: str = "chain", chains: Mapping[int, Samples] = MappingProxyType({})) -> Runs:
-    """The chains of a folder, as they are now. ``chains`` are in memory and not there."""
+            weights: str = "chain", in_memory: Optional[Mapping[int, Samples]] = None) -> Runs:
+    """The chains of a folder, as they are now, and those that are in memory and not there."""
     progress = [read_progress(folder_of_chain(folder, k)) for k in range(header["chains"])]
     return Runs(folder, {name: header[name] for name in ("chains", "steps", "seed", "warm_start")}, progress,
-                chains, make, weights)
+                in_memory or {}, make, weights)
 
 
 def load(path: Union[str, os.PathLike]) -> Any:

@@ -9,7 +9,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
@@ -18,11 +18,11 @@ from .._network import check_likelihood, check_net
 from ..data import as_resumable
 from ..errors import DivergenceError
 from ..gradients.batches_of import BatchesOf
-from ..store import files
+from ..gradients.native import fitting_stack
+from ..store import MemoryStore, files
 from ..trainer import BayesianTrainer
 from ..trainer.arguments import number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
-from ..trainer.native_road import NativeRoad
 from ..trainer.roads import Road, go, road_of
 from ..tuning.threads import tune_threads
 from .books import Progress, folder_of_chain, has_header, read_progress, stopped, write_progress
@@ -180,34 +180,29 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
         variates = variates_of(setup)
         if variates is not None:
             options["data"] = [setup.data, variates]
-        road = None if task.lasting else _in_memory(setup, args, options, batches)
-        if road is not None:
-            with road.trainer as trainer:
-                yield Begun(trainer, road, looking)
-            found = trainer.samples.discard_not_finite()    # of steps that nobody has looked at since
+        in_memory = not task.lasting and _needs_no_folder(setup)
+        with (BayesianTrainer(setup.net, *args, **options) if in_memory else
+              BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
+                                              **options)) as trainer:
+            yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches,
+                                         control_variates=variates), looking)
+        if isinstance(trainer.samples, MemoryStore):
+            found = trainer.samples.discard_not_finite()    # nobody has looked at the last ones
             if found is not None:
-                raise DivergenceError(f"{found}; the sample is not kept")
-        else:
-            with BayesianTrainer.begin_or_resume(setup.net, *args, store=folder, store_options=setup.store_options,
-                                                 **options) as trainer:
-                yield Begun(trainer, road_of(trainer, setup.data, setup.gradients, batches=batches,
-                                             control_variates=variates), looking)
+                raise DivergenceError(found)
         if trainer.num_steps >= task.steps:
             write_progress(folder, Progress("done", trainer.num_steps, len(trainer.samples)), lasting=True)
 
 
-def _in_memory(setup: ChainSetup, args: Tuple[Any, ...], options: Dict[str, Any],
-               batches: BatchesOf) -> Optional[NativeRoad]:
-    """The road of a chain whose samples are in memory, if that is enough: of many small samples each file and
-    checkpoint takes longer than the steps between them.
+def _needs_no_folder(setup: ChainSetup) -> bool:
+    """Whether samples in memory are enough: of many small ones each file and checkpoint takes longer than the steps
+    between them.
 
-    It is not where the chain may go back to a checkpoint, or its store has options. Nor where operators of MXNet make
-    the steps: its generator is set anew at every checkpoint, and data may draw from it.
+    They are not where the chain may go back to a checkpoint, or its store has options. Nor where network or data may
+    draw from MXNet's generator, which is set anew at every checkpoint; a stack on arrays does not.
     """
-    if setup.on_divergence != "raise" or setup.store_options or setup.control_variates:
-        return None
-    road = road_of(BayesianTrainer(setup.net, *args, **options), setup.data, setup.gradients, batches=batches)
-    return road if isinstance(road, NativeRoad) else None
+    return (setup.on_divergence == "raise" and not setup.store_options
+            and not isinstance(fitting_stack(setup.net, setup.likelihood, setup.data), str))
 
 
 class Looking:

@@ -19,7 +19,7 @@ from .fixed import FixedFile
 from .numbers import Given, all_as_numpy, diverged, halved
 from .reading import INPUTS, files_of
 from .recovery import MANIFEST
-from .samples import Sample, scalar
+from .samples import Sample, not_kept, scalar
 
 __all__ = ["Books"]
 
@@ -108,10 +108,9 @@ class Books:
     def _write(self, sample: Sample, new: bool, np_shape: bool, fixed: Collection[str]) -> None:
         halves = self.header.get("dtype")
         numbers = all_as_numpy(sample if halves else self._fixed.own(sample))
-        bad = diverged(numbers)
+        bad = not_kept(sample.step, numbers)
         if bad is not None:
-            raise DivergenceError(f"{bad} of the sample at step {sample.step} is not finite, or nearly so; the sample "
-                                  "is not kept")
+            raise DivergenceError(bad)
         self.create({n: {"shape": list(a.shape), "dtype": np.dtype(a.dtype).name} for n, a in sample.items()})
         smaller = {name: halved(a) for name, a in numbers.items()} if halves else numbers
         if self._fixed.begin(smaller, fixed, np_shape):

@@ -11,7 +11,7 @@ from mxnet import ndarray as nd
 from .fixed import Sharing
 from .numbers import Given, all_as_numpy, diverged
 
-__all__ = ["MemoryStore", "Reading", "Sample", "check_place", "normalised", "scalar"]
+__all__ = ["MemoryStore", "Reading", "Sample", "check_place", "normalised", "not_kept", "scalar"]
 
 Reading = Union[None, float, nd.NDArray]      # an array of one element is filled in by the engine
 
@@ -96,6 +96,13 @@ def _remade_store(cls: type, arrays: List[np.ndarray], rows: list, inputs: Optio
     return cls([Sample({name: made[k] for name, k in places.items()}, *about) for places, about in rows], inputs)
 
 
+def not_kept(step: int, numbers: Dict[str, np.ndarray]) -> Optional[str]:
+    """Why a sample of these arrays is not kept, if it is not: its chain has diverged."""
+    bad = diverged(numbers)
+    return None if bad is None else (f"{bad} of the sample at step {step} is not finite, or nearly so; the sample is "
+                                     "not kept")
+
+
 class MemoryStore(Sequence):
     """Samples in memory, in the order they were drawn.
 
@@ -138,13 +145,14 @@ class MemoryStore(Sequence):
 
     def discard_not_finite(self) -> Optional[str]:
         """Give up samples with NaN or infinity in them, or numbers on the way there: the newest ones of a chain that
-        has diverged. Says what of the first of them is not finite, if there is one."""
+        has diverged. Says why the first of them is not kept, if there is one."""
         found = None
         while self._samples:
-            bad = diverged(all_as_numpy(self._samples[-1]))
+            bad = not_kept(self._samples[-1].step, all_as_numpy(self._samples[-1]))
             if bad is None:
                 break
-            found = f"{bad} of the sample at step {self._samples.pop().step} is not finite, or nearly so"
+            found = bad
+            del self._samples[-1]
         return found
 
     @property

@@ -112,10 +112,6 @@ def test_loaded_later(whole, net):
     assert isinstance(sg.load(whole.path / "chain-00"), type(whole[0]))
 
 
-def rss():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 @pytest.mark.parametrize("in_folder", [True, False])
 def test_pickled_runs_are_like_loaded_ones(whole, net, in_folder):
     """They have the samples, or the path of the folder that has them, and no network."""
@@ -127,6 +123,10 @@ def test_pickled_runs_are_like_loaded_ones(whole, net, in_folder):
     np.testing.assert_array_equal(again.predict(X, "softmax", net=net), runs.predict(X))
     with pytest.raises(ValueError, match="runs that were loaded know no network"):
         again.predict(X)
+
+
+def rss():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.slow
