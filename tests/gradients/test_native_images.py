@@ -67,6 +67,8 @@ NETWORKS = {
     "strides beyond the kernel": ((1, 11, 9), lambda: [C(3, 2, strides=3), D(4)]),
     "strides and padding": ((2, 11, 8), lambda: [C(3, 4, strides=(3, 2), padding=(2, 3), activation="relu"), D(4)]),
     "more than a vector of places": ((1, 20, 21), lambda: [C(2, 3, activation="relu"), D(4)]),
+    "more than four vectors of places": ((1, 5, 75), lambda: [C(2, 3, padding=1, activation="relu"), P(2, 2), D(4)]),
+    "padding beyond a vector": ((1, 5, 9), lambda: [C(2, 3, padding=(4, 19), activation="relu"), P(2, 2), D(4)]),
     "two by two": ((2, 9, 10), lambda: [C(3, 2), P(2, 2), D(4)]),
     "windows that overlap": ((2, 9, 10), lambda: [C(3, 2), P(3, 2), A("relu"), D(4)]),
     "windows with gaps": ((2, 11, 10), lambda: [C(3, 2), P((2, 1), (3, 2)), D(4)]),
@@ -88,6 +90,23 @@ def test_networks(name, isa):
 
 def test_lenet():
     compare(lenet(), 50, (1, 14, 14))
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_of_equal_numbers_the_first_is_the_largest(isa):
+    """All weights are 0, so all that is pooled is the same: what the kernel is told comes from each window's corner."""
+    if isa not in native.instruction_sets():
+        pytest.skip(f"this processor lacks {isa}")
+    native.instruction_set(isa)
+    net, (x, y) = made(C(1, 3), P(2, 2), D(4), image=(1, 9, 40)), data(6, (1, 9, 40))
+    net[0].weight.set_data(nd.zeros((1, 1, 3, 3)))
+    _, ours = gradient(net, x, y)
+    w, b = (p.data().asnumpy().astype("float64") for p in (net[2].weight, net[2].bias))
+    pooled = np.full((6, 3 * 19), net[0].bias.data().asscalar())
+    p = np.exp(pooled @ w.T + b)
+    delta = ((p / p.sum(1, keepdims=True) - np.eye(4)[y.astype(int)]) @ w).reshape(6, 3, 19)
+    expected = [[(delta * x[:, 0, i:i + 6:2, j:j + 38:2]).sum() for j in range(3)] for i in range(3)]
+    assert ours["0.weight"][0, 0] == pytest.approx(np.array(expected), rel=1e-4, abs=1e-5)
 
 
 def test_instruction_sets_and_threads_give_the_same_bits():

@@ -7,59 +7,104 @@
  * teams have summed is added in their order: threads change no bit.
  */
 
-/* Which columns of what goes out see the image, where the kernel's column lies `left` to the left of its place. */
-static ALWAYS void ISA(within)(const sg_window *v, int64_t left, int64_t *first, int64_t *end)
+/* Which of the `wide` places of what goes out see one of the `width` of the image, in steps, where the kernel's place
+ * lies `before` them. A division takes as long as a line. */
+static ALWAYS void ISA(within)(int64_t width, int64_t wide, int64_t step, int64_t before, int64_t *first, int64_t *end)
 {
-    const int64_t step = v->stride[1], beyond = v->width + left;
-    *end = beyond > 0 ? (beyond + step - 1) / step : 0;
-    *end = *end < v->wide ? *end : v->wide;
-    *first = left > 0 ? (left + step - 1) / step : 0;
+    const int64_t beyond = width + before;
+    *end = beyond <= 0 ? 0 : step == 1 ? beyond : (beyond + step - 1) / step;
+    *end = *end < wide ? *end : wide;
+    *first = before <= 0 ? 0 : step == 1 ? before : (before + step - 1) / step;
     *first = *first < *end ? *first : *end;
+}
+
+/* Whole vectors of a line, and a vector of zeros before and behind it. What is written beyond the line's end, the next
+ * line writes again. */
+static ALWAYS void ISA(lines)(const int vectors, int64_t count, const float *from, int64_t width, float *to,
+                              int64_t wide, int64_t first, int64_t end)
+{
+    const ISA(vf) zero = {0};
+    for (; count > 0; count--, from += width, to += wide) {
+        if (first > 0)
+            ISA(store)(to, zero);
+#pragma GCC unroll 4
+        for (int k = 0; k < vectors; k++)
+            ISA(store)(to + first + k * LANES, ISA(load)(from + k * LANES));
+        if (end < wide)
+            ISA(store)(to + end, zero);
+    }
 }
 
 /* A row of the matrix: what `from`, an image of one channel, has at place (i, j) of the kernel. */
 static void ISA(row_of_patches)(const sg_window *v, const float *from, int64_t i, int64_t j, float *to)
 {
-    const int64_t step = v->stride[1], left = v->pad[1] - j;
-    int64_t first, end;
-    ISA(within)(v, left, &first, &end);
-    for (int64_t y = 0; y < v->high; y++, to += v->wide) {
-        const int64_t row = y * v->stride[0] + i - v->pad[0];
-        if (row < 0 || row >= v->height) {
-            memset(to, 0, v->wide * sizeof *to);
-            continue;
+    const int64_t step = v->stride[1], left = v->pad[1] - j, above = v->pad[0] - i, wide = v->wide;
+    int64_t first, end, y, stop;
+    ISA(within)(v->width, v->wide, step, left, &first, &end);
+    ISA(within)(v->height, v->high, v->stride[0], above, &y, &stop);
+    memset(to, 0, y * wide * sizeof *to);
+    const int64_t vectors = (end - first + LANES - 1) / LANES;
+    if (step == 1 && vectors >= 1 && vectors <= 4 && first <= LANES && wide - end <= LANES) {
+        /* As many lines as may be read and written beyond their ends, within the image and within the row. */
+        const int64_t ahead = v->stride[0] * v->width, start = first - left, over = first + vectors * LANES;
+        const int64_t last = end < wide && end + LANES > over ? end + LANES : over;
+        const int64_t readable = v->height * v->width - start - vectors * LANES + above * v->width;
+        const int64_t writable = v->high * wide - last;
+        int64_t lines = stop;
+        while (lines > y && ((lines - 1) * ahead > readable || (lines - 1) * wide > writable))
+            lines--;
+        lines -= y;
+        const float *line = from + (y * v->stride[0] - above) * v->width + start;
+        switch (vectors) {
+        case 1:
+            ISA(lines)(1, lines, line, ahead, to + y * wide, wide, first, end);
+            break;
+        case 2:
+            ISA(lines)(2, lines, line, ahead, to + y * wide, wide, first, end);
+            break;
+        case 3:
+            ISA(lines)(3, lines, line, ahead, to + y * wide, wide, first, end);
+            break;
+        default:
+            ISA(lines)(4, lines, line, ahead, to + y * wide, wide, first, end);
         }
-        const float *line = from + row * v->width - left;
-        for (int64_t x = 0; x < first; x++)
-            to[x] = 0.0f;
-        if (step == 1)
-            for (int64_t x = first; x < end; x++)
-                to[x] = line[x];
-        else
-            for (int64_t x = first; x < end; x++)
-                to[x] = line[x * step];
-        for (int64_t x = end; x < v->wide; x++)
-            to[x] = 0.0f;
+        y += lines;
     }
+    for (; y < stop; y++) {
+        const float *line = from + (y * v->stride[0] - above) * v->width - left;
+        float *x = to + y * wide;
+        memset(x, 0, first * sizeof *x);
+        for (int64_t k = first; k < end; k++)
+            x[k] = line[k * step];
+        memset(x + end, 0, (wide - end) * sizeof *x);
+    }
+    memset(to + stop * wide, 0, (v->high - stop) * wide * sizeof *to);
+}
+
+static ALWAYS void ISA(add_line)(float *restrict to, const float *restrict from, int64_t count)
+{
+    int64_t x = 0;
+    for (; x + LANES <= count; x += LANES)
+        ISA(store)(to + x, ISA(load)(to + x) + ISA(load)(from + x));
+    for (; x < count; x++)
+        to[x] += from[x];
 }
 
 /* The reverse: add such a row to where it came from. */
 static void ISA(add_patches)(const sg_window *v, float *to, int64_t i, int64_t j, const float *from)
 {
-    const int64_t step = v->stride[1], left = v->pad[1] - j;
-    int64_t first, end;
-    ISA(within)(v, left, &first, &end);
-    for (int64_t y = 0; y < v->high; y++, from += v->wide) {
-        const int64_t row = y * v->stride[0] + i - v->pad[0];
-        if (row < 0 || row >= v->height)
-            continue;
-        float *line = to + row * v->width - left;
+    const int64_t step = v->stride[1], left = v->pad[1] - j, above = v->pad[0] - i;
+    int64_t first, end, y, stop;
+    ISA(within)(v->width, v->wide, step, left, &first, &end);
+    ISA(within)(v->height, v->high, v->stride[0], above, &y, &stop);
+    for (; y < stop; y++) {
+        float *line = to + (y * v->stride[0] - above) * v->width - left;
+        const float *x = from + y * v->wide;
         if (step == 1)
-            for (int64_t x = first; x < end; x++)
-                line[x] += from[x];
+            ISA(add_line)(line + first, x + first, end - first);
         else
-            for (int64_t x = first; x < end; x++)
-                line[x * step] += from[x];
+            for (int64_t k = first; k < end; k++)
+                line[k * step] += x[k];
     }
 }
 
@@ -289,8 +334,71 @@ static ALWAYS void ISA(pool_back_by)(const int64_t high, const int64_t wide, con
     }
 }
 
-/* Windows of two by two are most of all. */
-#define TWO_BY_TWO(l) ((l)->window.kernel[0] == 2 && (l)->window.kernel[1] == 2)
+/* Windows of two by two, side by side, are most of all: those of a row go through vectors, and come out the same. */
+#define TWO_BY_TWO(l)                                                                                                 \
+    ((l)->window.kernel[0] == 2 && (l)->window.kernel[1] == 2 && (l)->window.stride[0] == 2 &&                       \
+     (l)->window.stride[1] == 2)
+#define MORE(x, most) (((x) > (most)) | ((x) != (x)))
+
+static ALWAYS void ISA(pool_line)(int64_t count, const float *restrict upper, const float *restrict lower,
+                                  float *restrict to)
+{
+    for (int64_t j = 0; j < count; j++) {
+        const float x[4] = {upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]};
+        float most = x[0];
+        for (int k = 1; k < 4; k++)
+            most = MORE(x[k], most) ? x[k] : most;
+        to[j] = most;
+    }
+}
+
+static ALWAYS void ISA(pool_back_line)(int64_t count, const float *restrict upper, const float *restrict lower,
+                                       const float *restrict given, float *restrict above, float *restrict below)
+{
+    for (int64_t j = 0; j < count; j++) {
+        const float x = upper[2 * j], y = upper[2 * j + 1], z = lower[2 * j], w = lower[2 * j + 1];
+        const float g = 0.0f + given[j];
+        const int second = MORE(y, x);
+        float most = second ? y : x, at_x = second ? 0.0f : g, at_y = second ? g : 0.0f;
+        const int third = MORE(z, most);
+        most = third ? z : most;
+        at_x = third ? 0.0f : at_x;
+        at_y = third ? 0.0f : at_y;
+        const float at_z = third ? g : 0.0f;
+        const int fourth = MORE(w, most);
+        above[2 * j] = fourth ? 0.0f : at_x;
+        above[2 * j + 1] = fourth ? 0.0f : at_y;
+        below[2 * j] = fourth ? 0.0f : at_z;
+        below[2 * j + 1] = fourth ? g : 0.0f;
+    }
+}
+#undef MORE
+
+static void ISA(pool_two)(const sg_layer *l, const float *x, float *y, int64_t n)
+{
+    const sg_window *v = &l->window;
+    for (int64_t b = 0; b < n; b++, x += SG_PADDED(l->in), y += SG_PADDED(l->out))
+        for (int64_t c = 0; c < l->units; c++)
+            for (int64_t i = 0; i < v->high; i++) {
+                const float *from = x + (c * v->height + 2 * i) * v->width;
+                ISA(pool_line)(v->wide, from, from + v->width, y + (c * v->high + i) * v->wide);
+            }
+}
+
+static void ISA(pool_back_two)(const sg_layer *l, const float *x, const float *delta, float *below, int64_t n)
+{
+    const sg_window *v = &l->window;
+    const int64_t in = SG_PADDED(l->in);
+    for (int64_t b = 0; b < n; b++, x += in, below += in, delta += SG_PADDED(l->out)) {
+        memset(below, 0, in * sizeof *below);
+        for (int64_t c = 0; c < l->units; c++)
+            for (int64_t i = 0; i < v->high; i++) {
+                const int64_t at = (c * v->height + 2 * i) * v->width;
+                ISA(pool_back_line)(v->wide, x + at, x + at + v->width, delta + (c * v->high + i) * v->wide,
+                                    below + at, below + at + v->width);
+            }
+    }
+}
 
 static void ISA(pool)(sg_network *net, const sg_layer *l, const float *x, float *y, int64_t n)
 {
@@ -301,7 +409,7 @@ static void ISA(pool)(sg_network *net, const sg_layer *l, const float *x, float 
         const float *from = x + first * SG_PADDED(l->in);
         float *to = y + first * SG_PADDED(l->out);
         if (TWO_BY_TWO(l))
-            ISA(pool_by)(2, 2, l, from, to, count);
+            ISA(pool_two)(l, from, to, count);
         else
             ISA(pool_by)(l->window.kernel[0], l->window.kernel[1], l, from, to, count);
     }
@@ -319,7 +427,7 @@ static void ISA(pool_back)(sg_network *net, const sg_layer *l, const float *x, c
         const float *from = x + first * SG_PADDED(l->in), *given = delta + first * SG_PADDED(l->out);
         float *to = below + first * SG_PADDED(l->in);
         if (TWO_BY_TWO(l))
-            ISA(pool_back_by)(2, 2, l, from, given, to, count);
+            ISA(pool_back_two)(l, from, given, to, count);
         else
             ISA(pool_back_by)(l->window.kernel[0], l->window.kernel[1], l, from, given, to, count);
     }
