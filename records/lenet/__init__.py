@@ -28,7 +28,8 @@ GRIDS = {"sgd": [{"share": 0.3, "wd": wd, "lr": 0.05} for wd in (3e-4, 1e-3)],
 
 
 # Digits have no doubtful labels, clothes have: there the likelihood of checked labels leaves room for some (alpha).
-CHECKED = [{"alpha": 1e-4, "prior": "normal", "variance": variance, "lr": 0.002, **FOUR} for variance in (10.0, 30.0)]
+CHECKED = [{"alpha": 1e-4, "prior": "normal", "variance": variance, "lr": lr, **FOUR}
+           for variance, lr in ((10.0, 0.002), (30.0, 0.002), (10.0, 0.0005))]
 PARTS = {"digits": {**GRIDS, "dirichlet": CHECKED}, "clothes": GRIDS}
 
 

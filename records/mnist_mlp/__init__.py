@@ -40,7 +40,7 @@ GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
 SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:], "ensemble": GRIDS["ensemble"][1:],
           "dirichlet": [{**GRIDS["dirichlet"][1], "variance": variance} for variance in (10.0, 30.0)]}
 # Four times as many minibatches, with what was chosen for fewer.
-LONG = {method: SMOOTH[method][-1:] for method in ("ensemble", "dirichlet", "cold")}
+LONG = {method: SMOOTH[method][-1:] for method in ("sgd", "ensemble", "dirichlet", "cold")}
 PARTS = {"60000": digits, "60000 smooth": lambda seed: smooth(), "60000 smooth long": lambda seed: smooth()}
 CONTEST = Contest(Path(__file__).parent, "MNIST: 784-400-400-10 on 60,000 images", mlp, PARTS,
                   budget={"60000": 60_000, "60000 smooth": 60_000, "60000 smooth long": 240_000},
