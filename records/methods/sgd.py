@@ -44,5 +44,5 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     return Outcome(predictor(trained(task, setting, seed)), round(setting["share"] * task.budget))
 
 
-# More steps than this make one network no better; what is left of the budget it cannot use.
+# More steps than this make one network little better; what is left of the budget it cannot use.
 METHOD = Method("SGD", fit, [{"share": 0.2, "wd": wd} for wd in (3e-4, 1e-3, 2e-3, 4e-3)])
