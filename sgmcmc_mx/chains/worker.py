@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
@@ -20,8 +21,9 @@ from ..errors import DivergenceError
 from ..gradients.batches_of import BatchesOf
 from ..gradients.native import fitting_stack
 from ..store import MemoryStore, files
+from ..store.folder import checked_options
 from ..trainer import BayesianTrainer
-from ..trainer.arguments import number_of_examples
+from ..trainer.arguments import check_hotter, checked_params, checked_settings, number_of_examples
 from ..trainer.beginning import can_resume, check_same_run
 from ..trainer.roads import Road, go, road_of
 from ..tuning.threads import tune_threads
@@ -157,6 +159,7 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
         params.setdefault("num_data", length)
     args = (setup.optimizer, params, setup.likelihood)
     options = {**setup.trainer_options(), "seed": chain.seed, "data": setup.data, "kvstore": None}
+    _check_options(setup, params, chain.seed, folder)
     if can_resume(folder):
         try:
             check_same_run(BayesianTrainer, setup.net, args, folder, setup.store_options, options)
@@ -192,6 +195,16 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
                 raise DivergenceError(found)
         if trainer.num_steps >= task.steps:
             write_progress(folder, Progress("done", trainer.num_steps, len(trainer.samples)), lasting=True)
+
+
+def _check_options(setup: ChainSetup, params: dict, seed: int, folder: Path) -> None:
+    """Raise what the trainer and its store would, which are made after the warm start only."""
+    checked_settings(**setup.trainer_options(), store=folder)
+    checked_options(**(setup.store_options or {}))
+    with warnings.catch_warnings():     # what is to be told the trainer tells
+        warnings.simplefilter("ignore")
+        sampler = mx.optimizer.create(setup.optimizer, **checked_params(setup.optimizer, params, seed))
+    check_hotter(setup.max_temperature, sampler)
 
 
 def _needs_no_folder(setup: ChainSetup) -> bool:

@@ -6,7 +6,7 @@ import logging
 import os
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Collection, List, Optional, Tuple, Union, overload
+from typing import Any, Callable, Collection, Dict, List, Optional, Tuple, Union, overload
 
 import numpy as np
 from mxnet.util import is_np_shape
@@ -21,7 +21,7 @@ from .reading import MANIFEST, StoredSamples, folder_of, inputs_of, read_manifes
 from .samples import Sample
 from .writer import Writer
 
-__all__ = ["FolderStore"]
+__all__ = ["FolderStore", "checked_options"]
 
 _log = logging.getLogger("sgmcmc_mx")
 
@@ -68,16 +68,11 @@ class FolderStore(StoredSamples):
     def __init__(self, path: Union[str, os.PathLike], *, keep_last: Optional[int] = None,
                  dtype: Optional[str] = None, inputs: Union[None, Array, Tuple[Array, ...]] = None,
                  signals: bool = True) -> None:
-        keep_last = None if keep_last is None else integer(
-            "keep_last", keep_last, "a number of samples, or None for all", low=1)
-        dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
-        inputs = None if inputs is None else checked_inputs(inputs)
-        flag("signals", signals, "True finishes the step and writes a checkpoint before the process ends")
-        header = {"keep_last": keep_last, "dtype": dtype, "signals": bool(signals), "outputs": inputs is not None}
+        header, given = checked_options(keep_last, dtype, inputs, signals)
         self._open(folder_of(path))
         try:
             found, taken_back = self._begun(header)
-            self._keep_books(found, inputs)
+            self._keep_books(found, given)
             if taken_back:
                 self._books.rewrite()
         except BaseException:
@@ -299,6 +294,18 @@ class FolderStore(StoredSamples):
     def __reduce__(self) -> tuple:
         self.flush()
         return super().__reduce__()
+
+
+def checked_options(keep_last: Optional[int] = None, dtype: Optional[str] = None,
+                    inputs: Union[None, Array, Tuple[Array, ...]] = None,
+                    signals: bool = True) -> Tuple[Dict[str, Any], Optional[Given]]:
+    """Those of a store, as its manifest begins, and the inputs whose outputs it keeps; an error where one is wrong."""
+    keep_last = None if keep_last is None else integer(
+        "keep_last", keep_last, "a number of samples, or None for all", low=1)
+    dtype = None if dtype is None else choice("dtype", dtype, ("float16",))
+    given = None if inputs is None else checked_inputs(inputs)
+    flag("signals", signals, "True finishes the step and writes a checkpoint before the process ends")
+    return {"keep_last": keep_last, "dtype": dtype, "signals": bool(signals), "outputs": given is not None}, given
 
 
 _finalizers: List[weakref.finalize] = []

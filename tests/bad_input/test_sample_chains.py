@@ -1,5 +1,7 @@
 """sample_chains and what it is given: wrong arguments."""
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -80,3 +82,28 @@ def test_places_of_chains(tmp_path):
         runs["a"]
     with pytest.raises(ValueError, match="weights must be one of 'chain', 'sample', got 'x'"):
         runs.joined("x")
+
+
+def build_with(options, chain):
+    return dataclasses.replace(build(chain), **options)
+
+
+class Trained(sg.likelihoods.Categorical):
+    """What a warm start must not come to."""
+
+    def forward(self, *args):
+        raise AssertionError("the warm start has begun")
+
+
+@pytest.mark.parametrize("options, told", [
+    ({"optimizer": "sgld", "max_temperature": 3.0}, "max_temperature=3 is for samplers with momentum, and SGLD"),
+    ({"optimizer": "sngt"}, "optimizer 'sngt' is not known; did you mean 'sgnht'"),
+    ({"optimizer_params": {"learning_rate": -1.0}}, "learning_rate .* got -1"),
+    ({"thin": 0}, "thin .* got 0"),
+    ({"on_divergence": "stop"}, "on_divergence must be one of 'raise', 'halve', got 'stop'"),
+    ({"store_options": {"keep_last": 0}}, "keep_last .* got 0"),
+])
+def test_wrong_options_of_a_chain_are_told_before_its_warm_start(options, told):
+    start = sg.WarmStart("sgd", steps=1, likelihood=Trained())
+    with pytest.raises(RuntimeError, match=told):
+        sg.sample_chains(partial(build_with, options), 1, steps=4, executor=AtOnce(), warm_start=start)
