@@ -93,6 +93,12 @@ class Contest(NamedTuple):
             ledger.put(self.folder / "results.csv", KEY, row)
         return row
 
+    def chance(self, part: str, method: str, choice: Choice, seed: int) -> np.ndarray:
+        """Calibration errors of the test examples if what is said of them were right; no label is looked at."""
+        data = self.parts[part](seed)
+        outcome, _ = self.trained(part, method, data, choice.setting, seed)
+        return sg.metrics.ece_if_calibrated(sharpened(outcome.predict(data.x_test), choice.calibration))
+
     def trained(self, part: str, method: str, data: Data, setting: Setting, seed: int,
                 budget: Optional[int] = None) -> Tuple[Outcome, float]:
         """Of all training examples, with the part's budget where none is given; and the seconds it took."""

@@ -33,13 +33,17 @@ def main(arguments=None) -> int:
     add("--page", action="store_true", help="only renew docs/records.md from the results that are there")
     add("--quick", action="store_true", help="one seed of every method with a hundredth of the gradients and no "
         "choice, kept nowhere, to see that it runs")
+    add("--chance", action="store_true", help="train what was chosen once more, and print the ECE that its predictions "
+        "would have by chance if they were right: mean and standard deviation; no test label is read")
     options = parser.parse_args(arguments)
+    if options.chance and options.name not in CONTESTS:
+        parser.error(f"--chance is of contests; write one of: {', '.join(CONTESTS)}")
     chosen = CONTESTS if options.name == "all" else (options.name,) if options.name in CONTESTS else ()
     contests: Dict[str, Contest] = {name: importlib.import_module(f"records.{name}").CONTEST for name in chosen}
     for name, contest in contests.items():
         if not options.page:
             run(contest, options, lambda line, name=name: print(f"{name}: {line}", flush=True))
-    if not options.quick:
+    if not (options.quick or options.chance):
         page.write(contests)
         if "little_data" in contests:
             page.draw(contests["little_data"], page.PAGE.parent / "pictures" / "little_data.png")
@@ -61,7 +65,10 @@ def run(contest: Contest, options: argparse.Namespace, say: Callable[[str], None
                 continue
             choice = contest.choose(part, method, say)
             for seed in map(int, options.seeds.split(",")):
-                if not contest.judged(part, method, seed):
+                if options.chance:
+                    found = contest.chance(part, method, choice, seed)
+                    say(f"{part}, {method}, seed {seed}: ECE by chance {found.mean():.4f} ± {found.std():.4f}")
+                elif not contest.judged(part, method, seed):
                     say(str(contest.judge(part, method, choice, seed)))
 
 

@@ -21,6 +21,7 @@ from .classes import (
     brier_parts,
     classwise_ece,
     ece,
+    ece_if_calibrated,
     entropy,
     mutual_information,
     nll,
@@ -33,5 +34,6 @@ from .uniformity import RankBand, rank_band, uniformity
 
 __all__ = ["BrierParts", "RankBand", "Reliability", "RiskCoverage", "TemperatureScaling", "accuracy", "aupr", "auroc",
            "aurc", "brier", "brier_parts", "calibrate", "class_labels", "classwise_ece", "coverage", "crps",
-           "crps_of_samples", "ece", "entropy", "fpr95", "log_predictive_density", "mutual_information", "nll", "pit",
-           "rank_band", "reliability", "risk_coverage", "sample_weights", "uniformity", "width"]
+           "crps_of_samples", "ece", "ece_if_calibrated", "entropy", "fpr95", "log_predictive_density",
+           "mutual_information", "nll", "pit", "rank_band", "reliability", "risk_coverage", "sample_weights",
+           "uniformity", "width"]

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, Optional, Tuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._check import integer
 from .checks import checked_bins, float_dtype, is_binary, numbers, pair, probabilities, sample_weights
 
-__all__ = ["BrierParts", "Reliability", "accuracy", "brier", "brier_parts", "classwise_ece", "ece", "entropy",
-           "mutual_information", "nll", "reliability"]
+__all__ = ["BrierParts", "Reliability", "accuracy", "brier", "brier_parts", "classwise_ece", "ece",
+           "ece_if_calibrated", "entropy", "mutual_information", "nll", "reliability"]
 
 
 class Reliability(NamedTuple):
@@ -98,26 +99,59 @@ def reliability(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> Reliabil
     p, y = pair(probs, labels)
     bins = checked_bins(bins)
     confidence, correct = p.max(axis=1), p.argmax(axis=1) == y
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    # side='left' puts a confidence that equals an edge into the bin below it, which is what right-closed means.
-    index = np.searchsorted(edges[1:-1], confidence, side="left")
+    index = _bin_of(confidence, bins)
     count = np.bincount(index, minlength=bins)
     with np.errstate(invalid="ignore"):
         mean_confidence = np.bincount(index, weights=confidence, minlength=bins) / count
         mean_accuracy = np.bincount(index, weights=correct, minlength=bins) / count
-    return Reliability(edges, mean_confidence, mean_accuracy, count)
+    return Reliability(np.linspace(0.0, 1.0, bins + 1), mean_confidence, mean_accuracy, count)
 
 
 def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error, sum_m (|B_m| / n) |acc(B_m) - conf(B_m)|: Guo et al. 2017, equation 3. In [0, 1].
 
     Empty bins count nothing. The estimate depends on ``bins`` and is biased upwards for small n, so compare values
-    only at the same ``bins`` and on the same examples.
+    only at the same ``bins`` and on the same examples. :func:`ece_if_calibrated` says what it would be of probabilities
+    that are right.
     """
     diagram = reliability(probs, labels, bins)
     filled = diagram.count > 0
     gap = np.abs(diagram.accuracy - diagram.confidence)[filled]
     return float(np.sum(diagram.count[filled] * gap) / diagram.count.sum())
+
+
+def ece_if_calibrated(probs: ArrayLike, bins: int = 15, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """What :func:`ece` would be on as many examples if these probabilities were right. Shape (draws,).
+
+    Consistency resampling (Bröcker & Smith 2007, "Increasing the reliability of reliability diagrams", section 3): a
+    prediction of confidence c is right with probability c, independently, and the calibration error of what was drawn
+    is taken. An ECE among these numbers is no sign of miscalibration, and two ECEs that both lie among them do not say
+    which prediction is the better calibrated. Generators of others are left alone.
+
+    Parameters
+    ----------
+    probs : array of shape (n, classes)
+    bins : int, default 15
+        As for :func:`ece`.
+    draws : int, default 1000
+    seed : int, default 0
+        Below 2**32.
+
+    Examples
+    --------
+    >>> print(f'{np.mean(ece_if_calibrated(probs) >= ece(probs, labels)):.2f}')     # a p-value
+    """
+    p = probabilities(probs, "probs")
+    bins = checked_bins(bins)
+    draws = integer("draws", draws, "such as draws=1000", low=1)
+    random = np.random.RandomState(integer("seed", seed, "a whole number below 2**32", low=0, high=2**32 - 1))
+    confidence = p.max(axis=1)
+    index = _bin_of(confidence, bins)
+    found = np.empty(draws)
+    for k in range(draws):
+        apart = (random.uniform(size=len(p)) < confidence) - confidence
+        found[k] = np.abs(np.bincount(index, weights=apart)).sum() / len(p)
+    return found
 
 
 def classwise_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
@@ -191,10 +225,14 @@ def _entropy(p: np.ndarray) -> np.ndarray:
     return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1) + 0.0
 
 
+def _bin_of(p: np.ndarray, bins: int) -> np.ndarray:
+    """The place of each probability among bins of equal width, which are closed on the right."""
+    # side='left' puts a probability that equals an edge into the bin below it.
+    return np.searchsorted(np.linspace(0.0, 1.0, bins + 1)[1:-1], p, side="left")
+
+
 def _binned(p: np.ndarray, hit: np.ndarray, bins: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of the bins that hold something: count, mean probability, share of hits; and the bin of each example."""
-    # side='left' puts a probability that equals an edge into the bin below it, which is what right-closed means.
-    index = np.searchsorted(np.linspace(0.0, 1.0, bins + 1)[1:-1], p, side="left")
-    _, place, count = np.unique(index, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(_bin_of(p, bins), return_inverse=True, return_counts=True)
     return (count, np.bincount(place, weights=p) / count, np.bincount(place, weights=hit.astype(np.float64)) / count,
             place)

@@ -112,6 +112,31 @@ def test_bins_are_closed_on_the_right_and_empty_ones_are_nan():
     assert metrics.ece(np.array([[.75, .25]]), [0], bins=1) == pytest.approx(.25)
 
 
+@pytest.mark.parametrize("n, c", [(12, 0.7), (300, 0.95)])
+def test_ece_of_right_probabilities_in_one_bin(n, c):
+    """Right ones are Binomial(n, c): mean and variance of |k - n c| / n by its law."""
+    law = stats.binom(n, c)
+    mean, square = law.expect(lambda k: np.abs(k - n * c) / n), law.var() / n ** 2
+    found = metrics.ece_if_calibrated(np.full((n, 2), [c, 1.0 - c]), draws=20000)
+    z = (found.mean() - mean) / np.sqrt((square - mean ** 2) / len(found))
+    assert found.shape == (20000,) and abs(z) < 5.0
+    assert found.var() == pytest.approx(square - mean ** 2, rel=0.05)
+
+
+@pytest.mark.parametrize("bins", [5, 15])
+def test_ece_of_labels_from_the_probabilities_is_one_of_those_if_calibrated(multi, bins):
+    """Among 100 of them the rank of one more is uniform; of probabilities that are too sure it is the highest."""
+    probs, rng, ranks = multi[0], np.random.RandomState(2), []
+    for k in range(300):
+        labels = (rng.uniform(size=(len(probs), 1)) > probs.cumsum(axis=1)).sum(axis=1)
+        drawn = metrics.ece_if_calibrated(probs, bins, draws=100, seed=k)
+        ranks.append((drawn < metrics.ece(probs, labels, bins)).sum())
+    assert metrics.uniformity(ranks, 100) > 1e-4
+    sure = probs ** 3 / (probs ** 3).sum(axis=1, keepdims=True)
+    assert metrics.ece(sure, labels, bins) > metrics.ece_if_calibrated(sure, bins, draws=100).max()
+    assert np.array_equal(drawn, metrics.ece_if_calibrated(probs, bins, draws=100, seed=k))
+
+
 def test_classwise_ece_by_hand():
     # Class 0: bins (0, .5] with .2 .4 (outcomes 0 1) and (.5, 1] with .6 .9 (outcomes 1 1); class 1 is its mirror.
     probs = np.array([[.2, .8], [.4, .6], [.6, .4], [.9, .1]])

@@ -60,6 +60,13 @@ def test_test_data_choose_nothing(tmp_path):
     assert chosen[0] == chosen[1]
 
 
+def test_chance_knows_no_test_labels(tmp_path):
+    choice = Choice({"share": 1.0, "wd": 0.01}, 1.0)
+    found, same = (contest(tmp_path, labels).chance("120", "sgd", choice, 0) for labels in (None, lambda y: 1 - y))
+    np.testing.assert_array_equal(found, same)
+    assert 0.0 < found.min() < found.max() < 0.2 and not [*tmp_path.iterdir()]
+
+
 def test_what_was_tried_is_not_tried_again(tmp_path, monkeypatch):
     one = contest(tmp_path, grids={"120": {"sgd": [{"share": 0.5, "wd": 0.0}]}})
     first = one.choose("120", "sgd", lambda line: None)
