@@ -106,7 +106,8 @@ def test_warm_chains_have_another_curvature_and_a_step_that_holds(ready):
     walk.far(1)     # at the same step, or half of it where one has blown up, and stayed where it was
     assert any(moved) and walk.rates[-1] == walk.rates[-2] / (1.0 if all(moved) else 2.0)
     right = walk.right()
-    assert right.learning_rate <= walk.rates[-1] and right.curvature > 50.0 * cold
+    assert right.learning_rate <= walk.rates[-1] and right.curvature == pytest.approx(np.median(walk._met))
+    assert max(walk._met) > 50.0 * cold     # not each: at a long step a chain may be where all units are at their bound
 
 
 def test_a_step_that_had_to_be_halved_often_is_no_longer_for_sampling(ready):
