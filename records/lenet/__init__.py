@@ -19,7 +19,7 @@ FOUR = {"chains": CHAINS, "warm_lr": 0.05}
 GRIDS = {"sgd": [{"share": 0.3, "wd": wd, "lr": 0.05} for wd in (3e-4, 1e-3)],
          "dropout": [{"share": 0.5, "dropout": p, "wd": 1e-4, "lr": 0.05} for p in (0.2, 0.5)],
          "laplace": [{"share": 0.3, "wd": 1e-3, "lr": 0.05, "precision": precision} for precision in (10.0, 100.0)],
-         "swag": [{"lr": lr, "wd": 1e-3} for lr in (0.01, 0.03)],
+         "swag": [{"lr": lr, "wd": 1e-3, "train_lr": 0.05} for lr in (0.01, 0.03)],
          "ensemble": [{"members": CHAINS, "wd": wd, "lr": 0.05} for wd in (3e-4, 1e-3)],
          "posterior": [{"prior": "student", "variance": variance, "lr": 0.02, **FOUR} for variance in (3.0, 10.0)],
          "dirichlet": [{"alpha": 1e-2, "prior": "normal", "variance": 10.0, "lr": lr, **FOUR} for lr in (0.001, 0.005)],

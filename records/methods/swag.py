@@ -32,7 +32,8 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     """Half of the budget trains the network; its iterates are collected in the other half."""
     half = task.budget // 2
     net = initialised(task, seed)
-    trainer = sgd.train(task, net, half, seed, wd=setting["wd"], final_lr=setting["lr"])
+    trainer = sgd.train(task, net, half, seed, wd=setting["wd"], lr=setting.get("train_lr", 0.1),
+                        final_lr=setting["lr"])
     trainer.optimizer.lr_scheduler = None
     trainer.set_learning_rate(setting["lr"])
     batches, every = loader(task, seed + 1), half // (2 * RANK)
