@@ -159,7 +159,6 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
         params.setdefault("num_data", length)
     args = (setup.optimizer, params, setup.likelihood)
     options = {**setup.trainer_options(), "seed": chain.seed, "data": setup.data, "kvstore": None}
-    _check_options(setup, params, chain.seed, folder)
     if can_resume(folder):
         try:
             check_same_run(BayesianTrainer, setup.net, args, folder, setup.store_options, options)
@@ -178,6 +177,7 @@ def begun(task: Task, folder: Path, of: int = 1) -> Iterator[Optional[Begun]]:
         claim.await_store(looking.at_wait)
         batches = BatchesOf(setup.net, setup.data, chain.context, setup.layout)
         if task.start is not None and not can_resume(folder):
+            _check_options(setup, params, chain.seed, folder)
             warm(task.start, setup.net, setup.likelihood, setup.data, batches, chain, setup.gradients,
                  looking.at_warm_start)
         variates = variates_of(setup)
