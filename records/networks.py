@@ -12,11 +12,12 @@ __all__ = ["lenet", "mlp"]
 nn = gluon.nn
 
 
-def mlp(dropout: float = 0.0, hidden: Sequence[int] = (400, 400), outputs: int = 10) -> gluon.nn.HybridSequential:
-    """Dense layers with ReLU: 784-400-400-10."""
+def mlp(dropout: float = 0.0, hidden: Sequence[int] = (400, 400), outputs: int = 10,
+        activation: str = "relu") -> gluon.nn.HybridSequential:
+    """Dense layers: 784-400-400-10."""
     net = nn.HybridSequential()
     for units in hidden:
-        net.add(nn.Dense(units, "relu"))
+        net.add(nn.Dense(units, activation))
         if dropout:
             net.add(nn.Dropout(dropout))
     net.add(nn.Dense(outputs))

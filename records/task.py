@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
@@ -12,23 +12,25 @@ from mxnet import autograd, gluon
 
 from sgmcmc_mx.gradients.native import NativeGradient, fitting_stack
 
-__all__ = ["Method", "Outcome", "Predictor", "Setting", "Task", "go_on", "in_pieces", "initialised", "loader",
-           "softmax", "timed"]
+__all__ = ["Method", "Outcome", "Outputs", "Predictor", "Setting", "Task", "averaged", "go_on", "in_pieces",
+           "initialised", "loader", "softmax", "timed"]
 
 Setting = Dict[str, Any]
 Predictor = Callable[[np.ndarray], np.ndarray]      # inputs to class probabilities
+Outputs = Callable[[np.ndarray], Iterator[np.ndarray]]       # inputs to what each network says
 
 PIECE = 1000        # examples a forward pass
 Found = TypeVar("Found")
 
 
 class Task(NamedTuple):
-    """A problem of classes.
+    """What is to be learnt: classes, where the likelihood is not said.
 
     x, y : training inputs and labels.
     build : makes a network; ``build(dropout=.2)`` one that drops a share of its hidden units.
     budget : gradients of minibatches that a method may take, all its networks and chains together.
     batch_size : examples in a minibatch.
+    likelihood : what the network's outputs mean.
     """
 
     x: np.ndarray
@@ -36,13 +38,20 @@ class Task(NamedTuple):
     build: Callable[..., gluon.nn.HybridSequential]
     budget: int
     batch_size: int = 100
+    likelihood: sg.likelihoods.Likelihood = sg.likelihoods.Categorical()
 
 
 class Outcome(NamedTuple):
-    """What a method has made of a task: how it predicts, and how many gradients it took."""
+    """What a method has made of a task.
+
+    predict : class probabilities.
+    gradients : how many it took.
+    outputs : what each of the networks that it averages says; of chains this is not kept.
+    """
 
     predict: Predictor
     gradients: int
+    outputs: Optional[Outputs] = None
 
 
 class Method(NamedTuple):
@@ -56,6 +65,18 @@ class Method(NamedTuple):
     title: str
     fit: Callable[[Task, Setting, int], Outcome]
     grid: List[Setting]
+
+
+def averaged(outputs: Outputs, gradients: int) -> Outcome:
+    """Of a method whose prediction is the mean of what its networks say."""
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        total, count = np.zeros(()), 0
+        for one in outputs(x):
+            total, count = total + softmax(one.astype(np.float64)), count + 1
+        return total / count
+
+    return Outcome(predict, gradients, outputs)
 
 
 def initialised(task: Task, seed: int, **options: Any) -> gluon.nn.HybridSequential:

@@ -1,9 +1,7 @@
 """Deep ensembles (Lakshminarayanan et al. 2017): networks from initial weights of their own, averaged."""
 from __future__ import annotations
 
-import numpy as np
-
-from ..task import Method, Outcome, Setting, Task
+from ..task import Method, Outcome, Setting, Task, averaged
 from . import sgd
 
 __all__ = ["METHOD"]
@@ -12,11 +10,7 @@ __all__ = ["METHOD"]
 def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     members = setting["members"]
     nets = [sgd.trained(task, {**setting, "share": 1.0 / members}, 1000 * seed + k) for k in range(members)]
-
-    def predict(x: np.ndarray) -> np.ndarray:
-        return np.mean([sgd.probabilities(net, x) for net in nets], axis=0)
-
-    return Outcome(predict, members * round(task.budget / members))
+    return averaged(lambda x: (sgd.said(net, x) for net in nets), members * round(task.budget / members))
 
 
 METHOD = Method("deep ensemble", fit,

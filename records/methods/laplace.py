@@ -1,19 +1,21 @@
 """Laplace's approximation of the last layer (Daxberger et al. 2021), Kronecker-factored, about SGD's network.
 
-With features phi, one more for the bias, and class probabilities p, the generalised Gauss-Newton matrix of the last
-layer is nearly A (x) G, A = sum_i phi_i phi_i^T and G = mean_i (diag(p_i) - p_i p_i^T). The posterior is then
-N(w, (A (x) G + precision I)^-1).
+With features phi, one more for the bias, the generalised Gauss-Newton matrix of the last layer is nearly A (x) G,
+A = sum_i phi_i phi_i^T and G the mean over examples of Fisher's information about a network's outputs. The posterior is
+then N(w, (A (x) G + precision I)^-1).
 """
 from __future__ import annotations
+
+from typing import Any, Iterator
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from ..task import Method, Outcome, Setting, Task, in_pieces, softmax
+from ..task import Method, Outcome, Setting, Task, averaged, in_pieces, softmax
 from . import sgd
 
-__all__ = ["METHOD"]
+__all__ = ["METHOD", "information"]
 
 DRAWS = 100
 
@@ -29,24 +31,34 @@ def features(net: gluon.nn.HybridSequential, x: np.ndarray) -> np.ndarray:
     return np.hstack([phi, np.ones((len(phi), 1))])
 
 
+def information(likelihood: Any, outputs: np.ndarray) -> np.ndarray:
+    """Fisher's, about outputs (rows, k), the mean over rows, (k, k).
+
+    Of classes diag(p) - p p^T; of a mean and u, sigma = log(1 + exp(u)): 1/sigma^2 and 2 (d log sigma / du)^2.
+    """
+    if likelihood.kind == "classification":
+        p = softmax(outputs)
+        return np.diag(p.mean(axis=0)) - p.T @ p / len(p)
+    sigma = np.sqrt(likelihood.noise_variance(outputs)[:, 0])
+    slope = 1.0 / (1.0 + np.exp(-outputs[:, 1]))
+    return np.diag([(1.0 / sigma ** 2).mean(), (2.0 * (slope / sigma) ** 2).mean()])
+
+
 def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     net = sgd.trained(task, setting, seed)
     last = list(net)[-1]
     w = np.hstack([last.weight.data().asnumpy(), last.bias.data().asnumpy()[:, None]]).astype(np.float64)
     phi = features(net, task.x)
-    p = softmax(phi @ w.T)
-    g = np.diag(p.mean(axis=0)) - p.T @ p / len(p)
     values_a, vectors_a = np.linalg.eigh(phi.T @ phi)
-    values_g, vectors_g = np.linalg.eigh(g)
+    values_g, vectors_g = np.linalg.eigh(information(task.likelihood, phi @ w.T))
     sd = 1.0 / np.sqrt(np.maximum(np.outer(values_g, values_a), 0.0) + setting["precision"])
 
-    def predict(x: np.ndarray) -> np.ndarray:
-        rng, seen, total = np.random.RandomState(seed), features(net, x), np.zeros(())
+    def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
+        rng, seen = np.random.RandomState(seed), features(net, x)
         for _ in range(DRAWS):
-            total = total + softmax(seen @ (w + vectors_g @ (sd * rng.standard_normal(sd.shape)) @ vectors_a.T).T)
-        return total / DRAWS
+            yield seen @ (w + vectors_g @ (sd * rng.standard_normal(sd.shape)) @ vectors_a.T).T
 
-    return Outcome(predict, round(setting["share"] * task.budget))
+    return averaged(outputs, round(setting["share"] * task.budget))
 
 
 METHOD = Method("last-layer Laplace", fit, [{"share": 0.2, "wd": wd, "precision": precision}

@@ -1,15 +1,13 @@
 """SGD with momentum and a cosine schedule: the network that everyone trains, and the first part of other methods."""
 from __future__ import annotations
 
-import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
-
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from ..task import Method, Outcome, Predictor, Setting, Task, go_on, in_pieces, initialised, loader
+from ..task import Method, Outcome, Setting, Task, averaged, go_on, in_pieces, initialised, loader
 
-__all__ = ["METHOD", "predictor", "probabilities", "train", "trained"]
+__all__ = ["METHOD", "said", "train", "trained"]
 
 MOMENTUM = 0.9
 
@@ -20,7 +18,7 @@ def train(task: Task, net: gluon.nn.HybridSequential, steps: int, seed: int, *, 
     schedule = mx.lr_scheduler.CosineScheduler(max_update=steps, base_lr=lr, final_lr=final_lr)
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": lr, "momentum": MOMENTUM, "wd": wd,
                                                           "lr_scheduler": schedule}, kvstore=None)
-    go_on(net, trainer, sg.likelihoods.Categorical(), loader(task, seed), steps)
+    go_on(net, trainer, task.likelihood, loader(task, seed), steps)
     return trainer
 
 
@@ -31,17 +29,14 @@ def trained(task: Task, setting: Setting, seed: int, **options) -> gluon.nn.Hybr
     return net
 
 
-def probabilities(net: gluon.nn.HybridSequential, x: np.ndarray) -> np.ndarray:
-    """Class probabilities of the network as it is."""
-    return np.concatenate([mx.nd.softmax(net(piece)).asnumpy() for piece in in_pieces(x)])
-
-
-def predictor(net: gluon.nn.HybridSequential) -> Predictor:
-    return lambda x: probabilities(net, x)
+def said(net: gluon.nn.HybridSequential, x: np.ndarray) -> np.ndarray:
+    """Outputs of the network as it is."""
+    return np.concatenate([net(piece).asnumpy() for piece in in_pieces(x)])
 
 
 def fit(task: Task, setting: Setting, seed: int) -> Outcome:
-    return Outcome(predictor(trained(task, setting, seed)), round(setting["share"] * task.budget))
+    net = trained(task, setting, seed)
+    return averaged(lambda x: iter([said(net, x)]), round(setting["share"] * task.budget))
 
 
 # More steps than this make one network little better; what is left of the budget it cannot use.

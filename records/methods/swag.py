@@ -1,13 +1,13 @@
 """SWAG (Maddox et al. 2019): a Gaussian by the mean and the spread of SGD's iterates at a constant learning rate."""
 from __future__ import annotations
 
-import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
+from typing import Iterator
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-from ..task import Method, Outcome, Setting, Task, go_on, initialised, loader
+from ..task import Method, Outcome, Setting, Task, averaged, go_on, initialised, loader
 from . import sgd
 
 __all__ = ["METHOD"]
@@ -39,22 +39,21 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     batches, every = loader(task, seed + 1), half // (2 * RANK)
     mean, square, kept = np.zeros(0), np.zeros(0), []       # type: np.ndarray, np.ndarray, List[np.ndarray]
     for k in range(2 * RANK):
-        go_on(net, trainer, sg.likelihoods.Categorical(), batches, every)
+        go_on(net, trainer, task.likelihood, batches, every)
         w = flat(net).astype(np.float64)
         mean = w if k == 0 else (k * mean + w) / (k + 1)
         square = w ** 2 if k == 0 else (k * square + w ** 2) / (k + 1)
         kept = (kept + [w - mean])[-RANK:]
     deviations, sd = np.stack(kept, axis=1), np.sqrt(np.maximum(square - mean ** 2, 1e-30))
 
-    def predict(x: np.ndarray) -> np.ndarray:
-        rng, total = np.random.RandomState(seed), np.zeros(())
+    def outputs(x: np.ndarray) -> Iterator[np.ndarray]:
+        rng = np.random.RandomState(seed)
         for _ in range(DRAWS):
             put(net, mean + sd * rng.standard_normal(len(mean)) / np.sqrt(2.0)
                 + deviations @ rng.standard_normal(RANK) / np.sqrt(2.0 * (RANK - 1)))
-            total = total + sgd.probabilities(net, x)
-        return total / DRAWS
+            yield sgd.said(net, x)
 
-    return Outcome(predict, half + 2 * RANK * every)
+    return averaged(outputs, half + 2 * RANK * every)
 
 
 METHOD = Method("SWAG", fit, [{"lr": lr, "wd": wd} for lr in (0.02, 0.05) for wd in (1e-3, 3e-3)])

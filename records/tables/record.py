@@ -66,7 +66,7 @@ class Record:
                 ledger.put(self.folder / "choices.csv", (*KEY, "setting"), rows[0])
                 say(str(rows[0]))
             tried.append(float(rows[0]["nll"]))
-        return grid[int(np.argmin(tried))]
+        return grid[int(np.nanargmin(tried))]       # nan: it diverged
 
     def judge(self, part: str, method: str, setting: Setting, seed: int) -> Dict[str, Any]:
         """Learn from all rows there are, look at the test rows once."""

@@ -36,7 +36,10 @@ def of_regression(found: Mixture, y: np.ndarray) -> Dict[str, float]:
     nll_moments : the same of one normal distribution with the mixture's mean and variance ("distributional").
     nll_rmse : the same with the mean, and for all rows the rmse of these very rows as sigma ("mean regression").
     coverage : share of rows within the central interval of nine in ten.
+    All are nan where training has diverged.
     """
+    if not (np.isfinite(found.mean).all() and np.isfinite(found.sigma).all()):
+        return dict.fromkeys(("rmse", "nll", "nll_moments", "nll_rmse", "coverage"), math.nan)
     mean, sigma = found.mean.astype(np.float64), found.sigma.astype(np.float64)
     middle = mean.mean(axis=0)
     width = np.sqrt((sigma ** 2).mean(axis=0) + mean.var(axis=0))

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, cast
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
@@ -18,11 +18,11 @@ from mxnet import gluon
 from ..band.problems import classes
 from ..methods import METHODS
 from ..networks import mlp
-from ..task import Setting, Task, go_on
+from ..task import Outputs, Setting, Task, go_on
 from .data import CACHE, PEER, Table
 from .scores import Mixture, Predictive
 
-__all__ = ["BATCH_SIZE", "WAYS", "Found", "Size", "Way"]
+__all__ = ["BATCH_SIZE", "MEMBERS", "WAYS", "Found", "Size", "Way"]
 
 HIDDEN = (16, 16, 16, 16)
 BATCH_SIZE = 100
@@ -32,6 +32,7 @@ WARM_LR = 0.005         # of Adam, which falls along half a cosine
 FIRST = 0.5             # share of a chain's steps with a longer step, of which nothing is kept
 BURN_IN = 0.3           # share of the others
 SAMPLES = 40            # of each chain
+LENGTHS = (0.3, 1.0, 3.0, 10.0)     # of training, times the size's
 LONGER = 4.5            # times the budget: what bde takes on airfoil
 
 
@@ -39,10 +40,10 @@ class Size(NamedTuple):
     """How long everything is.
 
     budget : gradients of minibatches that a method may take, all its networks together.
-    training : of these at most so many for each network's training.
+    training : of these so many for the training of a chain's network; others try multiples of it.
     seconds : that sg.fit gets.
     quick : whether bde is run so short that nothing of it is true.
-    members : chains of the posterior.
+    members : chains of the posterior, and networks of an ensemble.
     """
 
     budget: int
@@ -113,14 +114,14 @@ def mixture(normal: Any, outputs: np.ndarray) -> Mixture:
 
 
 def ensemble(members: int) -> Callable[[Table, Setting, Size, int], Found]:
-    """Networks from initial weights of their own, averaged."""
+    """Networks from initial weights of their own, averaged; no more of them than chains."""
 
     def fit(table: Table, setting: Setting, size: Size, seed: int) -> Found:
-        steps = min(size.budget // members, round(setting["length"] * size.training))
+        count, steps = min(members, size.members), round(setting["length"] * size.training)
         nets = [trained(table, setting["activation"], steps, setting["precision"], 1000 * seed + k)
-                for k in range(members)]
+                for k in range(count)]
         outputs = np.stack([net(mx.nd.array(table.x_test)).asnumpy() for net in nets])
-        return Found(predictive(table, outputs), members * steps)
+        return Found(predictive(table, outputs), count * steps)
 
     return fit
 
@@ -129,6 +130,7 @@ def _chain(chain: sg.Chain, table: Table, setting: Setting, lr: float, options: 
     net = network(table, setting["activation"])
     net.initialize(mx.init.Xavier())
     params = {"learning_rate": lr, "friction": setting["friction"], "integrator": "badodab",
+              "temperature": setting.get("temperature", 1.0),
               "prior": {"0.weight": 1.0 / setting["first"], "0.bias": 1.0 / setting["first"],
                         ".*weight": sg.priors.FanIn(setting["variance"]), ".*bias": 1.0}}
     data = sg.data.ArrayLoader(table.x, table.y, batch_size=_rows(table, setting))
@@ -141,7 +143,7 @@ def _rows(table: Table, setting: Setting) -> int:
 
 
 def posterior(table: Table, setting: Setting, size: Size, seed: int) -> Found:
-    """Chains at temperature 1 side by side, each from a network of its own that Adam has trained.
+    """Chains side by side, each from a network of its own that Adam has trained; T = 1 where the setting has none.
 
     A long step crosses much, and is hot by its error, which grows with the step squared. So chains go with ``lr_first``
     for a share of their steps, of which nothing is kept, and from there on with the ``lr`` that samples are drawn with.
@@ -218,19 +220,21 @@ def _peer_python() -> Path:
     return python
 
 
-def of_classes(name: str) -> Way:
-    """A method of the other records, on classes."""
+def of_others(name: str, **own: Sequence[Any]) -> Way:
+    """A method of the other records, which averages what networks say, with tanh; ``own`` is what is tried."""
     method = METHODS[name]
 
     def fit(table: Table, setting: Setting, size: Size, seed: int) -> Found:
         def build(dropout: float = 0.0) -> gluon.HybridSequential:
-            return mlp(dropout, hidden=HIDDEN, outputs=table.classes)
+            return mlp(dropout, hidden=HIDDEN, outputs=table.classes or 2, activation=setting["activation"])
 
-        budget = min(size.budget, 2 * size.training)      # more makes these no better
-        outcome = method.fit(Task(table.x, table.y, build, budget, BATCH_SIZE), setting, seed)
-        return Found(outcome.predict(table.x_test), outcome.gradients)
+        task = Task(table.x, table.y, build, round(setting["length"] * size.training), min(BATCH_SIZE, len(table.x)),
+                    likelihood(table))
+        outcome = method.fit(task, {**setting, "share": 1.0, "wd": 1.0 / len(table.x)}, seed)
+        outputs = cast(Outputs, outcome.outputs)(table.x_test)
+        return Found(predictive(table, np.stack(list(outputs))), outcome.gradients)
 
-    return Way(method.title, fit, method.grid[:2], regressions=False)
+    return Way(method.title, fit, _settings(activation=("tanh",), **own))
 
 
 def _settings(**options: Sequence[Any]) -> List[Setting]:
@@ -243,12 +247,12 @@ def _settings(**options: Sequence[Any]) -> List[Setting]:
 
 WAYS: Dict[str, Way] = {
     "sgd": Way("one network, Adam", ensemble(1),
-               _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
-    "dropout": of_classes("dropout"),
-    "laplace": of_classes("laplace"),
-    "swag": of_classes("swag"),
+               _settings(activation=("tanh",), length=LENGTHS, precision=(0.1, 1.0))),
+    "dropout": of_others("dropout", length=(1.0, 10.0), lr=(0.01,), dropout=(0.01, 0.05, 0.2)),
+    "laplace": of_others("laplace", length=(0.3, 1.0, 3.0), lr=(0.01,), precision=(1.0, 10.0, 100.0)),
+    "swag": of_others("swag", length=(1.0, 3.0, 10.0), train_lr=(0.01,), lr=(0.003, 0.01)),
     "ensemble": Way(f"deep ensemble of {MEMBERS}", ensemble(MEMBERS),
-                    _settings(activation=("tanh",), length=(0.3, 1.0), precision=(0.1, 1.0))),
+                    _settings(activation=("tanh",), length=LENGTHS, precision=(0.1, 1.0))),
     "fit": Way("sg.fit, nothing chosen", five_lines, [{}]),
     "sure": Way("sg.fit, noisy Dirichlet", five_lines, [{"alpha": alpha} for alpha in (1e-2, 1e-3)], regressions=False),
     "posterior": Way("posterior, T = 1", posterior,
@@ -258,6 +262,12 @@ WAYS: Dict[str, Way] = {
                           ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 4.0, 4.0, 2e-3, 2e-4),
                           ("tanh", 16.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
                           ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))]),
+    "cold": Way("cold, T < 1", posterior,
+                [{"activation": activation, "first": first, "variance": variance, "lr_first": lr_first, "lr": lr,
+                  "friction": 0.003, "batch": None, "temperature": temperature}
+                 for activation, first, variance, lr_first, lr in (
+                     ("tanh", 4.0, 4.0, 2e-3, 2e-4), ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))
+                 for temperature in (0.3, 0.1)]),
     "long": Way(f"posterior, T = 1, {LONGER} times as long", long_posterior,
                 [{"activation": "tanh", "first": 4.0, "variance": 4.0, "lr_first": 7e-4, "lr": 1e-4, "friction": 0.003,
                   "batch": None}]),
