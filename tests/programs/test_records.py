@@ -2,6 +2,7 @@
 import csv
 import importlib
 import math
+import re
 
 import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable with newer NumPy)
 
@@ -107,6 +108,22 @@ def test_the_page_shows_what_the_results_are(name):
     with open(one.folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(float(r["gradients"]) <= one.budget[r["part"]] for r in rows)
+
+
+def test_the_best_numbers_named_first_stand_in_the_tables():
+    text, blocks = page.PAGE.read_text(), {"full MNIST": "mnist_mlp", "LeNet": "lenet", "other images": "shift",
+                                           "airfoil": "tables", "curve and moons": "band"}
+    lines = text.split("## What was to be reached")[1].split("Why some were not")[0].splitlines()
+    of_record, seen = [], 0
+    for name, _, *best in (line.strip("|").split("|") for line in lines if line.startswith("|")):
+        for start, block in blocks.items():
+            if name.strip().startswith(start):
+                shown = text.split(f"scripts/records {block} -->")[1].split(f"<!-- end: {block}")[0]
+                of_record = [float(n) for n in re.findall(r"-?\d+\.\d+", shown)]
+        for number in re.findall(r"-?\d*\.\d+", " ".join(best)) if of_record else ():
+            digits, seen = len(number.split(".")[1]), seen + 1
+            assert any(float(number) in (round(n, digits), round(100.0 - n, digits)) for n in of_record), (name, number)
+    assert seen > 10
 
 
 def test_the_page_shows_what_was_held_against_hmc():
