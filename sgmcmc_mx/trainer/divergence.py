@@ -66,11 +66,17 @@ class Watch:
         if due or trainer.num_steps % trainer.checkpoint_every == 0:
             self.check_heat(trainer)
         if due:
-            look = _look(trainer) if trainer._told is None else trainer._told.look()
-            asked, self._asked = self._asked, (trainer.num_steps, look)
+            asked, self._asked = self._asked, (trainer.num_steps, _asked_for(trainer))
             read = self._asked if self._at_once else asked
             if read is not None:
                 self._read(trainer, *read)
+
+    def at_end(self, trainer: Whole) -> None:
+        """Look at once and wait for it, where steps were made since the last look, for nobody may look again."""
+        if trainer.num_steps > self._sound:
+            if not _asked_for(trainer).is_finite():
+                raise self._diverged(trainer, trainer.num_steps)
+            self._sound = trainer.num_steps
 
     def _read(self, trainer: Whole, step: int, look: Any) -> None:
         if not look.is_finite():
@@ -116,6 +122,11 @@ class Watch:
 
 _APART = ("{name} differs between the devices after step {step}: something has changed one replica only; write to all "
           "of them, by set_data or in a loop over list_data()")
+
+
+def _asked_for(trainer: Whole) -> Any:
+    """What a look asks for now, to be read then or later."""
+    return _look(trainer) if trainer._told is None else trainer._told.look()
 
 
 def _look(trainer: Whole) -> _Look:

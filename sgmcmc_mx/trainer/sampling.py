@@ -57,7 +57,7 @@ class Sampling(Whole):
         ValueError, TypeError
             If an argument is wrong, or the trainer has no likelihood.
         DivergenceError
-            As in a loop of one's own.
+            As in a loop of one's own; here the last step is looked at, too.
 
         Examples
         --------
@@ -73,4 +73,6 @@ class Sampling(Whole):
         road = road_of(self, data, gradients, layout, control_variates=control_variates)
         self._road = "native" if isinstance(road, NativeRoad) else "mxnet"
         go([road], steps)
+        while not self._is_well_at_the_end():       # it went back to a checkpoint
+            go([road], steps)
         return self

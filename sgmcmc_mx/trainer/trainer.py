@@ -399,6 +399,14 @@ class BayesianTrainer(Distributed, Sampling, Thinning, Looking, States):
         raise DivergenceError(f"{error}{where}. Write a smaller learning_rate, more friction, or a longer burn_in "
                               "with a schedule that grows slowly; samples that are not finite are not kept") from error
 
+    def _is_well_at_the_end(self) -> bool:
+        try:
+            self._watch.at_end(self)
+        except DivergenceError as e:
+            self._diverged(e)
+            return False
+        return True
+
     # ---------------------------------------------------------------- predicting
 
     def _context(self) -> mx.Context:

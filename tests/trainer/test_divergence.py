@@ -4,8 +4,8 @@ import re
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import lr_scheduler, nd
-from runs import ONE, TWO, go, loader, network, outcome, step, trainer
+from mxnet import gluon, lr_scheduler, nd
+from runs import BATCH, ONE, TWO, X, Y, go, loader, network, outcome, step, trainer
 
 import sgmcmc_mx as sg
 from sgmcmc_mx.store import checkpoints
@@ -18,6 +18,14 @@ class Jump(lr_scheduler.LRScheduler):
 
     def __call__(self, num_update):
         return 0.05 if num_update < 31 else 5e4
+
+
+def stack():
+    """What the native gradient takes."""
+    net = gluon.nn.HybridSequential()
+    net.add(gluon.nn.Dense(6, activation="tanh", in_units=5), gluon.nn.Dense(3, in_units=6))
+    net.initialize(mx.init.Xavier())
+    return net
 
 
 def poison(net, name, value):
@@ -62,6 +70,34 @@ def test_a_thermostat_that_is_lost():
     with pytest.raises(sg.DivergenceError, match="^the weights of"):
         go(net, tr, data, 30)
     assert [name for name, _ in tr._optimizer.thermostats()] == ["the network"]
+
+
+@pytest.mark.parametrize("gradients", ["native", "mxnet"])
+@pytest.mark.parametrize("steps", [23, 30])
+def test_steps_since_the_last_look_are_looked_at_in_the_end(gradients, steps):
+    net, data = stack(), sg.data.ArrayLoader(X, Y, batch_size=BATCH, seed=21)
+    tr = trainer(net, "sgnht", {}, None, data, check_every=1000)
+    tr.sample(data, steps=22, gradients=gradients)
+    poison(net, "1.weight", np.nan)
+    with pytest.raises(sg.DivergenceError, match=f"the weights of 0.weight.* not finite at step {steps}; .* step 22"):
+        tr.sample(data, steps=steps, gradients=gradients)
+    assert tr.samples[-1].step <= 22 and np.isfinite(tr.predict(np.ones((2, 5), "float32"))).all()
+    with pytest.raises(sg.DivergenceError):     # and the chain is not well for being asked again
+        tr.sample(data, steps=steps, gradients=gradients)
+
+
+@pytest.mark.parametrize("gradients", ["native", "mxnet"])
+def test_a_chain_that_diverged_in_the_end_goes_back(tmp_path, gradients):
+    net, data = stack(), sg.data.ArrayLoader(X, Y, batch_size=BATCH, seed=21)
+    tr = trainer(net, "sgnht", {}, tmp_path / "run", data, check_every=1000, thin=1000, checkpoint_every=10,
+                 on_divergence="halve")
+    tr.sample(data, steps=21, gradients=gradients)
+    poison(net, "1.weight", np.nan)
+    tr.sample(data, steps=29, gradients=gradients)
+    assert tr.num_steps == 29 and all(np.isfinite(p.data().asnumpy()).all() for p in net.collect_params().values())
+    tr.close()
+    halved = [e for e in sg.load(tmp_path / "run").events if e["kind"] == "halved"]
+    assert [(e["step"], e["found"]) for e in halved] == [(20, 29)]
 
 
 @pytest.mark.parametrize("check_every, most", [(50, 3), (100, 2)])
