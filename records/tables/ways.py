@@ -262,14 +262,14 @@ WAYS: Dict[str, Way] = {
                           ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 4.0, 4.0, 2e-3, 2e-4),
                           ("tanh", 16.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
                           ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))]),
+    "long": Way(f"posterior, T = 1, {LONGER} times as long", long_posterior,
+                [{"activation": "tanh", "first": 4.0, "variance": 4.0, "lr_first": 7e-4, "lr": 1e-4, "friction": 0.003,
+                  "batch": None}]),
     "cold": Way("cold, T < 1", posterior,
                 [{"activation": activation, "first": first, "variance": variance, "lr_first": lr_first, "lr": lr,
                   "friction": 0.003, "batch": None, "temperature": temperature}
                  for activation, first, variance, lr_first, lr in (
                      ("tanh", 4.0, 4.0, 2e-3, 2e-4), ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))
                  for temperature in (0.3, 0.1)]),
-    "long": Way(f"posterior, T = 1, {LONGER} times as long", long_posterior,
-                [{"activation": "tanh", "first": 4.0, "variance": 4.0, "lr_first": 7e-4, "lr": 1e-4, "friction": 0.003,
-                  "batch": None}]),
     "bde": Way("bde 1.0.2", bde, [{}]),
 }
