@@ -269,7 +269,8 @@ WAYS: Dict[str, Way] = {
                 [{"activation": activation, "first": first, "variance": variance, "lr_first": lr_first, "lr": lr,
                   "friction": 0.003, "batch": None, "temperature": temperature}
                  for activation, first, variance, lr_first, lr in (
-                     ("tanh", 4.0, 4.0, 2e-3, 2e-4), ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))
+                     ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
+                     ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))
                  for temperature in (0.3, 0.1)]),
     "bde": Way("bde 1.0.2", bde, [{}]),
 }
