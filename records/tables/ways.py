@@ -150,7 +150,7 @@ def posterior(table: Table, setting: Setting, size: Size, seed: int) -> Found:
     """
     one = -(-_rows(table, setting) // BATCH_SIZE)      # what a gradient counts
     each = size.budget // size.members // one
-    training = min(size.training, each // 20)
+    training = round(setting["warm"] * each) if "warm" in setting else min(size.training, each // 20)
     first = round(FIRST * (each - training))
     steps = each - training - first
     schedule = mx.lr_scheduler.CosineScheduler(training, base_lr=WARM_LR)
@@ -245,6 +245,10 @@ def _settings(**options: Sequence[Any]) -> List[Setting]:
     return found
 
 
+# Longer training and small minibatches, for tables of many rows: tried when the other rows had been seen.
+LATE: List[Setting] = [{"activation": "relu", "first": 1.0, "variance": 4.0, "lr_first": lr_first, "lr": lr,
+                        "friction": 0.003, "batch": BATCH_SIZE, "warm": 0.3}
+                       for lr_first, lr in ((4e-4, 1e-4), (1e-3, 2e-4))]
 WAYS: Dict[str, Way] = {
     "sgd": Way("one network, Adam", ensemble(1),
                _settings(activation=("tanh",), length=LENGTHS, precision=(0.1, 1.0))),
@@ -261,7 +265,7 @@ WAYS: Dict[str, Way] = {
                       for activation, first, variance, lr_first, lr in (
                           ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 4.0, 4.0, 2e-3, 2e-4),
                           ("tanh", 16.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
-                          ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))]),
+                          ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))] + LATE),
     "long": Way(f"posterior, T = 1, {LONGER} times as long", long_posterior,
                 [{"activation": "tanh", "first": 4.0, "variance": 4.0, "lr_first": 7e-4, "lr": 1e-4, "friction": 0.003,
                   "batch": None}]),
@@ -271,6 +275,7 @@ WAYS: Dict[str, Way] = {
                  for activation, first, variance, lr_first, lr in (
                      ("tanh", 4.0, 4.0, 7e-4, 1e-4), ("tanh", 1.0, 1.0, 2e-3, 3e-4),
                      ("tanh", 0.1, 0.5, 2e-3, 1e-3), ("relu", 1.0, 4.0, 4e-4, 1e-4))
-                 for temperature in (0.3, 0.1)]),
+                 for temperature in (0.3, 0.1)]
+                + [{**LATE[0], "temperature": temperature} for temperature in (0.3, 0.1)]),
     "bde": Way("bde 1.0.2", bde, [{}]),
 }
