@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -66,17 +67,20 @@ class Contest(NamedTuple):
     def choose(self, part: str, method: str, say: Callable[[str], None]) -> Choice:
         """The setting with the best log likelihood on held-out training examples. All that were tried are kept.
 
-        Every method's probabilities get a temperature of their own (:func:`sgmcmc_mx.calibrate`) on these examples.
+        One that takes a share of the gradients is tried once more with all of them. Every method's probabilities get a
+        temperature of their own (:func:`sgmcmc_mx.calibrate`) on these examples.
         """
-        choices = []
-        for setting in self.grid(part, method):
+        def tried(setting: Setting) -> Tuple[float, Choice]:
             rows = [self._kept(part, method, setting, seed) or self._try(part, method, setting, seed, say)
                     for seed in self.choosing[part]]
             sharpness = np.exp(np.mean([np.log(float(row["calibration"])) for row in rows]))
-            choices.append((np.mean([float(row["nll"]) for row in rows]), Choice(setting, float(sharpness))))
-        best = min(choices, key=lambda pair: pair[0])[1]
-        say(f"{part}, {method}: chosen {best}")
-        return best
+            return float(np.mean([float(row["nll"]) for row in rows])), Choice(setting, float(sharpness))
+
+        best = min((tried(setting) for setting in self.grid(part, method)), key=itemgetter(0))
+        if best[1].setting.get("share", 1.0) < 1.0:
+            best = min(best, tried({**best[1].setting, "share": 1.0}), key=itemgetter(0))
+        say(f"{part}, {method}: chosen {best[1]}")
+        return best[1]
 
     def judge(self, part: str, method: str, choice: Choice, seed: int,
               budget: Optional[int] = None) -> Dict[str, Any]:
@@ -109,9 +113,10 @@ class Contest(NamedTuple):
         """The settings that are tried."""
         return self.grids.get(part, {}).get(method, METHODS[method].grid)
 
-    def judged(self, part: str, method: str, seed: int) -> bool:
-        """Whether the result is there."""
-        return bool(ledger.where(self.folder / "results.csv", part=part, method=method, seed=seed))
+    def judged(self, part: str, method: str, choice: Choice, seed: int) -> bool:
+        """Whether the result is there, of this setting."""
+        return bool(ledger.where(self.folder / "results.csv", part=part, method=method, seed=seed,
+                                 setting=json.dumps(choice.setting)))
 
     def _kept(self, part: str, method: str, setting: Setting, seed: int) -> Optional[ledger.Row]:
         rows = ledger.where(self.folder / "choices.csv", part=part, method=method, seed=seed,

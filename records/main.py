@@ -68,7 +68,7 @@ def run(contest: Contest, options: argparse.Namespace, say: Callable[[str], None
                 if options.chance:
                     found = contest.chance(part, method, choice, seed)
                     say(f"{part}, {method}, seed {seed}: ECE by chance {found.mean():.4f} ± {found.std():.4f}")
-                elif not contest.judged(part, method, seed):
+                elif not contest.judged(part, method, choice, seed):
                     say(str(contest.judge(part, method, choice, seed)))
 
 

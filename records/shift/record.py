@@ -1,6 +1,7 @@
 """The record: every method of a contest once for each seed, then asked about images that it was not trained on."""
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
@@ -39,11 +40,10 @@ class Record:
         """What is not there yet."""
         for part in parts:
             for method in methods:
-                missing = [seed for seed in seeds if not self._rows(method, seed=seed)]
-                if missing:
-                    choice = (self.contest.choose(part, method, say) if self.budget is None else
-                              Choice(self.contest.grid(part, method)[0], 1.0))
-                    for seed in missing:
+                choice = (self.contest.choose(part, method, say) if self.budget is None else
+                          Choice(self.contest.grid(part, method)[0], 1.0))
+                for seed in seeds:
+                    if not self._rows(method, seed=seed, setting=json.dumps(choice.setting)):
                         say(str(self.judge(part, method, choice, seed)))
 
     def judge(self, part: str, method: str, choice: Choice, seed: int) -> Dict[str, Any]:
@@ -55,7 +55,7 @@ class Record:
             return sharpened(outcome.predict(x), choice.calibration)
 
         row = {"method": method, "seed": seed, **asked(predict, data.x_test, data.y_test),
-               "gradients": outcome.gradients, "core_seconds": seconds}
+               "gradients": outcome.gradients, "core_seconds": seconds, "setting": json.dumps(choice.setting)}
         ledger.put(self.folder / "results.csv", KEY, row)
         return row
 
@@ -97,8 +97,8 @@ class Record:
         fig.savefig(path, dpi=110)
         plt.close(fig)
 
-    def _rows(self, method: str, **seed: int) -> List[ledger.Row]:
-        return ledger.where(self.folder / "results.csv", method=method, **seed)
+    def _rows(self, method: str, **more: Any) -> List[ledger.Row]:
+        return ledger.where(self.folder / "results.csv", method=method, **more)
 
 
 def asked(predict: Predictor, x: np.ndarray, y: np.ndarray) -> Dict[str, Any]:

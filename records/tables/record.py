@@ -36,11 +36,11 @@ class Record:
         """What is not there yet."""
         for part in parts:
             for method in methods:
-                missing = [seed for seed in seeds if not self._rows(part, method, seed=seed)]
-                if missing and self.takes_part(part, method):
+                if self.takes_part(part, method):
                     setting = self.choose(part, method, say)
-                    for seed in missing:
-                        say(str(self.judge(part, method, setting, seed)))
+                    for seed in seeds:
+                        if not self._rows(part, method, seed=seed, setting=json.dumps(setting)):
+                            say(str(self.judge(part, method, setting, seed)))
 
     def takes_part(self, part: str, method: str) -> bool:
         """Whether the method is for such a table."""
@@ -96,8 +96,8 @@ class Record:
                              f"{len(rows)} |")
         return "\n".join(lines) + "\n"
 
-    def _rows(self, part: str, method: str, **seed: int) -> List[ledger.Row]:
-        return ledger.where(self.folder / "results.csv", part=part, method=method, **seed)
+    def _rows(self, part: str, method: str, **more: Any) -> List[ledger.Row]:
+        return ledger.where(self.folder / "results.csv", part=part, method=method, **more)
 
 
 

@@ -1,6 +1,7 @@
 """Records: that every method runs, that test data do not choose settings, and that the page shows the results."""
 import csv
 import importlib
+import json
 import math
 import re
 
@@ -77,6 +78,22 @@ def test_what_was_tried_is_not_tried_again(tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "sgd", METHODS["sgd"]._replace(fit=None))
     again = one.choose("120", "sgd", lambda line: None)
     assert again.setting == first.setting and again.calibration == pytest.approx(first.calibration, rel=1e-4)
+
+
+@pytest.mark.parametrize("budget, chosen", [(20, 1.0), (6_000, 0.2)])
+def test_the_best_is_tried_with_all_gradients(tmp_path, budget, chosen):
+    """Which help where there are few, and of very many a network learns its forty examples by heart."""
+    one = contest(tmp_path, held_out=0.67, grids={"120": {"sgd": [{"share": 0.2, "wd": 0.0}]}})
+    found = one._replace(budget={"120": budget}).choose("120", "sgd", lambda line: None)
+    shares = [json.loads(row["setting"])["share"] for row in ledger.read(tmp_path / "choices.csv")]
+    assert found.setting["share"] == chosen and sorted(shares) == [0.2, 0.2, 1.0, 1.0]
+
+
+def test_what_another_setting_came_to_is_no_result(tmp_path):
+    one, choice = contest(tmp_path), Choice(METHODS["sgd"].grid[0], 1.0)
+    one.judge("120", "sgd", choice, 0)
+    assert one.judged("120", "sgd", choice, 0)
+    assert not one.judged("120", "sgd", choice._replace(setting={**choice.setting, "wd": 0.5}), 0)
 
 
 def test_a_row_is_replaced_and_rows_are_in_order(tmp_path):
