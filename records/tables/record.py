@@ -49,10 +49,10 @@ class Record:
     def choose(self, part: str, method: str, say: Callable[[str], None]) -> Setting:
         """The setting with the best log likelihood on a fifth of the rows to learn from, with a tenth of the budget:
         of chains two, with half the steps."""
-        grid = WAYS[method].grid
+        whole = table(part, 0)
+        grid = WAYS[method].tries(len(whole.x))
         if len(grid) == 1:
             return grid[0]
-        whole = table(part, 0)
         kept, out = parted(len(whole.x), HELD_OUT, 0)
         shown = Table(whole.x[kept], whole.y[kept], whole.x[out], whole.y[out])
         size = self.sizes[part]._replace(budget=self.sizes[part].budget // 10, members=2)

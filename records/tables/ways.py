@@ -26,6 +26,7 @@ __all__ = ["BATCH_SIZE", "MEMBERS", "WAYS", "Found", "Size", "Way"]
 
 HIDDEN = (16, 16, 16, 16)
 BATCH_SIZE = 100
+MANY = 1_000            # rows, from which on long training and small minibatches are tried for chains
 FEW, LARGE_BATCH = 2_000, 500       # rows, up to which chains see all of them at every step; else so many
 MEMBERS = 10            # chains, or networks of an ensemble
 WARM_LR = 0.005         # of Adam, which falls along half a cosine
@@ -69,6 +70,10 @@ class Way(NamedTuple):
     grid: List[Setting]
     regressions: bool = True
     classes: bool = True
+
+    def tries(self, rows: int) -> List[Setting]:
+        """The settings that are tried on a table of so many rows to learn from."""
+        return [setting for setting in self.grid if rows >= MANY or "warm" not in setting]
 
 
 def network(table: Table, activation: str) -> gluon.HybridSequential:
@@ -245,7 +250,7 @@ def _settings(**options: Sequence[Any]) -> List[Setting]:
     return found
 
 
-# Longer training and small minibatches, for tables of many rows: tried when the other rows had been seen.
+# Longer training and small minibatches, which were tried when the other rows had been seen.
 LATE: List[Setting] = [{"activation": "relu", "first": 1.0, "variance": 4.0, "lr_first": lr_first, "lr": lr,
                         "friction": 0.003, "batch": BATCH_SIZE, "warm": 0.3}
                        for lr_first, lr in ((4e-4, 1e-4), (1e-3, 2e-4))]
