@@ -13,7 +13,7 @@ from . import sgd
 __all__ = ["COLD", "DIRICHLET", "POSTERIOR", "prior_of"]
 
 CHAINS = 8          # where a setting does not say
-WARM = 0.2          # share of the gradients that SGD takes
+WARM = 0.2          # share of the gradients that SGD takes, where a setting does not say
 BURN_IN = 0.3       # share of the sampler's steps
 SAMPLES = 40        # of each chain
 WARM_WD = 3e-4      # of SGD: MXNet's weight decay
@@ -34,7 +34,7 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     likelihood = sg.likelihoods.NoisyDirichlet(setting["alpha"]) if "alpha" in setting else sg.likelihoods.Categorical()
     count = setting.get("chains", CHAINS)
     each = task.budget // count
-    warm = round(WARM * each)
+    warm = round(setting.get("warm", WARM) * each)
     steps = each - warm
     burn_in = round(BURN_IN * steps)
     chains = []
