@@ -42,7 +42,8 @@ SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:], "ensemble": GRIDS["ensemble"][1:],
           + [{**GRIDS["dirichlet"][1], "variance": 30.0, "chains": chains, "warm": warm}
              for chains, warm in ((2, 0.2), (2, 0.4), (1, 0.4))]}
 # Four times as many minibatches, with what was chosen for fewer.
-LONG = {"dirichlet": SMOOTH["dirichlet"][1:2], **{method: SMOOTH[method][-1:] for method in ("sgd", "ensemble", "cold")}}
+LONG = {method: SMOOTH[method][-1:] for method in ("sgd", "ensemble", "cold")}
+LONG["dirichlet"] = SMOOTH["dirichlet"][1:2]
 PARTS = {"60000": digits, "60000 smooth": lambda seed: smooth(), "60000 smooth long": lambda seed: smooth()}
 CONTEST = Contest(Path(__file__).parent, "MNIST: 784-400-400-10 on 60,000 images", mlp, PARTS,
                   budget={"60000": 60_000, "60000 smooth": 60_000, "60000 smooth long": 240_000},
