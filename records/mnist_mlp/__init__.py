@@ -40,7 +40,7 @@ GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
 SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:], "ensemble": GRIDS["ensemble"][1:],
           "dirichlet": [{**GRIDS["dirichlet"][1], "variance": variance} for variance in (10.0, 30.0)]
           + [{**GRIDS["dirichlet"][1], "variance": 30.0, "chains": chains, "warm": warm}
-             for chains, warm in ((2, 0.2), (4, 0.4), (4, 0.6), (8, 0.4))]}
+             for chains, warm in ((2, 0.2), (4, 0.1), (4, 0.4), (4, 0.6))]}
 # Four times as many minibatches, with what was chosen for fewer.
 LONG = {method: SMOOTH[method][-1:] for method in ("sgd", "ensemble", "cold")}
 LONG["dirichlet"] = SMOOTH["dirichlet"][1:2]
