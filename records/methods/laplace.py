@@ -48,6 +48,9 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
     net = sgd.trained(task, setting, seed)
     last = list(net)[-1]
     w = np.hstack([last.weight.data().asnumpy(), last.bias.data().asnumpy()[:, None]]).astype(np.float64)
+    gradients = round(setting["share"] * task.budget)
+    if not np.isfinite(w).all():        # training has diverged, and what the network says is nan
+        return averaged(lambda x: iter([sgd.said(net, x)]), gradients)
     phi = features(net, task.x)
     values_a, vectors_a = np.linalg.eigh(phi.T @ phi)
     values_g, vectors_g = np.linalg.eigh(information(task.likelihood, phi @ w.T))
@@ -58,7 +61,7 @@ def fit(task: Task, setting: Setting, seed: int) -> Outcome:
         for _ in range(DRAWS):
             yield seen @ (w + vectors_g @ (sd * rng.standard_normal(sd.shape)) @ vectors_a.T).T
 
-    return averaged(outputs, round(setting["share"] * task.budget))
+    return averaged(outputs, gradients)
 
 
 METHOD = Method("last-layer Laplace", fit, [{"share": 0.2, "wd": wd, "precision": precision}

@@ -258,7 +258,7 @@ WAYS: Dict[str, Way] = {
     "sgd": Way("one network, Adam", ensemble(1),
                _settings(activation=("tanh",), length=LENGTHS, precision=(0.1, 1.0))),
     "dropout": of_others("dropout", length=(1.0, 10.0), lr=(0.01,), dropout=(0.01, 0.05, 0.2)),
-    "laplace": of_others("laplace", length=(0.3, 1.0, 3.0), lr=(0.01,), precision=(1.0, 10.0, 100.0)),
+    "laplace": of_others("laplace", length=(0.3, 1.0, 3.0, 10.0), lr=(0.01,), precision=(1.0, 10.0, 100.0)),
     "swag": of_others("swag", length=(1.0, 3.0, 10.0), train_lr=(0.01,), lr=(0.003, 0.01)),
     "ensemble": Way(f"deep ensemble of {MEMBERS}", ensemble(MEMBERS),
                     _settings(activation=("tanh",), length=LENGTHS, precision=(0.1, 1.0))),
