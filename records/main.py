@@ -40,6 +40,12 @@ def main(arguments=None) -> int:
         parser.error(f"--chance is of contests; write one of: {', '.join(CONTESTS)}")
     chosen = CONTESTS if options.name == "all" else (options.name,) if options.name in CONTESTS else ()
     contests: Dict[str, Contest] = {name: importlib.import_module(f"records.{name}").CONTEST for name in chosen}
+    record: Any = contests.get(options.name) or getattr(OTHERS.get(options.name), "RECORD", None)
+    for what in ("parts", "methods") if record is not None else ():
+        for given in (getattr(options, what) or "").split(","):
+            if given and given not in getattr(record, what):
+                parser.error(f"--{what}: {options.name} has no {given!r}; write some of: "
+                             f"{', '.join(getattr(record, what))}")
     for name, contest in contests.items():
         if not options.page:
             run(contest, options, lambda line, name=name: print(f"{name}: {line}", flush=True))

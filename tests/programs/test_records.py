@@ -15,7 +15,7 @@ from records import band, ledger, page, shift, tables
 from records.band.problems import CELL, NOISE, PROBLEMS, densities, moons
 from records.band.truth import Length, apart
 from records.contest import Choice, Contest, Data, sharpened
-from records.main import CONTESTS
+from records.main import CONTESTS, main
 from records.methods import METHODS
 from records.methods.laplace import information
 from records.networks import mlp
@@ -296,3 +296,11 @@ def test_a_table_is_judged_once_and_by_its_own_methods(tmp_path, monkeypatch):
     assert rows[0]["setting"] == best["setting"] and "| diabetes | one network, Adam |" in record.table()
     monkeypatch.setitem(WAYS, "sgd", WAYS["sgd"]._replace(fit=None))
     record.run(["diabetes"], ["sgd"], [0], lambda line: None)
+
+
+@pytest.mark.parametrize("arguments, told", [(["little_data", "--parts", "500,700"], "no '700'; write some of: 500"),
+                                             (["tables", "--methods", "nothing"], "no 'nothing'; write some of: sgd")])
+def test_a_part_or_method_that_is_not_there(capsys, arguments, told):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert told in capsys.readouterr().err
