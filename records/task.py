@@ -20,6 +20,7 @@ Predictor = Callable[[np.ndarray], np.ndarray]      # inputs to class probabilit
 Outputs = Callable[[np.ndarray], Iterator[np.ndarray]]       # inputs to what each network says
 
 PIECE = 1000        # examples a forward pass
+AHEAD = 50          # steps that may be asked of MXNet's engine and not be done
 Found = TypeVar("Found")
 
 
@@ -120,6 +121,8 @@ def go_on(net: gluon.Block, trainer: gluon.Trainer, loss_fn: Any, batches: sg.da
             loss.backward()
             trainer.step(len(x))
             done += 1
+            if done % AHEAD == 0:
+                loss.wait_to_read()     # batches are asked for faster than done, and each waits in memory until then
             if done == steps:
                 break
     mx.nd.waitall()

@@ -16,6 +16,8 @@ from ..prediction.forward import forward
 
 __all__ = ["Gradients", "as_type", "kept", "load"]
 
+_AHEAD = 50         # batches that may be asked of MXNet's engine and not be done
+
 
 class Gradients:
     """Forward and backward through a network, and its arrays by context.
@@ -45,6 +47,7 @@ class Gradients:
         self.names = [names[p.name] for p in self.trained]
         self._others = [p for p in params if p.grad_req == "null"]
         self.contexts = self.trained[0].list_ctx()
+        self._asked = 0
 
     # Looked up each time: a cast, or an initialisation by force, puts other arrays into the parameters.
 
@@ -70,6 +73,9 @@ class Gradients:
                              f"got {getattr(loss, 'shape', type(loss).__name__)}; leave out .mean(), as the sampler's "
                              "num_data multiplies the mean that step(batch_size) forms")
         loss.backward()
+        self._asked += 1
+        if self._asked % _AHEAD == 0:
+            loss.wait_to_read()     # batches are asked for faster than done, and each waits in memory until then
         return loss
 
     def mean(self, batches: Iterable[Batch]) -> Tuple[List[nd.NDArray], int]:
