@@ -8,8 +8,10 @@ import sgmcmc_mx as sg  # isort: skip  (before mxnet, which it makes importable 
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd, gluon
+from mxnet import gluon
 
+from sgmcmc_mx.gradients.backward import Gradients
+from sgmcmc_mx.gradients.batches_of import BatchesOf
 from sgmcmc_mx.gradients.native import NativeGradient, fitting_stack
 
 __all__ = ["Method", "Outcome", "Outputs", "Predictor", "Setting", "Task", "averaged", "go_on", "in_pieces",
@@ -20,7 +22,6 @@ Predictor = Callable[[np.ndarray], np.ndarray]      # inputs to class probabilit
 Outputs = Callable[[np.ndarray], Iterator[np.ndarray]]       # inputs to what each network says
 
 PIECE = 1000        # examples a forward pass
-AHEAD = 50          # steps that may be asked of MXNet's engine and not be done
 Found = TypeVar("Found")
 
 
@@ -113,16 +114,12 @@ def go_on(net: gluon.Block, trainer: gluon.Trainer, loss_fn: Any, batches: sg.da
             trainer.step(int(sizes[0]))
         mx.nd.waitall()
         return
-    done = 0
+    gradients, source, done = Gradients("record", net, loss_fn), BatchesOf(net, batches, mx.cpu(), None), 0
     while done < steps:
-        for x, y in batches:
-            with autograd.record():
-                loss = loss_fn(net(x), y)
-            loss.backward()
-            trainer.step(len(x))
+        for batch in source.of(batches):
+            gradients.run(batch)
+            trainer.step(batch.size)
             done += 1
-            if done % AHEAD == 0:
-                loss.wait_to_read()     # batches are asked for faster than done, and each waits in memory until then
             if done == steps:
                 break
     mx.nd.waitall()
