@@ -11,11 +11,10 @@ from mxnet import gluon
 from .. import store
 from .._check import choice
 from ..batches.inputs import Inputs
-from ..errors import StoreError
 from ..prediction import predict
 from ..prediction.averaging import Prediction
 from ..store import JoinedSamples, MemoryStore, StoredSamples
-from ..store.reading import MANIFEST, folder_of
+from ..store.reading import MANIFEST, folder_of, no_run
 from .books import Progress, folder_of_chain, read_header, read_progress
 from .setup import ChainSetup
 
@@ -102,8 +101,7 @@ class Runs(Sequence):
         folder = folder_of_chain(self.path or Path(), k)
         if not os.path.lexists(folder / MANIFEST):
             if self._progress[k].phase == "done":
-                raise StoreError(f"{folder} holds no run ({MANIFEST} is not there), and its chain was done; put the "
-                                 "folder back, or call sample_chains again")
+                raise no_run(folder, "its chain was done: put the folder back, or call sample_chains again")
             return MemoryStore()
         return store.load(folder)
 

@@ -229,6 +229,11 @@ class Lock:
         return False
 
     @classmethod
+    def is_kept(cls, folder: Path) -> bool:
+        """Whether somebody has locked a folder and, as far as can be told, still does."""
+        return (folder / "lock").is_file() and not cls.is_gone(folder)
+
+    @classmethod
     def leave(cls) -> None:
         """In a process that was just forked: have no part in the locks of the other one."""
         cls._guard = threading.RLock()

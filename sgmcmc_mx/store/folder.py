@@ -17,7 +17,7 @@ from . import checkpoints, files, recovery
 from . import manifest as manifests
 from .books import Books
 from .numbers import Array, Given, checked_inputs
-from .reading import MANIFEST, StoredSamples, folder_of, inputs_of, read_manifest
+from .reading import MANIFEST, StoredSamples, folder_of, inputs_of, no_run, read_manifest
 from .samples import Sample
 from .writer import Writer
 
@@ -92,8 +92,7 @@ class FolderStore(StoredSamples):
         """
         folder = folder_of(path)
         if not os.path.lexists(folder / MANIFEST):
-            raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); start one with "
-                             f"BayesianTrainer(..., store={str(folder)!r})")
+            raise no_run(folder, f"start one with BayesianTrainer(..., store={str(folder)!r})")
         self = cls.__new__(cls)
         self._reopened = True
         self._open(folder)

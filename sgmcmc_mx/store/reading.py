@@ -18,7 +18,8 @@ from .numbers import Given
 from .recovery import MANIFEST
 from .samples import MemoryStore, Sample, check_place, normalised
 
-__all__ = ["INPUTS", "MANIFEST", "StoredSamples", "files_of", "folder_of", "inputs_of", "load", "read_manifest"]
+__all__ = ["INPUTS", "MANIFEST", "StoredSamples", "files_of", "folder_of", "inputs_of", "load", "no_run",
+           "read_manifest"]
 
 INPUTS = "inputs.params"
 _MOST_MANIFEST = 1 << 30    # bytes; a million samples and more
@@ -174,8 +175,7 @@ def load(path: Union[str, os.PathLike]) -> StoredSamples:
     """
     folder = folder_of(path)
     if not os.path.lexists(folder / MANIFEST):
-        raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
-                         "store=...")
+        raise no_run(folder, "give the folder that was written as store=...")
     tallies = checkpoints.tallies(folder)
     found = read_manifest(folder)       # after the checkpoints: a run that goes on has no fewer samples by now
     findings = recovery.compared(folder, found, tallies)
@@ -197,6 +197,17 @@ def folder_of(path: Union[str, os.PathLike]) -> Path:
     if not fits:
         raise ValueError(f"store must be the path of a folder, got {path!r:.200}; write store='runs/a'")
     return Path(name)
+
+
+def no_run(folder: Path, instead: str) -> StoreError:
+    """The error of a folder without a manifest: why there is nothing to read, and what to do instead."""
+    if not os.path.lexists(folder):
+        why = "there is no such folder"
+    elif files.Lock.is_kept(folder):
+        why = f"a run has begun there, and {MANIFEST} comes with its first sample"
+    else:
+        why = f"{MANIFEST} is not there"
+    return StoreError(f"{folder} holds no run ({why}); {instead}")
 
 
 def read_manifest(folder: Path) -> manifests.Manifest:

@@ -137,8 +137,10 @@ STORES = [
 READING = [
     ("number", load(3), TypeError, "store", "got 3", PATH),
     ("no text", load(""), ValueError, "store", "got ''", PATH),
-    ("nowhere", load("/nowhere/é"), sg.StoreError, "/nowhere/é", "holds no run", GIVE),
-    ("empty", load(lambda p: p.empty), sg.StoreError, "empty", "holds no run", GIVE),
+    ("nowhere", load("/nowhere/é"), sg.StoreError, "/nowhere/é", "holds no run (there is no such folder)", GIVE),
+    ("just begun", load(lambda p: p.root / "locked"), sg.StoreError, "locked",
+     "manifest.jsonl comes with its first sample", GIVE),
+    ("empty", load(lambda p: p.empty), sg.StoreError, "empty", "holds no run (manifest.jsonl is not there)", GIVE),
     ("a file", load(lambda p: p.file), sg.StoreError, "file", "holds no run", GIVE),
     ("3,000 letters", load(LONG), sg.StoreError, LONG, "holds no run", GIVE),
     ("dangling link", load(lambda p: p.root / "dangling"), sg.StoreError, "dangling", "holds no run", GIVE),

@@ -9,7 +9,7 @@ from ...chains.books import RUNS, read_header, read_progress
 from ...errors import StoreError
 from ...fitting.folder import CHOSEN, Folder
 from ...store import BadFile, verify
-from ...store.reading import MANIFEST, folder_of
+from ...store.reading import MANIFEST, folder_of, no_run
 from .recipe import RECIPE, read_recipe
 
 __all__ = ["verified"]
@@ -21,8 +21,7 @@ def verified(store: str) -> Tuple[int, List[BadFile]]:
     known = [name for name in (RUNS, CHOSEN, RECIPE) if os.path.lexists(folder / name)]
     if not known:
         if not os.path.lexists(folder / MANIFEST):
-            raise StoreError(f"{folder} holds no run ({MANIFEST} is not there); give the folder that was written as "
-                             "--store, or store=...")
+            raise no_run(folder, "give the folder that was written as --store, or store=...")
         return verify(folder)
     bad: List[BadFile] = []
     for name, read in ((RUNS, read_header), (CHOSEN, lambda f: Folder(f).read()), (RECIPE, read_recipe)):
