@@ -34,15 +34,19 @@ GRIDS = {"sgd": [{"share": 0.2, "wd": wd} for wd in (3e-5, 1e-4, 3e-4)],
                        for prior in ("normal", "student")],
          "dirichlet": [{"alpha": 1e-4, "prior": "normal", "variance": 10.0, "lr": lr, "chains": CHAINS}
                        for lr in (0.005, 0.002)],
-         "cold": [{"prior": "normal", "variance": 30.0, "lr": 0.1, "chains": CHAINS, "temperature": temperature}
-                  for temperature in (0.1, 0.03)]}
+         "cold": [{"prior": "normal", "variance": variance, "lr": 0.1, "chains": CHAINS, "temperature": temperature}
+                  for variance, temperature in ((30.0, 0.1), (30.0, 0.03), (100.0, 0.03))]}
 # Under the smooth prior as without it, but for what was behind there.
-SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:], "ensemble": GRIDS["ensemble"][1:],
+SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:] + [{"share": 0.2, "wd": wd} for wd in (5e-4, 1e-3)],
+          "ensemble": GRIDS["ensemble"][1:],
           "dirichlet": [{**GRIDS["dirichlet"][1], "variance": variance} for variance in (10.0, 30.0)]
           + [{**GRIDS["dirichlet"][1], "variance": 30.0, "chains": chains, "warm": warm}
-             for chains, warm in ((2, 0.2), (4, 0.1), (4, 0.4), (4, 0.6))]}
+             for chains, warm in ((2, 0.2), (4, 0.1), (4, 0.4), (4, 0.6))],
+          "cold": GRIDS["cold"] + [{**GRIDS["cold"][0], "variance": variance, "temperature": temperature}
+                                   for variance, temperature in ((300.0, 0.1), (300.0, 0.03), (30.0, 0.01),
+                                                                 (100.0, 0.01), (300.0, 0.01))]}
 # Four times as many minibatches, with what was chosen for fewer.
-LONG = {method: SMOOTH[method][-1:] for method in ("sgd", "ensemble", "cold")}
+LONG = {method: GRIDS[method][-1:] for method in ("sgd", "ensemble", "cold")}
 LONG["dirichlet"] = SMOOTH["dirichlet"][1:2]
 PARTS = {"60000": digits, "60000 smooth": lambda seed: smooth(), "60000 smooth long": lambda seed: smooth()}
 CONTEST = Contest(Path(__file__).parent, "MNIST: 784-400-400-10 on 60,000 images", mlp, PARTS,
