@@ -41,7 +41,12 @@ SMOOTH = {**GRIDS, "sgd": GRIDS["sgd"][1:] + [{"share": 0.2, "wd": wd} for wd in
           "ensemble": GRIDS["ensemble"][1:],
           "dirichlet": [{**GRIDS["dirichlet"][1], "variance": variance} for variance in (10.0, 30.0)]
           + [{**GRIDS["dirichlet"][1], "variance": 30.0, "chains": chains, "warm": warm}
-             for chains, warm in ((2, 0.2), (4, 0.1), (4, 0.4), (4, 0.6))],
+             for chains, warm in ((2, 0.2), (4, 0.1), (4, 0.4), (4, 0.6))]
+          + [{**GRIDS["dirichlet"][1], "variance": variance, "lr": lr}
+             for variance, lr in ((100.0, 0.002), (30.0, 0.001), (30.0, 0.004))],
+          "posterior": [{"prior": prior, "variance": variance, "lr": lr, "chains": CHAINS}
+                        for prior, variance, lr in (("student", 100.0, 0.02), ("normal", 300.0, 0.005),
+                                                    ("normal", 1000.0, 0.1))],
           "cold": GRIDS["cold"] + [{**GRIDS["cold"][0], "variance": variance, "temperature": temperature}
                                    for variance, temperature in ((300.0, 0.1), (300.0, 0.03), (30.0, 0.01),
                                                                  (100.0, 0.01), (300.0, 0.01))]}
