@@ -116,7 +116,7 @@ def test_text_in_a_column_of_numbers(column, text, names, place, capsys):
     (["predict", "", "good.csv"], 2, ["'STORE'", "'' is no path"]),
     (["resume", "nope", "--data", ""], 2, ["'--data'", "'' is no path"]),
     (["resume", "nope"], 1, ["nope", "command.json"]),
-    (["info", "nope"], 1, ["nope", "manifest.jsonl"]),
+    (["info", "nope"], 1, ["nope", "no such folder"]),
     (["check", "full"], 1, ["full", "no run"]),
     (["chekc", "full"], 2, ["chekc"]),
 ])
