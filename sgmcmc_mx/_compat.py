@@ -7,7 +7,8 @@ Importing this module imports ``mxnet`` and, around that import only where neede
 * keeps MXNet's own deprecation warnings off the console;
 * keeps SciPy's statistics and scikit-learn from being imported with it, which would take half as long as all of MXNet.
   MXNet's quantization gets the statistics when it uses them. Its FeedForward, which was given up for Module in 2016, is
-  an estimator of scikit-learn only where scikit-learn was imported before.
+  an estimator of scikit-learn only where scikit-learn was imported before;
+* has a key-value store of this process wait for what was asked of it before it goes, for MXNet frees it at once.
 
 What cannot work is one :class:`ImportError` that says what to install. On Python 3.12 and later, or with NumPy 1.24 and
 later, ``import sgmcmc_mx`` has to come before ``import mxnet``. Nothing else of the package is imported from here, so
@@ -27,6 +28,7 @@ import importlib.util
 import os
 import re
 import sys
+import threading
 import types
 import warnings
 from typing import Any, Iterator, List, Optional
@@ -107,6 +109,29 @@ def _without_large_imports() -> Iterator[None]:
                 sys.modules.pop(name, None)
 
 
+def _let_stores_finish(mxnet: Any) -> None:
+    """A trainer or Module on several contexts that goes out of scope must not take its sums with it.
+
+    MXNet asks its engine for the sums of gradients, and frees the store they belong to without waiting for them. They
+    then read memory that is no more, and the process dies by SIGFPE or SIGSEGV; with 'sgd' as with any optimizer.
+    """
+    store = getattr(getattr(mxnet, "kvstore", None), "KVStore", None)
+    if store is None or hasattr(store.__del__, "at_once"):      # a parameter server imports no more than half of MXNet
+        return
+    at_once, wait_for_all, here = store.__del__, mxnet.base._LIB.MXNDArrayWaitAll, os.getpid()
+
+    def after_its_work(self: Any) -> None:
+        # Not in a forked process, which has none of this work; not on a thread of MXNet's engine, which would wait for
+        # itself; not for servers elsewhere, which may be gone. An array whose making failed says so when it is read.
+        if (os.getpid() == here and not isinstance(threading.current_thread(), threading._DummyThread)
+                and "dist" not in self.type):
+            wait_for_all()
+        at_once(self)
+
+    after_its_work.at_once = at_once        # type: ignore[attr-defined]
+    store.__del__ = after_its_work
+
+
 def _import_numpy() -> Any:
     try:
         numpy = importlib.import_module("numpy")
@@ -159,6 +184,7 @@ def import_mxnet() -> types.ModuleType:
     version = getattr(mxnet, "__version__", None)
     if version is not None and version.split(".")[0] != "1":
         raise ImportError(f"sgmcmc_mx runs on Apache MXNet 1.9.1, but {version} is installed. Install it: {_GET_MXNET}")
+    _let_stores_finish(mxnet)
     return mxnet
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import types
 import warnings
 from pathlib import Path
@@ -171,3 +172,35 @@ def test_what_is_missing_is_named(name, said):
     assert error.startswith("ImportError: sgmcmc_mx needs")
     for words in said:
         assert words in error
+
+
+class Late(mx.operator.CustomOp):
+    """Work of the engine that takes its time."""
+
+    done = 0
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        time.sleep(0.3)
+        Late.done += 1
+        self.assign(out_data[0], req[0], in_data[0])
+
+
+@mx.operator.register("sgmcmc_mx_test_late")
+class LateProp(mx.operator.CustomOpProp):
+    def create_operator(self, ctx, in_shapes, in_dtypes):
+        return Late()
+
+
+def test_a_store_waits_for_what_it_was_asked():
+    store, before = mx.kv.create("local"), Late.done
+    late = mx.nd.Custom(mx.nd.ones(3), op_type="sgmcmc_mx_test_late")
+    assert Late.done == before
+    del store
+    assert Late.done == before + 1
+    assert late.sum().asscalar() == 3.0
+
+
+def test_the_end_of_a_store_is_wrapped_once():
+    end = mx.kvstore.KVStore.__del__
+    assert _compat.import_mxnet() is mx
+    assert mx.kvstore.KVStore.__del__ is end and not hasattr(end.at_once, "at_once")
